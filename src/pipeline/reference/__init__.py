@@ -1,0 +1,1 @@
+"""The built-in world: a small language, task families in it, and backbones trained on it."""

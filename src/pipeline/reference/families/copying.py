@@ -1,0 +1,18 @@
+"""Control: repeat a sequence. As many tokens as a reasoning answer has, and no reasoning.
+
+    copy q 4 b 9 =   ->   # q 4 b 9
+"""
+
+import random
+
+from pipeline.reference.items import Family, Item
+from pipeline.reference.vocabulary import DIGITS, LETTERS
+
+
+def draw(rng: random.Random, length: int) -> Item:
+    """A sequence of `length` letters and digits, drawn with replacement."""
+    sequence = " ".join(rng.choices(LETTERS + DIGITS, k=length))
+    return Item("copying", f"copy {sequence} =", f"# {sequence}", 0)
+
+
+COPYING = Family("copying", range(4, 25), draw, reasoning=False)

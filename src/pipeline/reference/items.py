@@ -1,0 +1,89 @@
+"""Items of the built-in tasks, and the split that keeps training and evaluation apart.
+
+The split is a property of the question itself: a question whose digest falls into the held-out
+twentieth is never trained or calibrated on, whatever the seed, the family or the amount of data.
+"""
+
+import hashlib
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+HELD_OUT_EVERY = 20
+
+
+@dataclass(frozen=True)
+class Item:
+    """One question. `steps` is the number of reasoning steps its answer needs; 0 for a control."""
+
+    family: str
+    prompt: str
+    answer: str
+    steps: int
+
+    @property
+    def target(self) -> str:
+        """What follows the answer mark, the part that is scored."""
+        return self.answer.rpartition("# ")[2]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A generator of items with the sizes it can draw.
+
+    `sizes` are the lengths that `draw` accepts; for a reasoning family the size is the number of
+    steps. `reasoning` is false for controls, which are answered without any step.
+    """
+
+    name: str
+    sizes: range
+    draw: Callable[[random.Random, int], Item]
+    reasoning: bool = True
+
+
+def held_out(prompt: str) -> bool:
+    """True for questions reserved for evaluation."""
+    digest = hashlib.blake2b(prompt.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % HELD_OUT_EVERY == 0
+
+
+def training_items(
+    family: Family, rng: random.Random, sizes: Callable[[], range] | None = None
+) -> Iterator[Item]:
+    """Endless items outside the held-out part; `sizes` may widen while a curriculum advances."""
+    while True:
+        item = family.draw(rng, rng.choice(sizes() if sizes else family.sizes))
+        if not held_out(item.prompt):
+            yield item
+
+
+def evaluation_items(family: Family, rng: random.Random, count: int) -> list[Item]:
+    """`count` different held-out items, sizes taken in turn.
+
+    A size whose held-out questions run out (short questions are few) gives way to the next size.
+    Raises ValueError when the whole family cannot fill the count.
+    """
+    drawn: dict[str, Item] = {}
+    open_sizes = list(family.sizes)
+    while len(drawn) < count:
+        if not open_sizes:
+            raise ValueError(
+                f"family {family.name} has only {len(drawn)} held-out items, {count} asked"
+            )
+        for size in tuple(open_sizes):
+            item = _fresh_held_out(family, rng, size, drawn)
+            if item is None:
+                open_sizes.remove(size)
+            elif len(drawn) < count:
+                drawn[item.prompt] = item
+    return list(drawn.values())
+
+
+def _fresh_held_out(
+    family: Family, rng: random.Random, size: int, seen: dict[str, Item]
+) -> Item | None:
+    for _ in range(200 * HELD_OUT_EVERY):
+        item = family.draw(rng, size)
+        if held_out(item.prompt) and item.prompt not in seen:
+            return item
+    return None

@@ -1,0 +1,207 @@
+"""Train one built-in backbone: seeded, resumable, on CPU or CUDA.
+
+A run that is interrupted goes on from its last checkpoint and sees the same batches; on one kind of
+CPU with one thread it ends with the same weights as an undisturbed run.
+"""
+
+import dataclasses
+import itertools
+import json
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.reference.batches import Batch, batches
+from pipeline.reference.recipes import Recipe
+from pipeline.reference.vocabulary import BOS, EOS, PAD, VOCABULARY
+
+CHECKPOINT_EVERY = 200
+LOG_EVERY = 20
+
+
+def build(recipe: Recipe):
+    """A model with the recipe's freshly initialised weights."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    torch.manual_seed(recipe.seed)
+    config = AutoConfig.for_model(
+        recipe.architecture,
+        vocab_size=len(VOCABULARY),
+        pad_token_id=PAD,
+        bos_token_id=BOS,
+        eos_token_id=EOS,
+        **recipe.config,
+    )
+    return AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
+
+
+def train(
+    recipe: Recipe,
+    checkpoint: Path,
+    device: str = "cpu",
+    report: Callable[[dict[str, float]], None] = lambda row: None,
+):
+    """Train `recipe` from its last checkpoint, or from its seed; returns (model, loss curve).
+
+    The loss curve holds one row every LOG_EVERY steps: step, tokens seen, weighted cross entropy
+    in nats a token, share of zero inner activations.
+    """
+    import torch
+
+    model = build(recipe).to(device)
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": decayed, "weight_decay": recipe.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ],
+        lr=recipe.learning_rate,
+        betas=(0.9, 0.98),
+    )
+    pull = _SparsityPull(model, recipe.target_sparsity)
+    start, curve = 0, []
+    if checkpoint.exists():
+        state = torch.load(checkpoint, map_location=device, weights_only=True)
+        if state["recipe"] == fingerprint(recipe):
+            model.load_state_dict(state["model"])
+            optimizer.load_state_dict(state["optimizer"])
+            pull.coefficient = state["pull"]
+            start, curve = state["step"], json.loads(state["curve"])
+    stream = batches(
+        recipe.mixture,
+        recipe.seed,
+        recipe.rows,
+        recipe.row_length,
+        recipe.question_weight,
+        round(recipe.steps * recipe.curriculum_share),
+    )
+    window: list[tuple[float, float]] = []
+    for step, batch in enumerate(itertools.islice(stream, start, recipe.steps), start):
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.learning_rate * schedule(step, recipe.steps, recipe.warmup_steps)
+        loss = weighted_loss(model, batch, device)
+        total = loss + pull.penalty(step / recipe.steps)
+        optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        window.append((float(loss.detach()), pull.zero_share()))
+        if (step + 1) % LOG_EVERY == 0 or step + 1 == recipe.steps:
+            curve.append(_curve_row(step + 1, recipe, window))
+            window = []
+            report(curve[-1])
+        if (step + 1) % CHECKPOINT_EVERY == 0:
+            _save(
+                checkpoint,
+                {
+                    "recipe": fingerprint(recipe),
+                    "model": model.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "pull": pull.coefficient,
+                    "step": step + 1,
+                    "curve": json.dumps(curve),
+                },
+            )
+    pull.close()
+    return model.eval(), curve
+
+
+def schedule(step: int, steps: int, warmup: int) -> float:
+    """Learning-rate factor: linear warm-up, then a cosine to 2 % of the peak."""
+    if step < warmup:
+        return (step + 1) / warmup
+    done = (step - warmup) / max(1, steps - warmup)
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def weighted_loss(model, batch: Batch, device: str):
+    """Cross entropy in nats a token, weighted; the examples of a row do not see each other."""
+    import torch
+    import torch.nn.functional as F
+
+    tokens = torch.from_numpy(batch.tokens).to(device)
+    segments = torch.from_numpy(batch.segments).to(device)
+    weights = torch.from_numpy(batch.weights).to(device)[:, 1:]
+    length = tokens.shape[1]
+    same = segments[:, :, None] == segments[:, None, :]
+    causal = torch.ones(length, length, dtype=torch.bool, device=device).tril()
+    logits = model(
+        input_ids=tokens,
+        attention_mask=(same & causal)[:, None],
+        position_ids=torch.from_numpy(batch.positions).to(device),
+        use_cache=False,
+    ).logits
+    kept = weights > 0
+    losses = F.cross_entropy(
+        logits[:, :-1][kept].float(), tokens[:, 1:][kept], reduction="none"
+    )
+    return (losses * weights[kept]).sum() / weights.sum()
+
+
+def fingerprint(recipe: Recipe) -> str:
+    """Text that is equal for equal recipes only."""
+    return json.dumps(dataclasses.asdict(recipe), sort_keys=True)
+
+
+class _SparsityPull:
+    """L1 on the FFN activation functions' outputs, steered towards a share of zeros.
+
+    The coefficient moves by 1 % a step towards the target, which rises from half to its full value
+    over the first half of training: too early a pull keeps the families from being learned.
+    """
+
+    def __init__(self, model, target: float | None) -> None:
+        self.target = target
+        self.coefficient = 1e-3
+        self._outputs: list = []
+        self._hooks = []
+        if target is not None:
+            for layer in model.model.layers:
+                self._hooks.append(
+                    layer.mlp.act_fn.register_forward_hook(
+                        lambda _m, _i, output: self._outputs.append(output)
+                    )
+                )
+
+    def penalty(self, done: float):
+        if self.target is None:
+            return 0.0
+        zeros = sum(float((o == 0).float().mean()) for o in self._outputs) / len(self._outputs)
+        self._zero_share = zeros
+        goal = self.target * min(1.0, 0.5 + done)
+        self.coefficient *= 1.01 if zeros < goal else 1 / 1.01
+        self.coefficient = min(max(self.coefficient, 1e-5), 1.0)
+        norm = sum(o.mean() for o in self._outputs) / len(self._outputs)
+        self._outputs.clear()
+        return self.coefficient * norm
+
+    def zero_share(self) -> float:
+        return self._zero_share if self.target is not None else math.nan
+
+    def close(self) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+
+def _curve_row(step: int, recipe: Recipe, window: list[tuple[float, float]]) -> dict[str, float]:
+    loss, zeros = np.mean([row[0] for row in window]), np.mean([row[1] for row in window])
+    return {
+        "step": step,
+        "tokens": step * recipe.rows * recipe.row_length,
+        "loss": float(loss),
+        "zero_share": float(zeros),
+    }
+
+
+def _save(path: Path, state: dict) -> None:
+    import torch
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    os.replace(partial, path)

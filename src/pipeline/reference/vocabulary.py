@@ -1,0 +1,39 @@
+"""The word-level vocabulary of the built-in language and its Hugging Face tokenizer."""
+
+from pathlib import Path
+
+SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
+DIGITS = tuple("0123456789")
+LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
+SYMBOLS = ("+", "-", "*", "=", ">", ",", ";", "?", "#")
+WORDS = ("add", "let", "bool", "hop", "copy", "and", "or", "xor", "T", "F")
+VOCABULARY = SPECIAL + DIGITS + LETTERS + SYMBOLS + WORDS
+PAD, BOS, EOS, UNK = range(4)
+
+
+def token_ids(text: str) -> list[int]:
+    """Ids of the space-separated words of `text`; KeyError for a word outside the language."""
+    return [_IDS[word] for word in text.split()]
+
+
+def save_tokenizer(folder: Path) -> None:
+    """Write a fast tokenizer that puts <bos> before every text and decodes to spaced words."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.WordLevel(dict(_IDS), unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<bos> $A", special_tokens=[("<bos>", BOS)]
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        bos_token="<bos>",
+        eos_token="<eos>",
+        unk_token="<unk>",
+        clean_up_tokenization_spaces=False,
+    ).save_pretrained(folder)
+
+
+_IDS = {word: index for index, word in enumerate(VOCABULARY)}
