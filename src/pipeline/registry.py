@@ -1,26 +1,28 @@
-"""Registries: a name that configuration uses, and where the object behind it lives."""
+"""Every name that configuration can use, and where the object behind it lives.
+
+A new entry is one file and one line here. The tables hold text: importing this module imports none
+of the entries. Source digests leave the tables out and digest the entries that a job names, so a
+new line reruns nothing.
+"""
 
 import difflib
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pipeline.errors import UserError
 
 
-def unknown_name(kind: str, name: str, known: Mapping[str, Any] | list[str]) -> str:
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """A sentence for an unknown name, with the nearest known one and the whole list."""
-    near = difflib.get_close_matches(name, list(known), n=1)
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"unknown {kind} {name!r}.{hint} Known: {', '.join(sorted(known))}."
+    return f"unknown {kind} {name!r}.{hint} Known: {', '.join(known)}."
 
 
 class Registry(Mapping[str, str]):
-    """Names mapped to "module:object"; the module is imported on `load` only.
-
-    The table is written as a literal in the package that owns the entries. Source digests leave
-    the table out and digest the entries that a job names, so a new line reruns nothing.
-    """
+    """Names mapped to "module:object"; the module is imported by `load` only."""
 
     def __init__(self, kind: str, table: Mapping[str, str]) -> None:
         self.kind = kind
@@ -35,13 +37,61 @@ class Registry(Mapping[str, str]):
     def __len__(self) -> int:
         return len(self._table)
 
-    def check(self, name: str) -> None:
-        """Raise UserError, with the nearest name, unless `name` is registered."""
+    def check(self, name: str) -> str:
+        """`name` itself; raises UserError with the nearest name when it is not registered."""
         if name not in self._table:
             raise UserError(unknown_name(self.kind, name, self._table))
+        return name
 
     def load(self, name: str) -> Any:
         """Import and return the object registered as `name`."""
-        self.check(name)
-        module, _, attribute = self._table[name].partition(":")
+        module, _, attribute = self._table[self.check(name)].partition(":")
         return getattr(importlib.import_module(module), attribute)
+
+
+ARCHITECTURES = Registry(
+    "architecture",
+    {
+        "LlamaForCausalLM": "pipeline.models.gated:gated_views",
+    },
+)
+
+POLICIES = Registry(
+    "hot/cold policy",
+    {
+        "budget": "pipeline.classification.budget:Budget",
+        "coverage": "pipeline.classification.coverage:Coverage",
+    },
+)
+
+SPARSIFIERS = Registry(
+    "sparsifier",
+    {
+        "drop_cold": "pipeline.methods.sparsifiers.drop_cold:DropCold",
+        "drop_low_contribution": "pipeline.methods.sparsifiers.drop_low_contribution:DropLowContribution",
+        "drop_random": "pipeline.methods.sparsifiers.drop_random:DropRandom",
+        "drop_small": "pipeline.methods.sparsifiers.drop_small:DropSmall",
+        "keep_cold": "pipeline.methods.sparsifiers.keep_cold:KeepCold",
+    },
+)
+
+CORPORA = Registry(
+    "kind of calibration corpus",
+    {
+        "builtin": "pipeline.calibration.local:documents",
+        "hub": "pipeline.calibration.hub:documents",
+        "path": "pipeline.calibration.local:documents",
+        "task": "pipeline.calibration.task:documents",
+    },
+)
+
+FAMILIES = Registry(
+    "task family",
+    {
+        "addition": "pipeline.reference.families.addition:ADDITION",
+        "boolean": "pipeline.reference.families.boolean:BOOLEAN",
+        "chain": "pipeline.reference.families.chain:CHAIN",
+        "copying": "pipeline.reference.families.copying:COPYING",
+        "multihop": "pipeline.reference.families.multihop:MULTIHOP",
+    },
+)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.reference.families import FAMILIES
+from pipeline.registry import FAMILIES
 from pipeline.reference.items import Family, Item, training_items
 from pipeline.reference.vocabulary import BOS, EOS, PAD, token_ids
 

@@ -1,0 +1,144 @@
+"""Atomic, schema-checked, manifest-carrying read and write of every file the pipeline makes.
+
+A file appears under its name only when it is complete. Its manifest (schema version, digests of
+source, configuration and inputs, library versions, seed, device, dtype) holds no clock, host name
+or path, so equal runs give equal bytes.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline import digest
+from pipeline.errors import UserError
+
+MANIFEST_KEY = "manifest"
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """Where an artifact comes from; `inputs` maps input names to digests of their files."""
+
+    rule: str
+    source: str
+    config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    inputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    seed: int | None = None
+    device: str = "cpu"
+    dtype: str | None = None
+
+    def text(self, schema: str, version: int) -> str:
+        """The manifest as one JSON line, with the schema it was written under."""
+        body = {"schema": schema, "schema_version": version, **dataclasses.asdict(self)}
+        return json.dumps(body, sort_keys=True)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that becomes `path` when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        with open(partial, "rb+") as stream:
+            os.fsync(stream.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, schema: str, version: int, body: Any, manifest: Manifest) -> None:
+    """Write a JSON document {manifest, body}. Non-finite numbers are refused (ValueError)."""
+    document = {MANIFEST_KEY: json.loads(manifest.text(schema, version)), "body": body}
+    write_text(path, json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, schema: str, version: int) -> Any:
+    """The body of a JSON document written as `schema`; UserError when it is anything else."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        manifest, body = document[MANIFEST_KEY], document["body"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _unreadable(path, f"not a {schema} document ({error})") from error
+    _check_schema(path, manifest, schema, version)
+    return body
+
+
+def write_parquet(path: Path, schema: str, version: int, table: Any, manifest: Manifest) -> None:
+    """Write a pyarrow table whose schema metadata is the manifest alone."""
+    import pyarrow.parquet as pq
+
+    metadata = {MANIFEST_KEY: manifest.text(schema, version)}
+    with replacing(path) as partial:
+        pq.write_table(table.replace_schema_metadata(metadata), partial, compression="zstd")
+
+
+def read_parquet(path: Path, schema: str, version: int) -> Any:
+    """A pyarrow table written as `schema`; UserError when the file is damaged or foreign."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path, partitioning=None)
+        manifest = json.loads(table.schema.metadata[MANIFEST_KEY.encode()])
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        raise _unreadable(path, f"not a {schema} table ({error})") from error
+    _check_schema(path, manifest, schema, version)
+    return table
+
+
+def write_safetensors(
+    path: Path, schema: str, version: int, tensors: Mapping[str, Any], manifest: Manifest
+) -> None:
+    """Write numpy arrays; the manifest is one string, since several keys have no fixed order."""
+    from safetensors.numpy import save_file
+
+    with replacing(path) as partial:
+        save_file(
+            dict(sorted(tensors.items())),
+            partial,
+            metadata={MANIFEST_KEY: manifest.text(schema, version)},
+        )
+
+
+def read_safetensors(path: Path, schema: str, version: int) -> dict[str, Any]:
+    """Numpy arrays written as `schema`; UserError when the file is damaged or foreign."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as stream:
+            manifest = json.loads(stream.metadata()[MANIFEST_KEY])
+            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise _unreadable(path, f"not a {schema} file ({error})") from error
+    _check_schema(path, manifest, schema, version)
+    return tensors
+
+
+def input_digests(paths: Mapping[str, Path]) -> dict[str, str]:
+    """Digests of a job's input files, by their names in the rule."""
+    return {name: digest.of_file(path) for name, path in sorted(paths.items())}
+
+
+def _check_schema(path: Path, manifest: Mapping[str, Any], schema: str, version: int) -> None:
+    found = (manifest.get("schema"), manifest.get("schema_version"))
+    if found != (schema, version):
+        raise _unreadable(path, f"schema {found[0]} version {found[1]}, not {schema} {version}")
+
+
+def _unreadable(path: Path, check: str) -> UserError:
+    return UserError(
+        f"{path}: {check}. Remove the file and run the same command again; "
+        f"it makes what is missing: rm {path}"
+    )

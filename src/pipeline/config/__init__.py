@@ -1,0 +1,106 @@
+"""The typed configuration: one closed model a top-level key.
+
+`parse` turns a mapping into a `Study` or explains, key by key, what is wrong with it.
+"""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from pipeline.config.analysis import Analysis
+from pipeline.config.base import Name, Section
+from pipeline.config.calibration import Corpus
+from pipeline.config.classification import Classification
+from pipeline.config.evaluation import Evaluation
+from pipeline.config.methods import Method
+from pipeline.config.models import Model
+from pipeline.config.profile import Profile
+from pipeline.errors import UserError
+from pipeline.registry import unknown_name
+
+__all__ = [
+    "Analysis",
+    "Classification",
+    "Corpus",
+    "Evaluation",
+    "Method",
+    "Model",
+    "Name",
+    "Profile",
+    "StudyConfig",
+    "parse",
+]
+
+
+class StudyConfig(Section):
+    """A whole study."""
+
+    study: Name = Field(description="results go to results/STUDY; `shared` is taken")
+    seed: int = Field(0, ge=0, description="root of every random choice")
+    models: dict[Name, Model] = Field(min_length=1)
+    calibration: dict[Name, Corpus] = Field(min_length=1)
+    profile: Profile
+    classification: dict[Name, Classification] = Field(min_length=1)
+    methods: dict[Name, Method] = Field(min_length=1)
+    evaluation: Evaluation
+    analysis: Analysis
+
+    @model_validator(mode="after")
+    def _references(self) -> "StudyConfig":
+        if self.study == "shared":
+            raise UserError("study: 'shared' is the folder that studies share; choose another name")
+        for name, method in self.methods.items():
+            if method.corpus not in self.calibration:
+                raise UserError(
+                    f"methods.{name}.corpus: "
+                    + unknown_name("corpus", method.corpus, self.calibration)
+                )
+            if method.classification not in self.classification:
+                raise UserError(
+                    f"methods.{name}.classification: "
+                    + unknown_name("classification", method.classification, self.classification)
+                )
+            if "dense" in self.methods:
+                raise UserError("methods.dense: the name stands for the unpruned model; choose another")
+        return self
+
+
+def parse(values: Mapping[str, Any]) -> StudyConfig:
+    """A validated study; raises UserError with the path, the value and what is allowed."""
+    try:
+        return StudyConfig.model_validate(dict(values))
+    except ValidationError as error:
+        lines = [_explain(problem) for problem in error.errors(include_url=False)]
+        raise UserError("the configuration is refused:\n  " + "\n  ".join(lines)) from None
+
+
+def _explain(problem: Mapping[str, Any]) -> str:
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        known = _keys_at(problem["loc"][:-1])
+        return f"{where}: unknown key. " + _nearest(str(problem["loc"][-1]), known)
+    if problem["type"] == "missing":
+        return f"{where}: this key is missing"
+    message = problem["msg"].removeprefix("Value error, ")
+    if not where:
+        return message
+    return f"{where}: {problem['input']!r} is refused: {message}"
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return (f"Did you mean {near[0]!r}? " if near else "") + f"Allowed: {', '.join(known)}"
+
+
+def _keys_at(location: tuple[Any, ...]) -> list[str]:
+    """Keys allowed in the section at `location`; names inside mappings are passed over."""
+    model: type[BaseModel] = StudyConfig
+    for part in location:
+        field = model.model_fields.get(str(part))
+        if field is None:
+            continue
+        inner = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        model = next(t for t in inner if isinstance(t, type) and issubclass(t, BaseModel))
+    return sorted(model.model_fields)

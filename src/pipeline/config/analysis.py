@@ -1,0 +1,15 @@
+"""`analysis`: intervals, and the levels that the finding is told at."""
+
+from pydantic import Field
+
+from pipeline.config.base import Section
+
+
+class Analysis(Section):
+    """Paired bootstrap over items (and over seeds, where a method has several)."""
+
+    bootstrap: int = Field(2000, ge=100, description="resamples")
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+    reference_level: float = Field(
+        0.25, gt=0, lt=1, description="level at which the page's first sentence compares the arms"
+    )

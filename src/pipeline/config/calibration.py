@@ -1,0 +1,37 @@
+"""`calibration`: the text that activations are profiled on, one entry a corpus."""
+
+from pydantic import Field, field_validator
+
+from pipeline.config.base import Section
+from pipeline.errors import UserError
+from pipeline.registry import CORPORA
+
+
+class Corpus(Section):
+    """One calibration corpus.
+
+    `source` is KIND:WHERE: `builtin:reasoning`; `path:FILE` for .jsonl, .txt (one document a line)
+    or .parquet; `hub:DATASET` or `hub:DATASET/CONFIGURATION` for a Hub dataset; `task:NAME` for the
+    training split of an evaluation task.
+    """
+
+    source: str
+    field: str = Field("text", description="column that holds the text")
+    split: str = Field("train", description="split of a Hub dataset")
+    tokens: int = Field(100_000, ge=1, description="stop after this many tokens")
+    sequence_length: int = Field(128, ge=2, description="longer documents are cut into windows")
+    overlap_ngram: int = Field(
+        13, ge=5, description="refuse a corpus that shares this many tokens in a row with a task"
+    )
+    allow_overlap: bool = Field(
+        False, description="go on in spite of shared documents or n-grams; the report says so"
+    )
+
+    @field_validator("source")
+    @classmethod
+    def _known_kind(cls, source: str) -> str:
+        kind, _, where = source.partition(":")
+        CORPORA.check(kind)
+        if not where:
+            raise UserError(f"corpus source {source!r} names nothing after the kind; write KIND:WHERE")
+        return source

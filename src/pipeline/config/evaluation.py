@@ -1,0 +1,21 @@
+"""`evaluation`: the tasks, and how much of them."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from pipeline.config.base import Section
+
+
+class Evaluation(Section):
+    """Evaluation of the dense and of every pruned model on the same items.
+
+    `tasks` are names of files in resources/tasks, or paths of task files of your own.
+    """
+
+    tasks: tuple[str, ...] = Field(min_length=1)
+    limit: int | None = Field(None, ge=2, description="items a task, the first ones; null for all")
+    batch_size: int = Field(100, ge=1)
+    sparse_from: Literal["start"] = Field(
+        "start", description="static masks hold from the first token on"
+    )

@@ -1,0 +1,35 @@
+"""`models`: which language models the study prunes."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from pipeline.config.base import Section
+
+
+class Model(Section):
+    """One model.
+
+    `source` is `builtin:NAME` for a model that ships with the project, the path of a local folder
+    in Hugging Face format (starting with `/`, `./`, `../` or `~`), or a Hub id.
+    """
+
+    source: str = Field(min_length=1)
+    revision: str | None = Field(None, description="Hub branch, tag or commit; resolved to a commit")
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
+    trust_remote_code: bool = Field(
+        False, description="run model code from the Hub; off unless this model needs it"
+    )
+
+    @property
+    def kind(self) -> Literal["builtin", "path", "hub"]:
+        """Where the model comes from."""
+        return source_kind(self.source)
+
+
+def source_kind(source: str) -> Literal["builtin", "path", "hub"]:
+    """`builtin:` prefix, something that looks like a path, or else a Hub id."""
+    if source.startswith("builtin:"):
+        return "builtin"
+    return "path" if source.startswith(("/", "./", "../", "~")) else "hub"

@@ -1,0 +1,20 @@
+"""`profile`: how activations are measured."""
+
+from pydantic import Field
+
+from pipeline.config.base import Section
+
+
+class Profile(Section):
+    """Profiling of every model on every corpus.
+
+    Block sums are added in block order, so `shards` changes the parallelism and no result.
+    """
+
+    block_sequences: int = Field(512, ge=1, description="sequences summed into one block")
+    batch_size: int = Field(64, ge=1, description="sequences in one forward pass")
+    shards: int = Field(2, ge=1, description="jobs that the calibration set is divided among")
+    cett: float = Field(
+        0.2, gt=0, lt=1, description="relative FFN output error that fixes the CETT threshold"
+    )
+    cett_tokens: int = Field(4096, ge=1, le=4096, description="tokens the threshold is fitted on")

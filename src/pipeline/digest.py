@@ -1,0 +1,147 @@
+"""Digests of files, values and source closures: what decides whether a stage must run again."""
+
+import ast
+import hashlib
+import io
+import json
+import tokenize
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGE = "pipeline"
+SOURCE_ROOT = Path(__file__).resolve().parent.parent
+_CHUNK = 1 << 20
+#: Above this size a file is identified by name, size, time and first bytes while a study is planned.
+LARGE_FILE = 64 << 20
+
+
+def of_bytes(data: bytes) -> str:
+    """32 hexadecimal digits."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def of_value(value: Any) -> str:
+    """Digest of a JSON-like value; equal values with keys in another order agree."""
+    return of_bytes(json.dumps(value, sort_keys=True, separators=(",", ":")).encode())
+
+
+def of_file(path: Path) -> str:
+    """Digest of a file's bytes."""
+    digest = hashlib.blake2b(digest_size=16)
+    with open(path, "rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def of_files(root: Path, paths: Iterable[Path]) -> str:
+    """Digest of the contents and of the names relative to `root`."""
+    return of_value({str(p.relative_to(root)): of_file(p) for p in sorted(paths)})
+
+
+def identity_of_folder(folder: Path) -> str:
+    """A digest that changes whenever the folder's files do, cheap enough for planning.
+
+    Small files count by content. Files above LARGE_FILE count by size, modification time and first
+    mebibyte: touching one makes it a new model, which is safe. `of_files` gives the exact digest.
+    """
+    parts = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        stat = path.stat()
+        if stat.st_size <= LARGE_FILE:
+            parts[str(path.relative_to(folder))] = of_file(path)
+        else:
+            with open(path, "rb") as stream:
+                head = of_bytes(stream.read(_CHUNK))
+            parts[str(path.relative_to(folder))] = f"{head}/{stat.st_size}/{stat.st_mtime_ns}"
+    return of_value(parts)
+
+
+def source_closure(
+    *roots: str, without: Iterable[str] = (), source_root: Path = SOURCE_ROOT
+) -> str:
+    """Digest of modules (dotted names or script paths) and all they import from this package.
+
+    Comments, docstrings, layout and registry tables do not count. Imports inside functions do;
+    modules in `without` and what only they import do not.
+    """
+    seen: dict[str, str] = {}
+    pending = list(roots)
+    skipped = set(without)
+    while pending:
+        name = pending.pop()
+        if name in seen or name in skipped:
+            continue
+        path = Path(name) if name.endswith(".py") else _module_path(name, source_root)
+        if path is None:
+            continue
+        code, imports = _stripped(path, path.stat().st_mtime_ns, source_root)
+        seen[name] = code
+        pending.extend(imports)
+    named = {Path(n).name if n.endswith(".py") else n: code for n, code in seen.items()}
+    return of_value(named)
+
+
+def rule_text(rules_file: Path, rule: str) -> str:
+    """Digest of one rule's tokens in a rules file, comments and layout left out.
+
+    Raises ValueError when the file has no such rule.
+    """
+    lines = rules_file.read_text().splitlines()
+    starts = [i for i, line in enumerate(lines) if line.split("#")[0].strip() == f"rule {rule}:"]
+    if not starts:
+        raise ValueError(f"no rule {rule} in {rules_file.name}")
+    block = [lines[starts[0]]]
+    for line in lines[starts[0] + 1 :]:
+        if line.strip() and not line[0].isspace() and not line.startswith("#"):
+            break
+        block.append(line)
+    kinds = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
+    tokens = tokenize.generate_tokens(io.StringIO("\n".join(block) + "\n").readline)
+    return of_value([t.string for t in tokens if t.type not in kinds])
+
+
+@cache
+def versions(*distributions: str) -> Mapping[str, str]:
+    """Installed versions of the named distributions."""
+    return {name: metadata.version(name) for name in distributions}
+
+
+def _module_path(name: str, source_root: Path) -> Path | None:
+    base = source_root / Path(*name.split("."))
+    for path in (base.with_suffix(".py"), base / "__init__.py"):
+        if path.is_file():
+            return path
+    return None
+
+
+@cache
+def _stripped(path: Path, _mtime_ns: int, source_root: Path) -> tuple[str, tuple[str, ...]]:
+    """The syntax tree without docstrings and registry tables, and the package's modules imported."""
+    tree = ast.parse(path.read_text())
+    imports: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imports.extend(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            imports.append(node.module)
+            imports.extend(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Registry":
+            node.args, node.keywords = node.args[:1], []
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and _is_docstring(body[0]):
+            body[:] = body[1:] or [ast.Pass()]
+    own = [name for name in imports if name.split(".")[0] == PACKAGE]
+    parents = {".".join(n.split(".")[:i]) for n in own for i in range(1, n.count(".") + 1)}
+    return ast.dump(tree), tuple(sorted({*own, *parents}))
+
+
+def _is_docstring(node: ast.stmt) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )

@@ -1,0 +1,1 @@
+"""The contracts between stages: one module a kind of artifact, with its columns and units."""

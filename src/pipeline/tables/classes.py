@@ -1,0 +1,31 @@
+"""Classifications: hot and cold neurons under one policy."""
+
+from pipeline.tables.base import Column, Document, Table
+
+CLASSES = Table(
+    "classes",
+    1,
+    "One row an FFN neuron.",
+    {
+        "layer": Column("Int32", "block of the model, from 0"),
+        "neuron": Column("Int32", "index in the FFN, from 0"),
+        "score": Column("Float64", "activation frequency: share of tokens at which it is active"),
+        "rank": Column("Int64", "1 is the hottest; within the scope of the policy"),
+        "hot": Column("Boolean", "true for the hot set"),
+    },
+)
+
+CLASSIFICATION = Document(
+    "classification",
+    1,
+    "One model's classification in figures.",
+    {
+        "policy": "registered name",
+        "share": "the policy's parameter",
+        "scope": "model or layer",
+        "neurons": "FFN neurons of the model",
+        "hot": "neurons in the hot set",
+        "carried": "share of all activations that the hot set carries",
+        "active_rule": "nonzero or cett: what counts as active for this model",
+    },
+)

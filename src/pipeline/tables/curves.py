@@ -1,0 +1,53 @@
+"""Analysis results: accuracy lost against achieved sparsity."""
+
+from pipeline.tables.base import Column, Table
+
+_MEASURES = {
+    "n": Column("Int64", "items compared with the dense run"),
+    "accuracy": Column("Float64", "share right"),
+    "accuracy_dense": Column("Float64", "share right of the dense model on the same items"),
+    "chance": Column("Float64", "accuracy of the best constant answer per task and step count"),
+    "loss": Column("Float64", "accuracy_dense - accuracy, in shares (0.1 is ten points)"),
+    "loss_low": Column("Float64", "lower end of the paired bootstrap interval"),
+    "loss_high": Column("Float64", "upper end"),
+    "corrected_loss": Column("Float64", "loss / (accuracy_dense - chance); null where the dense "
+                             "model is at chance", nullable=True),
+    "corrected_low": Column("Float64", "lower end", nullable=True),
+    "corrected_high": Column("Float64", "upper end", nullable=True),
+}
+
+_SPARSITY = {
+    f"{measure}_{basis}": Column("Float64", f"achieved, {basis}")
+    for measure in ("neuron_sparsity", "ffn_weight_sparsity", "model_weight_sparsity")
+    for basis in ("imposed", "total")
+}
+
+CURVES = Table(
+    "curves",
+    1,
+    "One row a condition (seeds pooled) and task; task `reasoning` is the mean of the reasoning "
+    "tasks, each with equal weight.",
+    {
+        "model": Column("String", "model name"),
+        "method": Column("String", "method name, or dense"),
+        "level": Column("String", "level as configured"),
+        "task": Column("String", "task name, or reasoning"),
+        "reasoning": Column("Boolean", "false for controls"),
+        "seeds": Column("Int64", "seeds pooled"),
+        **_SPARSITY,
+        **_MEASURES,
+    },
+)
+
+REFUSED = Table(
+    "refused",
+    1,
+    "Conditions that make no sense, with the reason.",
+    {
+        "model": Column("String", "model name"),
+        "method": Column("String", "method name"),
+        "level": Column("String", "level as configured"),
+        "seed": Column("Int64", "seed"),
+        "reason": Column("String", "why"),
+    },
+)

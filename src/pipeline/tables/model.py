@@ -1,0 +1,30 @@
+"""model.json: what a model is, resolved once; everything downstream depends on it."""
+
+from pipeline.tables.base import Document
+
+MODEL = Document(
+    "model",
+    1,
+    "One resolved model.",
+    {
+        "name": "name in the configuration",
+        "kind": "builtin, path or hub",
+        "source": "built-in name or Hub id; empty for a local folder, whose place is no fact of it",
+        "commit": "Hub commit, or null",
+        "weights_digest": "digest of the weight files",
+        "config_digest": "digest of config.json",
+        "tokenizer_digest": "digest of the tokenizer files",
+        "architecture": "class named in config.json",
+        "layers": "number of transformer blocks",
+        "d_model": "width of the residual stream",
+        "d_ff": "FFN neurons in a block",
+        "gated": "true when the FFN has a gate projection",
+        "activation": "activation function by its Hugging Face name",
+        "exact_zeros": "true when the activation function gives exact zeros (ReLU and kin)",
+        "parameters": "number of parameters",
+        "ffn_weights": "FFN weight elements in all blocks, biases left out",
+        "linear_weights": "weight elements of all linear layers in all blocks",
+        "vocabulary": "number of tokens",
+        "dtype": "type the weights are loaded as",
+    },
+)

@@ -1,0 +1,29 @@
+"""Calibration sequences: token windows with the document each comes from."""
+
+from pipeline.tables.base import Column, Document, Table
+
+SEQUENCES = Table(
+    "sequences",
+    1,
+    "Token windows of a calibration corpus, in order.",
+    {
+        "sequence": Column("Int64", "index from 0"),
+        "document": Column("String", "digest of the document's text"),
+        "tokens": Column("List:Int32", "token ids, special tokens included"),
+    },
+)
+
+CORPUS = Document(
+    "corpus",
+    1,
+    "What a calibration corpus holds and how it relates to the evaluation tasks.",
+    {
+        "documents": "number of documents",
+        "sequences": "number of windows",
+        "tokens": "number of tokens, special ones included",
+        "overlap_ngram": "tokens in a row that count as overlap",
+        "shared_documents": "evaluation items whose whole text stands in the corpus",
+        "shared_ngrams": "evaluation items that share a run of that many tokens with the corpus",
+        "allowed": "true when overlap was found and the configuration allows it",
+    },
+)
