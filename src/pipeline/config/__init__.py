@@ -1,6 +1,6 @@
 """The typed configuration: one closed model a top-level key.
 
-`parse` turns a mapping into a `Study` or explains, key by key, what is wrong with it.
+`parse_study` turns a mapping into a `Study` or explains, key by key, what is wrong with it.
 """
 
 import difflib
@@ -30,14 +30,18 @@ __all__ = [
     "Name",
     "Profile",
     "StudyConfig",
-    "parse",
+    "parse_study",
 ]
+
+
+#: Folders beside the studies' own.
+_TAKEN = ("logs", "reference", "shared", "timing")
 
 
 class StudyConfig(Section):
     """A whole study."""
 
-    study: Name = Field(description="results go to results/STUDY; `shared` is taken")
+    study: Name = Field(description="results go to results/STUDY")
     seed: int = Field(0, ge=0, description="root of every random choice")
     models: dict[Name, Model] = Field(min_length=1)
     calibration: dict[Name, Corpus] = Field(min_length=1)
@@ -49,8 +53,11 @@ class StudyConfig(Section):
 
     @model_validator(mode="after")
     def _references(self) -> "StudyConfig":
-        if self.study == "shared":
-            raise UserError("study: 'shared' is the folder that studies share; choose another name")
+        if self.study in _TAKEN:
+            raise UserError(
+                f"study: results/{self.study} is a folder of the pipeline's own "
+                f"({', '.join(_TAKEN)}); choose another name"
+            )
         for name, method in self.methods.items():
             if method.corpus not in self.calibration:
                 raise UserError(
@@ -67,7 +74,7 @@ class StudyConfig(Section):
         return self
 
 
-def parse(values: Mapping[str, Any]) -> StudyConfig:
+def parse_study(values: Mapping[str, Any]) -> StudyConfig:
     """A validated study; raises UserError with the path, the value and what is allowed."""
     try:
         return StudyConfig.model_validate(dict(values))

@@ -39,11 +39,21 @@ def build(recipe: Recipe):
     return AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
 
 
+def load_weights(model, path: Path):
+    """`model` with the parameters that export.save_weights wrote, and the tied ones tied."""
+    from safetensors.torch import load_file
+
+    missing, unexpected = model.load_state_dict(load_file(path), strict=False)
+    if unexpected or set(missing) - set(model.all_tied_weights_keys):
+        raise ValueError(f"weights do not fit: missing {missing}, unexpected {unexpected}")
+    return model
+
+
 def train(
     recipe: Recipe,
     checkpoint: Path,
     device: str = "cpu",
-    report: Callable[[dict[str, float]], None] = lambda row: None,
+    report: Callable[[dict], None] = lambda row: None,
 ):
     """Train `recipe` from its last checkpoint, or from its seed; returns (model, loss curve).
 
@@ -63,7 +73,7 @@ def train(
         lr=recipe.learning_rate,
         betas=(0.9, 0.98),
     )
-    pull = _SparsityPull(model, recipe.target_sparsity)
+    pull = _SparsityPull(model, recipe.target_sparsity, recipe.pull_from)
     start, curve = 0, []
     if checkpoint.exists():
         state = torch.load(checkpoint, map_location=device, weights_only=True)
@@ -80,7 +90,7 @@ def train(
         recipe.question_weight,
         round(recipe.steps * recipe.curriculum_share),
     )
-    window: list[tuple[float, float]] = []
+    window: list[tuple[float, float | None]] = []
     for step, batch in enumerate(itertools.islice(stream, start, recipe.steps), start):
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * schedule(step, recipe.steps, recipe.warmup_steps)
@@ -122,7 +132,7 @@ def schedule(step: int, steps: int, warmup: int) -> float:
 def weighted_loss(model, batch: Batch, device: str):
     """Cross entropy in nats a token, weighted; the examples of a row do not see each other."""
     import torch
-    import torch.nn.functional as F
+    import torch.nn.functional as F  # noqa: N812
 
     tokens = torch.from_numpy(batch.tokens).to(device)
     segments = torch.from_numpy(batch.segments).to(device)
@@ -151,12 +161,13 @@ def fingerprint(recipe: Recipe) -> str:
 class _SparsityPull:
     """L1 on the FFN activation functions' outputs, steered towards a share of zeros.
 
-    The coefficient moves by 1 % a step towards the target, which rises from half to its full value
-    over the first half of training: too early a pull keeps the families from being learned.
+    From the share `start` of training on, the coefficient moves by 1 % a step towards a goal that
+    rises from 60 % of the target to all of it within a quarter of the training.
     """
 
-    def __init__(self, model, target: float | None) -> None:
+    def __init__(self, model, target: float | None, start: float) -> None:
         self.target = target
+        self.start = start
         self.coefficient = 1e-3
         self._outputs: list = []
         self._hooks = []
@@ -173,28 +184,31 @@ class _SparsityPull:
             return 0.0
         zeros = sum(float((o == 0).float().mean()) for o in self._outputs) / len(self._outputs)
         self._zero_share = zeros
-        goal = self.target * min(1.0, 0.5 + done)
+        if done < self.start:
+            self._outputs.clear()
+            return 0.0
+        goal = self.target * min(1.0, 0.6 + 0.4 * (done - self.start) / 0.25)
         self.coefficient *= 1.01 if zeros < goal else 1 / 1.01
         self.coefficient = min(max(self.coefficient, 1e-5), 1.0)
         norm = sum(o.mean() for o in self._outputs) / len(self._outputs)
         self._outputs.clear()
         return self.coefficient * norm
 
-    def zero_share(self) -> float:
-        return self._zero_share if self.target is not None else math.nan
+    def zero_share(self) -> float | None:
+        return self._zero_share if self.target is not None else None
 
     def close(self) -> None:
         for hook in self._hooks:
             hook.remove()
 
 
-def _curve_row(step: int, recipe: Recipe, window: list[tuple[float, float]]) -> dict[str, float]:
-    loss, zeros = np.mean([row[0] for row in window]), np.mean([row[1] for row in window])
+def _curve_row(step: int, recipe: Recipe, window: list[tuple[float, float | None]]) -> dict:
+    zeros = [zero for _, zero in window if zero is not None]
     return {
         "step": step,
         "tokens": step * recipe.rows * recipe.row_length,
-        "loss": float(loss),
-        "zero_share": float(zeros),
+        "loss": float(np.mean([loss for loss, _ in window])),
+        "zero_share": float(np.mean(zeros)) if zeros else None,
     }
 
 

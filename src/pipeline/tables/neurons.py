@@ -16,6 +16,8 @@ _SUMS = {
     "sum_square": Column("Float64", "sum of h^2"),
     "max_abs": Column("Float64", "largest |h|"),
     "sum_contribution": Column("Float64", "sum of |h| * ||W_down[:, i]||_2"),
+    "weight_norm": Column("Float64", "L2 norm of all the neuron's weights, biases left out"),
+    "down_norm": Column("Float64", "||W_down[:, i]||_2"),
 }
 
 NEURON_BLOCKS = Table(
@@ -34,8 +36,6 @@ NEURONS = Table(
         **_SUMS,
         "active": Column("Int64", "the count that classification uses: active_nonzero for "
                          "activations with exact zeros, active_cett for others"),
-        "weight_norm": Column("Float64", "L2 norm of all the neuron's weights, biases left out"),
-        "down_norm": Column("Float64", "||W_down[:, i]||_2"),
     },
 )
 

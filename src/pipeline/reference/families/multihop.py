@@ -1,8 +1,9 @@
 """Multi-hop lookup: follow links from a start to the end of its path, among shuffled links.
 
-    hop c > d , x > y , a > b , b > c ; a ?   ->   a > b > c > d # d
+    hop c d , x y , a b , b c ; a ?   ->   a b c d # d
 
-A step is one link followed. Every question also holds one or two links that lead nowhere.
+A step is one link followed. Every question also holds one or two links that lead nowhere. The two
+ends of a link stand side by side: with a sign between them models of this size did not learn it.
 """
 
 import random
@@ -18,8 +19,8 @@ def draw(rng: random.Random, hops: int) -> Item:
     path, rest = names[: hops + 1], names[hops + 1 :]
     links = list(zip(path, path[1:], strict=False)) + list(zip(rest[::2], rest[1::2], strict=True))
     rng.shuffle(links)
-    given = " , ".join(f"{a} > {b}" for a, b in links)
-    return Item("multihop", f"hop {given} ; {path[0]} ?", f"{' > '.join(path)} # {path[-1]}", hops)
+    given = " , ".join(f"{a} {b}" for a, b in links)
+    return Item("multihop", f"hop {given} ; {path[0]} ?", f"{' '.join(path)} # {path[-1]}", hops)
 
 
 MULTIHOP = Family("multihop", range(2, 7), draw)

@@ -1,0 +1,40 @@
+"""The study, as an index: configuration, stages, and what a whole run makes."""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+if not workflow.configfiles:
+
+    configfile: "config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/model.smk"
+include: "rules/calibration.smk"
+include: "rules/profile.smk"
+include: "rules/classify.smk"
+include: "rules/fit.smk"
+include: "rules/evaluate.smk"
+include: "rules/analyse.smk"
+include: "rules/report.smk"
+
+
+report: "workflow/report/workflow.rst"
+
+
+localrules:
+    all,
+
+
+rule all:
+    default_target: True
+    input:
+        f"{RESULTS}/report/index.html",
+        every_classification(),
+
+
+onsuccess:
+    page = Path(f"{RESULTS}/report/index.html")
+    if page.exists():
+        print(f"the page: {page.resolve()}")

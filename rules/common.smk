@@ -1,0 +1,121 @@
+"""Names that all rules share, and the input functions."""
+
+import os
+import re
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from pipeline.config import parse_study
+from pipeline.errors import UserError
+from pipeline.launcher import JOBS_LOCK
+from pipeline.study import Study, rule_source
+
+try:
+    STUDY = Study(parse_study(config))
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+CONFIG = STUDY.config
+RESULTS = f"results/{CONFIG.study}"
+SHARED = "results/shared"
+LOGS = "results/logs"
+TIMING = "results/timing"
+
+MODELS = {STUDY.model_key(model): model for model in CONFIG.models}
+CORPORA = {STUDY.corpus_key(*pair): pair for pair in STUDY.profiled}
+PROFILES = {STUDY.profile_key(*pair): pair for pair in STUDY.profiled}
+DENSE = {STUDY.dense_key(model): model for model in CONFIG.models}
+
+PLAN = "{model}/{method}/{level}/{seed}"
+
+
+def names(values):
+    return "|".join(sorted(re.escape(str(value)) for value in set(values)))
+
+
+wildcard_constraints:
+    model=names(CONFIG.models),
+    corpus=names(CONFIG.calibration),
+    classification=names(CONFIG.classification),
+    method=names(CONFIG.methods),
+    level=names(condition.level for condition in STUDY.conditions),
+    seed=r"\d+",
+    shard=r"\d+",
+    shards=r"\d+",
+    model_key=names(MODELS),
+    corpus_key=names(CORPORA),
+    profile_key=names(PROFILES),
+    dense_key=names(DENSE),
+
+
+def section(name, key):
+    """The configuration of one entry, as a plain mapping that Snakemake can compare."""
+    return getattr(CONFIG, name)[key].model_dump(mode="json")
+
+
+def model_of(wildcards):
+    """model.json of the model that the wildcards name or key."""
+    if hasattr(wildcards, "model"):
+        model = wildcards.model
+    elif hasattr(wildcards, "dense_key"):
+        model = DENSE[wildcards.dense_key]
+    else:
+        key = getattr(wildcards, "profile_key", None) or wildcards.corpus_key
+        model = {**PROFILES, **CORPORA}[key][0]
+    return f"{SHARED}/resolve_model/{STUDY.model_key(model)}/model.json"
+
+
+def profile_of(table):
+    """An input function for a merged profile's table, by the wildcards model and corpus, or by
+    model and the corpus of the method."""
+
+    def path(wildcards):
+        corpus = (
+            wildcards.corpus
+            if hasattr(wildcards, "corpus")
+            else CONFIG.methods[wildcards.method].corpus
+        )
+        key = STUDY.profile_key(wildcards.model, corpus)
+        return f"{SHARED}/merge_profile/{key}/{table}.parquet"
+
+    return path
+
+
+def classes_of(wildcards):
+    """The classification that a method ranks by."""
+    method = CONFIG.methods[wildcards.method]
+    return (
+        f"{RESULTS}/classify/{wildcards.model}/{method.corpus}/"
+        f"{method.classification}/classes.parquet"
+    )
+
+
+def every_classification():
+    """One classification.json for every model, corpus and policy."""
+    return [
+        f"{RESULTS}/classify/{model}/{corpus}/{classification}/classification.json"
+        for model, corpus, classification in STUDY.classified
+    ]
+
+
+def of_conditions(file):
+    """A file of every condition and then of every dense evaluation, in one fixed order."""
+    pruned = [
+        f"{RESULTS}/evaluate/{c.model}/{c.method}/{c.level}/{c.seed}/{file}"
+        for c in STUDY.conditions
+    ]
+    return pruned + [f"{SHARED}/evaluate_dense/{key}/{file}" for key in DENSE]
+
+
+def all_conditions():
+    """What `of_conditions` lists, as facts."""
+    pruned = [
+        dict(model=c.model, method=c.method, level=c.level, seed=c.seed) for c in STUDY.conditions
+    ]
+    return pruned + [dict(model=m, method="dense", level="0", seed=0) for m in DENSE.values()]
+
+
+if jobs_lock := os.environ.get(JOBS_LOCK):
+    # A shared lock for as long as a job's shell or any process below it lives.
+    shell.prefix(f"exec 9>>{jobs_lock!r}; flock -s 9; ")

@@ -1,0 +1,80 @@
+"""What ships with the project, made anew: `make reference-models`. A workflow of its own, since it
+depends on no study; a training goes on from its last checkpoint."""
+
+from pipeline.reference.recipes import RECIPES
+from pipeline.registry import FAMILIES
+from pipeline.study import PROJECT, family_modules, rule_source
+
+RESOURCES = str(PROJECT / "resources")
+LOGS = "results/logs/reference"
+TIMING = "results/timing/reference"
+
+
+localrules:
+    reference_models,
+
+
+rule reference_models:
+    default_target: True
+    input:
+        expand(f"{RESOURCES}/models/{{backbone}}/README.md", backbone=RECIPES),
+
+
+rule generate_tasks:
+    output:
+        tasks=expand(
+            f"{RESOURCES}/tasks/{{family}}.{{ending}}", family=FAMILIES, ending=["yaml", "jsonl"]
+        ),
+        corpus=f"{RESOURCES}/calibration/reasoning.jsonl",
+    log:
+        f"{LOGS}/generate_tasks.log",
+    benchmark:
+        f"{TIMING}/generate_tasks.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+    params:
+        source=rule_source("generate_tasks", family_modules()),
+    script:
+        "../workflow/scripts/generate_tasks.py"
+
+
+rule train_reference:
+    output:
+        weights="results/reference/{backbone}/model.safetensors",
+        curve="results/reference/{backbone}/loss.json",
+    log:
+        f"{LOGS}/train_reference/{{backbone}}.log",
+    benchmark:
+        f"{TIMING}/train_reference/{{backbone}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+    params:
+        recipe=lambda w: RECIPES[w.backbone].as_dict(),
+        checkpoint="results/reference/{backbone}.checkpoint.pt",
+        source=rule_source("train_reference", family_modules()),
+    script:
+        "../workflow/scripts/train_reference.py"
+
+
+rule ship_reference:
+    input:
+        weights=rules.train_reference.output.weights,
+        curve=rules.train_reference.output.curve,
+        tasks=rules.generate_tasks.output.tasks,
+    output:
+        card_file=f"{RESOURCES}/models/{{backbone}}/README.md",
+    log:
+        f"{LOGS}/ship_reference/{{backbone}}.log",
+    benchmark:
+        f"{TIMING}/ship_reference/{{backbone}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        recipe=lambda w: RECIPES[w.backbone].as_dict(),
+        families=sorted(FAMILIES),
+        source=rule_source("ship_reference", family_modules()),
+    script:
+        "../workflow/scripts/ship_reference.py"

@@ -1,0 +1,32 @@
+rule build_report:
+    input:
+        curves=rules.analyse.output.curves,
+        refused=rules.analyse.output.refused,
+        finding=rules.analyse.output.finding,
+        models=rules.analyse.input.models,
+        corpora=[f"{SHARED}/extract_calibration/{key}/corpus.json" for key in CORPORA],
+    output:
+        page=report(
+            f"{RESULTS}/report/index.html",
+            caption="../workflow/report/page.rst",
+            category="Page",
+        ),
+        main_figure=report(
+            f"{RESULTS}/report/accuracy-lost.svg",
+            caption="../workflow/report/figure.rst",
+            category="Figures",
+        ),
+        main_spec=f"{RESULTS}/report/accuracy-lost.vl.json",
+        task_spec=f"{RESULTS}/report/accuracy-lost-by-task.vl.json",
+    log:
+        f"{LOGS}/{CONFIG.study}/build_report.log",
+    benchmark:
+        f"{TIMING}/{CONFIG.study}/build_report.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        study=CONFIG.study,
+        source=rule_source("build_report"),
+    script:
+        "../workflow/scripts/build_report.py"

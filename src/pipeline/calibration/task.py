@@ -1,0 +1,13 @@
+"""Documents made of the training split of an evaluation task."""
+
+from collections.abc import Iterator
+
+from pipeline import tasks
+from pipeline.config import Corpus
+
+
+def documents(where: str, corpus: Corpus) -> Iterator[str]:
+    """Prompt and target of every training item, by the task's own templates."""
+    task = tasks.find(where)
+    for item in task.items(corpus.split):
+        yield f"{task.text(item)} {task.text(item, 'doc_to_target')}"

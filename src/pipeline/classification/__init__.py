@@ -1,0 +1,1 @@
+"""Hot/cold policies: which neurons are hot, given how often each is active."""

@@ -1,0 +1,123 @@
+"""From a Snakemake job to a typed call: the only bridge between rules and scripts."""
+
+import inspect
+import os
+import sys
+import traceback
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifacts import Manifest, input_digests
+from pipeline.config.base import Section
+from pipeline.errors import UserError
+from pipeline.study import library_versions
+
+#: Params that say how a job is run or keyed, and are no part of what its artifact is.
+_NOT_CONFIG = ("source", "seed", "conditions")
+#: Inputs of this name are pieces of one whole; how it was divided is no fact of the result.
+_PIECES = "_shards"
+
+
+def job(main: Callable[..., None], snakemake: Any) -> None:
+    """Call `main` with the job's named inputs, outputs, params and wildcards, cast by annotation.
+
+    Output of the job goes to the rule's log file. A UserError ends the job with its one message
+    instead of a traceback. Raises TypeError for a keyword that the rule does not name.
+    """
+    terminal = _redirect(snakemake.log[0]) if snakemake.log else sys.stderr
+    try:
+        main(**arguments(main, snakemake))
+    except UserError as error:
+        _fail(terminal, f"{snakemake.rule}: {error}")
+    except Exception:
+        traceback.print_exc()
+        log = snakemake.log[0] if snakemake.log else "above"
+        _fail(terminal, f"{snakemake.rule} failed; its log: {log}")
+
+
+def arguments(main: Callable[..., None], snakemake: Any) -> dict[str, Any]:
+    """Keywords for `main` from a job; inputs shadow outputs, params and wildcards in that order."""
+    named: dict[str, Any] = {
+        **dict(snakemake.wildcards.items()),
+        **dict(snakemake.params.items()),
+        **dict(snakemake.output.items()),
+        **dict(snakemake.input.items()),
+        "threads": snakemake.threads,
+    }
+    hints = typing.get_type_hints(main)
+    values = {}
+    for name in inspect.signature(main).parameters:
+        if hints[name] is Manifest:
+            values[name] = manifest(snakemake)
+        elif name in named:
+            values[name] = _cast(named[name], hints[name], name)
+        else:
+            raise TypeError(f"rule {snakemake.rule} names no {name!r}; it has {sorted(named)}")
+    return values
+
+
+def manifest(snakemake: Any) -> Manifest:
+    """The manifest of a job's outputs."""
+    params = dict(snakemake.params.items())
+    files = {
+        name if isinstance(value, str) else f"{name}.{index}": Path(path)
+        for name, value in snakemake.input.items()
+        if not name.endswith(_PIECES)
+        for index, path in enumerate([value] if isinstance(value, str) else value)
+    }
+    model = params.get("model")
+    return Manifest(
+        rule=snakemake.rule,
+        source=params["source"],
+        config={k: _plain(v) for k, v in params.items() if k not in _NOT_CONFIG},
+        inputs=input_digests(files),
+        versions=library_versions(snakemake.rule),
+        seed=params.get("seed"),
+        device=model.get("device", "cpu") if isinstance(model, dict) else "cpu",
+        dtype=model.get("dtype") if isinstance(model, dict) else None,
+    )
+
+
+def _cast(value: Any, hint: Any, name: str) -> Any:
+    """`value` as the annotation says; TypeError names the keyword when it does not fit."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any or value is None:
+        return value
+    if origin is list:
+        items = [value] if isinstance(value, str) else list(value)
+        return [_cast(item, inner[0], name) for item in items]
+    if origin is dict or hint is dict:
+        return dict(value)
+    if isinstance(hint, type) and issubclass(hint, Section):
+        return hint.model_validate(value)
+    if hint in (Path, int, float, str, bool):
+        try:
+            return hint(value)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"{name}: {value!r} is no {hint.__name__}") from error
+    return value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _redirect(log: str) -> Any:
+    """Send standard output and error to the log file; returns the terminal's error stream."""
+    terminal = os.fdopen(os.dup(2), "w")
+    Path(log).parent.mkdir(parents=True, exist_ok=True)
+    stream = open(log, "w", buffering=1)  # noqa: SIM115 - lives as long as the process
+    os.dup2(stream.fileno(), 1)
+    os.dup2(stream.fileno(), 2)
+    return terminal
+
+
+def _fail(terminal: Any, message: str) -> None:
+    sys.stderr.write(message + "\n")
+    terminal.write(f"\nerror: {message}\n")
+    terminal.flush()
+    sys.exit(1)

@@ -1,0 +1,1 @@
+"""Evaluation: lm-evaluation-harness behind one adapter, and sparsity measured while it runs."""

@@ -1,0 +1,87 @@
+"""The one place that talks to lm-evaluation-harness (0.4.13).
+
+No response cache and no request cache are ever used: neither is keyed by the model's weights or by
+the items' content, so a pruned model would be given the dense model's answers. The batch size goes
+to HFLM itself, since `simple_evaluate` ignores it for a model object, and `evaluate` is called
+instead of `simple_evaluate`, which collects facts about the machine for seconds a call.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from pipeline.digest import of_value
+from pipeline.errors import UserError
+from pipeline.tasks import Task
+
+_METRIC = "exact_match"
+
+
+class Harness:
+    """Evaluates tasks with one model; the task manager is made once and indexes no default task."""
+
+    def __init__(self, model: Any, tokenizer: Any, batch_size: int) -> None:
+        from lm_eval.models.huggingface import HFLM
+        from lm_eval.tasks import TaskManager
+
+        logging.getLogger("lm_eval").setLevel(logging.ERROR)
+        self._lm = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_size)
+        self._tasks = TaskManager(include_defaults=False)
+
+    def samples(self, task: Task, limit: int | None) -> Iterator[dict[str, Any]]:
+        """Rows of tables.samples.SAMPLES, in the order of the items.
+
+        Greedy answers to the first `limit` items. Raises UserError when the task scores by anything
+        but exact match of one filtered answer.
+        """
+        from lm_eval.evaluator import evaluate
+        from lm_eval.tasks import get_task_dict
+
+        items = task.items()
+        loaded = get_task_dict([_definition(task, items)], self._tasks)
+        result = evaluate(
+            self._lm, loaded, limit=limit, bootstrap_iters=1, log_samples=True, verbosity="ERROR"
+        )
+        if result is None:
+            raise RuntimeError("the harness returned no result; it runs on rank 0 only")
+        for sample in sorted(result["samples"][task.name], key=lambda s: s["doc_id"]):
+            yield _row(task, items[sample["doc_id"]], sample)
+
+
+def _definition(task: Task, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The task's YAML with its items handed over in memory, so that no dataset cache is written."""
+    metrics = [metric.get("metric") for metric in task.definition.get("metric_list", [])]
+    if metrics != [_METRIC] or task.definition.get("output_type") != "generate_until":
+        raise UserError(
+            f"task {task.name}: needs output_type generate_until and metric_list [{_METRIC}]"
+        )
+    kept = {
+        key: value
+        for key, value in task.definition.items()
+        if key not in ("dataset_path", "dataset_kwargs")
+    }
+    return {**kept, "custom_dataset": _in_memory(items)}
+
+
+def _in_memory(items: Sequence[dict[str, Any]]) -> Callable[..., Any]:
+    def dataset(**_metadata: Any) -> Any:
+        from datasets import Dataset, DatasetDict
+
+        return DatasetDict({"test": Dataset.from_list(list(items))})
+
+    return dataset
+
+
+def _row(task: Task, item: dict[str, Any], sample: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "task": task.name,
+        "item": sample["doc_id"],
+        "item_hash": of_value(item),
+        "prompt_hash": sample["prompt_hash"],
+        "reasoning": task.reasoning,
+        "steps": task.steps(item),
+        "target": str(sample["target"]),
+        "response": sample["resps"][0][0],
+        "answer": sample["filtered_resps"][0],
+        "correct": bool(sample[_METRIC]),
+    }

@@ -1,0 +1,108 @@
+"""Measure on the evaluated tokens how much of the FFN was skipped."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.models.views import FFNView, ModelView
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Meter:
+    """Counts zeros of h, the input of the down projections, at tokens that count.
+
+    Padding does not count, nor do the steps of a sequence whose end token was already written while
+    others of its batch go on. `dropped`, (layers, d_ff) bool, is what the method removes.
+    """
+
+    def __init__(self, shape: ModelView, dropped: np.ndarray, stop: set[int]) -> None:
+        self.shape = shape
+        self.dropped = dropped
+        self.stop = stop
+        self.reset()
+
+    def reset(self) -> None:
+        """Start counting anew."""
+        self.tokens = 0
+        self.nonfinite = 0
+        self.zeros = [0] * len(self.shape.ffns)
+        self._counted: torch.Tensor | None = None
+        self._running: torch.Tensor | None = None
+
+    @contextmanager
+    def watching(self, model: Any) -> Iterator[None]:
+        """Count during the block."""
+        handles = [model.register_forward_pre_hook(self._before, with_kwargs=True)]
+        for layer, ffn in enumerate(self.shape.ffns):
+            handles.append(ffn.down.register_forward_pre_hook(self._counter(layer)))
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def figures(self) -> dict[str, dict[str, float]]:
+        """The three measures, imposed and total, on the tokens counted since the last reset.
+
+        A removed neuron needs none of its weights. A neuron of the others that is zero by itself
+        needs its gate (or fc1) row to be known as zero, and none of its remaining weights.
+        """
+        imposed_neurons = imposed_weights = total_neurons = total_weights = pairs = 0.0
+        for ffn, dropped, zeros in zip(self.shape.ffns, self.dropped, self.zeros, strict=True):
+            removed = self.tokens * int(dropped.sum())
+            natural = zeros - removed
+            whole, spared = _weights(ffn)
+            pairs += self.tokens * ffn.d_ff
+            imposed_neurons += removed
+            imposed_weights += removed * whole
+            total_neurons += zeros
+            total_weights += removed * whole + natural * spared
+        ffn = max(1, self.tokens) * self.shape.ffn_weights
+        linear = max(1, self.tokens) * self.shape.linear_weights
+        return {
+            "imposed": _measures(imposed_neurons, imposed_weights, pairs, ffn, linear),
+            "total": _measures(total_neurons, total_weights, pairs, ffn, linear),
+        }
+
+    def _before(self, _module: Any, args: tuple, kwargs: dict[str, Any]) -> None:
+        tokens = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
+        attention = kwargs.get("attention_mask")
+        if tokens.shape[1] > 1 or self._running is None or self._running.shape[0] != len(tokens):
+            self._running = tokens.new_ones(tokens.shape[0]).bool()
+            counted = tokens.new_ones(tokens.shape).bool()
+            if attention is not None:
+                counted = attention[:, -tokens.shape[1] :].bool()
+        else:
+            for token in self.stop:
+                self._running = self._running & (tokens[:, 0] != token)
+            counted = self._running[:, None]
+        self._counted = counted
+        self.tokens += int(counted.sum())
+
+    def _counter(self, layer: int) -> Any:
+        def count(_module: Any, inputs: tuple) -> None:
+            inner = inputs[0][self._counted]
+            self.zeros[layer] += int((inner == 0).sum())
+            self.nonfinite += int((~inner.isfinite()).sum())
+
+        return count
+
+
+def _weights(ffn: FFNView) -> tuple[int, int]:
+    """(weights of one neuron, weights of it that a zero h spares once its gate is known)."""
+    width = ffn.down.out_features
+    return width * (len(ffn.inner) + 1), width * len(ffn.inner)
+
+
+def _measures(
+    neurons: float, weights: float, pairs: float, ffn: float, linear: float
+) -> dict[str, float]:
+    return {
+        "neuron_sparsity": neurons / max(1.0, pairs),
+        "ffn_weight_sparsity": weights / ffn,
+        "model_weight_sparsity": weights / linear,
+    }

@@ -1,0 +1,89 @@
+"""Start a study: one launcher at a time, and the same command goes on after any interruption.
+
+The launcher locks `results/STUDY` and becomes Snakemake, which keeps the lock as long as it lives.
+Every job holds a shared lock on a second file, from its shell's first moment on, so a launcher that
+follows a killed one waits until the orphaned jobs have ended. Both locks are the kernel's: they end
+with their processes, whatever ended those.
+"""
+
+import fcntl
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.config import StudyConfig
+from pipeline.errors import UserError
+from pipeline.study import PROJECT
+
+#: Tells the Snakefile which file its jobs lock; unset for a plain `snakemake`, which has no lock.
+JOBS_LOCK = "COLD_NEURONS_JOBS_LOCK"
+
+
+def command(
+    config_file: Path, profile: str, cores: str | None, directory: Path, extra: Sequence[str]
+) -> list[str]:
+    """The Snakemake command line of a study; paths are absolute, so any folder will do.
+
+    The launcher's lock replaces Snakemake's, which a kill -9 would leave behind.
+    """
+    folder = Path(profile) if "/" in profile else PROJECT / "profiles" / profile
+    if not folder.is_dir():
+        known = sorted(p.name for p in (PROJECT / "profiles").iterdir() if p.name != "default")
+        raise UserError(f"no profile {profile!r}; give a folder, or one of: {', '.join(known)}")
+    line = [sys.executable, "-m", "snakemake", "--snakefile", str(PROJECT / "Snakefile")]
+    line += ["--configfile", str(config_file.resolve()), "--directory", str(directory.resolve())]
+    line += ["--profile", str(folder.resolve()), "--nolock", "--rerun-incomplete"]
+    return line + (["--cores", cores] if cores else []) + list(extra)
+
+
+def lock(study: StudyConfig, directory: Path) -> Path:
+    """Take the study's lock for this process and what it becomes; returns the jobs' lock file.
+
+    Waits for jobs that a killed run left behind. Raises UserError when another launcher is at work.
+    """
+    folder = directory / "results" / study.study
+    folder.mkdir(parents=True, exist_ok=True)
+    holder = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(holder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UserError(
+            f"study {study.study!r} is being run by {_holder(holder)}; wait for it, or end it: the "
+            "same command then goes on where it stopped"
+        ) from None
+    os.ftruncate(holder, 0)
+    os.pwrite(holder, json.dumps({"process": os.getpid()}).encode(), 0)
+    os.set_inheritable(holder, True)
+    jobs = folder / ".jobs.lock"
+    _wait_for_orphans(jobs)
+    return jobs
+
+
+def run(line: Sequence[str], jobs_lock: Path) -> None:
+    """Become Snakemake. The lock's descriptor is inherited; does not return."""
+    os.environ[JOBS_LOCK] = str(jobs_lock.resolve())
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(line[0], list(line))
+
+
+def _wait_for_orphans(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.stderr.write("waiting for jobs that an interrupted run left behind\n")
+            sys.stderr.flush()
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+    finally:
+        os.close(descriptor)
+
+
+def _holder(descriptor: int) -> str:
+    try:
+        return f"process {json.loads(os.pread(descriptor, 1024, 0))['process']}"
+    except (ValueError, KeyError):
+        return "another process"

@@ -1,0 +1,1 @@
+"""Sparsifiers, one module each; `registry.SPARSIFIERS` names them."""

@@ -1,0 +1,21 @@
+"""`drop_low_contribution`: control that removes the least contributing neurons first.
+
+Contribution |h_i| * ||W_down[:, i]||_2, the quantity behind CETT, averaged over calibration tokens.
+"""
+
+import numpy as np
+
+from pipeline.methods.static import Neurons
+
+
+class DropLowContribution:
+    """Smallest mean contribution first."""
+
+    seeded = False
+
+    def scores(self, neurons: Neurons, seed: int) -> np.ndarray:
+        """Mean contribution."""
+        return neurons.mean_contribution
+
+    def check(self, removed: int, hot: int, total: int) -> None:
+        """Every level is a condition."""

@@ -1,0 +1,24 @@
+"""`keep_cold`: remove neurons by activation frequency, hottest first, until only cold ones are left."""
+
+import numpy as np
+
+from pipeline.methods.plan import Refused
+from pipeline.methods.static import Neurons
+
+
+class KeepCold:
+    """Hottest first, up to the hot set."""
+
+    seeded = False
+
+    def scores(self, neurons: Neurons, seed: int) -> np.ndarray:
+        """Activation frequency, negated."""
+        return -neurons.frequency
+
+    def check(self, removed: int, hot: int, total: int) -> None:
+        """Refused beyond the hot set: cold neurons would go as well."""
+        if removed > hot:
+            raise Refused(
+                f"removing {removed} of {total} neurons goes beyond the {hot} hot ones, so cold "
+                "neurons would go too"
+            )

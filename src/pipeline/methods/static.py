@@ -1,0 +1,91 @@
+"""Static sparsifiers: a fixed set of FFN neurons is removed, the first ones of some order."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from pipeline.methods.plan import Plan, Refused
+from pipeline.models.views import ModelView
+from pipeline.ranking import ordered
+
+
+@dataclass(frozen=True)
+class Neurons:
+    """What a static sparsifier may look at; every array is (neurons of the model,)."""
+
+    layer: np.ndarray
+    neuron: np.ndarray
+    frequency: np.ndarray
+    mean_contribution: np.ndarray
+    weight_norm: np.ndarray
+    hot: np.ndarray
+
+    def subset(self, kept: np.ndarray) -> "Neurons":
+        """The neurons at the given indices."""
+        return Neurons(*(getattr(self, name)[kept] for name in self.__dataclass_fields__))
+
+
+class Static(Protocol):
+    """A static sparsifier is an order of removal, and a check of how far it may go.
+
+    `seeded` is true when the order depends on the seed.
+    """
+
+    seeded: bool
+
+    def scores(self, neurons: Neurons, seed: int) -> np.ndarray:
+        """(neurons,); the lowest are removed first."""
+        ...
+
+    def check(self, removed: int, hot: int, total: int) -> None:
+        """Raise Refused when removing so many neurons is no condition of this arm."""
+        ...
+
+
+def fit(
+    name: str, sparsifier: Static, neurons: Neurons, level: float | str, seed: int, scope: str
+) -> Plan:
+    """The plan that removes round(level * neurons) neurons, or exactly the cold or the hot set.
+
+    With scope `model` all neurons are ranked together; with `layer` each layer gives the same share
+    (its own share of cold or hot for the named levels). Equal levels remove equally many neurons
+    under every sparsifier.
+    """
+    layers, width = int(neurons.layer.max()) + 1, int(neurons.neuron.max()) + 1
+    dropped = np.zeros((layers, width), dtype=bool)
+    groups = [np.arange(neurons.layer.size)]
+    if scope == "layer":
+        groups = [np.flatnonzero(neurons.layer == layer) for layer in range(layers)]
+    refused = None
+    try:
+        for group in groups:
+            part = neurons.subset(group)
+            count = _count(level, part.hot)
+            sparsifier.check(count, int(part.hot.sum()), part.hot.size)
+            order = ordered(sparsifier.scores(part, seed), part.layer, part.neuron)[:count]
+            dropped[part.layer[order], part.neuron[order]] = True
+    except Refused as reason:
+        refused, dropped = str(reason), np.zeros_like(dropped)
+    return Plan(name, level_text(level), seed, dropped, int((~neurons.hot).sum()), refused)
+
+
+def apply(plan: Plan, shape: ModelView, how: str = "zero") -> None:
+    """Remove the plan's neurons from the model in place, by `zero` or by `slice`."""
+    import torch
+
+    for ffn, row in zip(shape.ffns, plan.dropped, strict=True):
+        getattr(ffn, how)(torch.from_numpy(row).to(ffn.down.weight.device))
+
+
+def level_text(level: float | str) -> str:
+    """A level as it stands in paths and tables."""
+    return level if isinstance(level, str) else f"{level:g}"
+
+
+def _count(level: float | str, hot: np.ndarray) -> int:
+    if level == "cold":
+        return int((~hot).sum())
+    if level == "hot":
+        return int(hot.sum())
+    return round(float(level) * hot.size)

@@ -1,0 +1,56 @@
+"""Load a resolved model with its tokenizer."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.config.models import Model
+from pipeline.digest import LARGE_FILE, of_files
+from pipeline.errors import UserError
+from pipeline.models.resolve import weight_files
+from pipeline.models.source import files
+
+
+def load(model: Model, record: Mapping[str, Any]) -> tuple[Any, Any]:
+    """(model in evaluation mode on its device, tokenizer); `record` is the body of model.json.
+
+    The files must still be those that were resolved: small ones are checked by content, weights
+    above 64 MiB by config.json alone. Pickled weights load with weights_only.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    found = files(model, record["commit"])
+    _check(found.folder, record)
+    loaded = AutoModelForCausalLM.from_pretrained(
+        found.folder,
+        dtype=getattr(torch, model.dtype),
+        weights_only=True,
+        trust_remote_code=model.trust_remote_code,
+    )
+    return loaded.to(model.device).eval(), load_tokenizer(model, record)
+
+
+def load_tokenizer(model: Model, record: Mapping[str, Any]) -> Any:
+    """The tokenizer alone; its end token pads where it has no padding token."""
+    from transformers import AutoTokenizer
+
+    found = files(model, record["commit"])
+    tokenizer = AutoTokenizer.from_pretrained(
+        found.folder, trust_remote_code=model.trust_remote_code
+    )
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _check(folder: Any, record: Mapping[str, Any]) -> None:
+    weights = weight_files(folder)
+    same = of_files(folder, [folder / "config.json"]) == record["config_digest"]
+    if same and sum(path.stat().st_size for path in weights) <= LARGE_FILE:
+        same = of_files(folder, weights) == record["weights_digest"]
+    if not same:
+        raise UserError(
+            f"model {record['name']!r}: its files changed since model.json was made; "
+            "remove that model.json and run again"
+        )

@@ -1,0 +1,1 @@
+"""Profiling: one pass over the calibration sequences, streaming sums, no activation stored."""

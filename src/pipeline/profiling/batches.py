@@ -1,0 +1,46 @@
+"""Calibration sequences as padded batches, block by block."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Right-padded sequences, (sequences, length) each.
+
+    `attention` is 1 where a token stands; `counted` is true where it enters the statistics, that
+    is, not for special tokens.
+    """
+
+    tokens: "torch.Tensor"
+    attention: "torch.Tensor"
+    counted: "torch.Tensor"
+
+
+def blocks_of_shard(sequences: int, block_sequences: int, shard: int, shards: int) -> range:
+    """Blocks that shard number `shard` of `shards` sums: a run of whole blocks."""
+    blocks = -(-sequences // block_sequences)
+    return range(blocks * shard // shards, blocks * (shard + 1) // shards)
+
+
+def batches(
+    sequences: Sequence[Sequence[int]], batch_size: int, special: Sequence[int], device: str
+) -> Iterator[Batch]:
+    """Batches of the sequences, longest first so that little is padding; the order is fixed."""
+    import torch
+
+    order = sorted(range(len(sequences)), key=lambda i: (-len(sequences[i]), i))
+    excluded = torch.tensor(sorted(special), dtype=torch.long)
+    for start in range(0, len(order), batch_size):
+        rows = [sequences[i] for i in order[start : start + batch_size]]
+        tokens = torch.zeros(len(rows), len(rows[0]), dtype=torch.long)
+        attention = torch.zeros_like(tokens)
+        for index, row in enumerate(rows):
+            tokens[index, : len(row)] = torch.tensor(row)
+            attention[index, : len(row)] = 1
+        counted = attention.bool() & ~torch.isin(tokens, excluded)
+        yield Batch(tokens.to(device), attention.to(device), counted.to(device))

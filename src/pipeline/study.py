@@ -1,0 +1,223 @@
+"""A study, planned: its conditions, the keys of what studies share, and what decides a rerun.
+
+Knows nothing of Snakemake; the rules ask it for names, configuration slices and source digests.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+from pipeline import digest, tasks
+from pipeline.config import StudyConfig
+from pipeline.errors import UserError
+from pipeline.methods.static import level_text
+from pipeline.models import source as model_source
+from pipeline.registry import ARCHITECTURES, CORPORA, FAMILIES, POLICIES, SPARSIFIERS, Registry
+
+PROJECT = digest.SOURCE_ROOT.parent
+_KEY_DIGITS = 12
+
+#: Rule -> (rules file, libraries whose version can change its result).
+RULES = {
+    "resolve_model": ("model", ("torch", "transformers")),
+    "extract_calibration": ("calibration", ("transformers", "tokenizers", "datasets", "pyarrow")),
+    "profile_shard": ("profile", ("torch", "transformers", "polars", "pyarrow")),
+    "merge_profile": ("profile", ("numpy", "polars", "pyarrow")),
+    "classify": ("classify", ("numpy", "polars", "pyarrow")),
+    "fit": ("fit", ("numpy", "polars", "safetensors")),
+    "evaluate": ("evaluate", ("torch", "transformers", "tokenizers", "lm_eval", "pyarrow")),
+    "evaluate_dense": ("evaluate", ("torch", "transformers", "tokenizers", "lm_eval", "pyarrow")),
+    "analyse": ("analyse", ("numpy", "polars", "pyarrow")),
+    "build_report": ("report", ("altair", "vl-convert-python", "jinja2", "polars")),
+    "generate_tasks": ("reference", ()),
+    "train_reference": ("reference", ("torch", "transformers", "numpy")),
+    "ship_reference": ("reference", ("torch", "transformers", "lm_eval")),
+}
+
+
+@dataclass(frozen=True, order=True)
+class Condition:
+    """One pruned model: model x method x level x seed; `level` as it stands in paths."""
+
+    model: str
+    method: str
+    level: str
+    seed: int
+
+
+class Study:
+    """A validated configuration with everything the rules derive from it."""
+
+    def __init__(self, config: StudyConfig) -> None:
+        self.config = config
+        for name, method in config.methods.items():
+            seeded = SPARSIFIERS.load(method.sparsifier).seeded
+            if len(method.seeds) > 1 and not seeded:
+                raise UserError(
+                    f"methods.{name}.seeds: {method.sparsifier} draws nothing, so one seed is "
+                    f"enough; given {list(method.seeds)}"
+                )
+        for name in config.evaluation.tasks:
+            tasks.find(name)
+
+    @cached_property
+    def conditions(self) -> list[Condition]:
+        """All pruned conditions, in the order of the configuration."""
+        return [
+            Condition(model, name, level_text(level), seed)
+            for model in self.config.models
+            for name, method in self.config.methods.items()
+            for level in method.levels
+            for seed in method.seeds
+        ]
+
+    def level(self, method: str, text: str) -> float | str:
+        """The configured level behind its text."""
+        return next(v for v in self.config.methods[method].levels if level_text(v) == text)
+
+    @cached_property
+    def profiled(self) -> list[tuple[str, str]]:
+        """(model, corpus) pairs that a method needs."""
+        corpora = dict.fromkeys(m.corpus for m in self.config.methods.values())
+        return [(model, corpus) for model in self.config.models for corpus in corpora]
+
+    @cached_property
+    def classified(self) -> list[tuple[str, str, str]]:
+        """(model, corpus, classification): every classification on every corpus in use."""
+        return [(*pair, name) for pair in self.profiled for name in self.config.classification]
+
+    @property
+    def main_corpus(self) -> str:
+        """The corpus that facts about a model are told of: the first method's."""
+        return next(iter(self.config.methods.values())).corpus
+
+    @property
+    def main_classification(self) -> str:
+        """The hot/cold policy that facts about a model are told of: the first method's."""
+        return next(iter(self.config.methods.values())).classification
+
+    # Keys: a name people know, and a digest of all that the artifact depends on besides source.
+
+    @cache  # noqa: B019 - one study lives as long as the process
+    def model_key(self, model: str) -> str:
+        """Folder of a resolved model."""
+        return _key(model, [model, model_source.identity(self.config.models[model])])
+
+    @cache  # noqa: B019
+    def corpus_key(self, model: str, corpus: str) -> str:
+        """Folder of a corpus in a model's tokens, checked against the study's tasks."""
+        section = self.config.calibration[corpus]
+        parts = [self.model_key(model), section.model_dump(), self._corpus_identity(corpus)]
+        return _key(f"{model}.{corpus}", [*parts, self._task_identities])
+
+    @cache  # noqa: B019
+    def profile_key(self, model: str, corpus: str) -> str:
+        """Folder of a profile; the number of shards is no part of it."""
+        section = self.config.profile.model_dump(exclude={"shards"})
+        return _key(f"{model}.{corpus}", [self.corpus_key(model, corpus), section])
+
+    @cache  # noqa: B019
+    def dense_key(self, model: str) -> str:
+        """Folder of a dense evaluation: once per model and task set."""
+        section = self.config.evaluation.model_dump()
+        return _key(model, [self.model_key(model), section, self._task_identities])
+
+    @cached_property
+    def _task_identities(self) -> list[str]:
+        return [tasks.find(name).identity() for name in self.config.evaluation.tasks]
+
+    def _corpus_identity(self, corpus: str) -> str:
+        kind, _, where = self.config.calibration[corpus].source.partition(":")
+        if kind == "task":
+            return tasks.find(where).identity()
+        if kind == "hub":
+            return where
+        from pipeline.calibration.local import file_of
+
+        return digest.of_file(file_of(self.config.calibration[corpus].source))
+
+    # What decides a rerun, besides configuration.
+
+    def source(self, rule: str, *, model: str = "", corpus: str = "", method: str = "",
+               classification: str = "") -> str:  # fmt: skip
+        """Digest of the code, entries, data and library versions behind one job."""
+        entries: list[str] = []
+        if model and rule in ("resolve_model", "profile_shard", "evaluate", "evaluate_dense"):
+            entries += self._architecture_modules(model)
+        if corpus and rule == "extract_calibration":
+            kind = self.config.calibration[corpus].source.partition(":")[0]
+            entries.append(_module(CORPORA, kind))
+        if classification:
+            entries.append(_module(POLICIES, self.config.classification[classification].policy))
+        if method:
+            entries.append(_module(SPARSIFIERS, self.config.methods[method].sparsifier))
+        data = []
+        if rule in ("extract_calibration", "evaluate", "evaluate_dense"):
+            data = self._task_identities
+        return rule_source(rule, tuple(entries), tuple(data))
+
+    def _architecture_modules(self, model: str) -> list[str]:
+        """The view a model uses; all of them for a Hub model, known only after its download."""
+        section = self.config.models[model]
+        if section.kind == "hub":
+            return sorted({_module(ARCHITECTURES, name) for name in ARCHITECTURES})
+        settings = json.loads((model_source.local_folder(section) / "config.json").read_text())
+        named = [n for n in settings.get("architectures") or [] if n in ARCHITECTURES]
+        return [_module(ARCHITECTURES, name) for name in named]
+
+
+@cache
+def rule_source(rule: str, entries: tuple[str, ...] = (), data: tuple[str, ...] = ()) -> str:
+    """Digest of a rule's text, its script's source closure, named entries, data and libraries."""
+    rules_file, libraries = RULES[rule]
+    script = PROJECT / "workflow" / "scripts" / f"{rule}.py"
+    return digest.of_value(
+        {
+            "rule": digest.rule_text(PROJECT / "rules" / f"{rules_file}.smk", rule),
+            "source": digest.source_closure(str(script), *sorted(set(entries))),
+            "data": list(data),
+            "versions": dict(digest.versions(*libraries)),
+            "template": _template() if rule == "build_report" else None,
+        }
+    )
+
+
+def library_versions(rule: str) -> dict[str, str]:
+    """Versions of the libraries that can change a rule's result."""
+    return dict(digest.versions(*RULES[rule][1]))
+
+
+def family_modules() -> tuple[str, ...]:
+    """Modules of all task families of the built-in language."""
+    return tuple(sorted(_module(FAMILIES, name) for name in FAMILIES))
+
+
+def _template() -> str:
+    folder = digest.SOURCE_ROOT / "pipeline" / "report"
+    return digest.of_files(folder, folder.glob("*.j2"))
+
+
+def _module(registry: Registry, name: str) -> str:
+    registry.check(name)
+    return registry[name].partition(":")[0]
+
+
+def _key(name: str, value: Any) -> str:
+    return f"{name}-{digest.of_value(value)[:_KEY_DIGITS]}"
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A configuration file as a mapping; UserError when it is missing or no mapping."""
+    import yaml
+
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"configuration {path}: {error.strerror}; give CONFIG=PATH") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"configuration {path} is no YAML: {error}") from error
+    if not isinstance(loaded, dict):
+        raise UserError(f"configuration {path} holds no keys")
+    return loaded

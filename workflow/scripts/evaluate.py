@@ -1,0 +1,41 @@
+"""Evaluate a model pruned by a plan, and measure the sparsity it achieves."""
+
+from pathlib import Path
+
+from pipeline.artifacts import Manifest
+from pipeline.config import Evaluation, Model
+from pipeline.entry import job
+from pipeline.evaluation.evaluate import evaluate, refused
+from pipeline.methods.plan import Plan
+from pipeline.methods.static import apply
+from pipeline.models.loading import load
+from pipeline.models.views import view
+from pipeline.tables.model import MODEL
+from pipeline.tables.samples import SAMPLES, SPARSITY
+
+
+def main(
+    *,
+    record: Path,
+    plan: Path,
+    arrays: Path,
+    model: Model,
+    evaluation: Evaluation,
+    samples: Path,
+    sparsity: Path,
+    manifest: Manifest,
+) -> None:
+    """Write samples.parquet and sparsity.parquet."""
+    fitted = Plan.read(plan, arrays)
+    if fitted.refused:
+        rows, achieved = refused(fitted.refused, evaluation)
+    else:
+        loaded, tokenizer = load(model, MODEL.read(record))
+        apply(fitted, view(loaded))
+        rows, achieved = evaluate(loaded, tokenizer, evaluation, fitted.dropped)
+    SAMPLES.write(samples, rows, manifest)
+    SPARSITY.write(sparsity, achieved, manifest)
+
+
+if __name__ == "__main__":
+    job(main, snakemake)  # noqa: F821

@@ -1,0 +1,32 @@
+"""Cut a corpus into token windows, and refuse one that shares text with the evaluation tasks."""
+
+from pathlib import Path
+
+from pipeline.artifacts import Manifest
+from pipeline.calibration.extraction import extract
+from pipeline.config import Corpus, Model
+from pipeline.entry import job
+from pipeline.models.loading import load_tokenizer
+from pipeline.tables.model import MODEL
+from pipeline.tables.sequences import CORPUS, SEQUENCES
+
+
+def main(
+    *,
+    record: Path,
+    model: Model,
+    config: Corpus,
+    tasks: list[str],
+    sequences: Path,
+    corpus: Path,
+    manifest: Manifest,
+) -> None:
+    """Write sequences.parquet and corpus.json."""
+    tokenizer = load_tokenizer(model, MODEL.read(record))
+    columns, facts = extract(config, tokenizer, tasks)
+    SEQUENCES.write(sequences, columns, manifest)
+    CORPUS.write(corpus, facts, manifest)
+
+
+if __name__ == "__main__":
+    job(main, snakemake)  # noqa: F821

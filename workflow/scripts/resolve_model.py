@@ -1,0 +1,18 @@
+"""Resolve a configured model: digests, architecture and shapes, into model.json."""
+
+from pathlib import Path
+
+from pipeline.artifacts import Manifest
+from pipeline.config import Model
+from pipeline.entry import job
+from pipeline.models.resolve import resolve
+from pipeline.tables.model import MODEL
+
+
+def main(*, name: str, config: Model, model: Path, manifest: Manifest) -> None:
+    """Write model.json."""
+    MODEL.write(model, resolve(name, config), manifest)
+
+
+if __name__ == "__main__":
+    job(main, snakemake)  # noqa: F821

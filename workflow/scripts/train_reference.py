@@ -1,0 +1,29 @@
+"""Train one built-in backbone from its seed, or from its last checkpoint."""
+
+import sys
+from pathlib import Path
+
+from pipeline.artifacts import Manifest
+from pipeline.entry import job
+from pipeline.reference.export import save_weights
+from pipeline.reference.recipes import Recipe
+from pipeline.reference.training import train
+from pipeline.tables.training import LOSS_CURVE
+
+
+def main(
+    *, recipe: dict, checkpoint: Path, weights: Path, curve: Path, manifest: Manifest
+) -> None:
+    """Write the weights in float16 and the loss curve."""
+
+    def report(row: dict) -> None:
+        sys.stderr.write(f"step {row['step']}: {row['loss']:.4f} nats a token\n")
+
+    made = Recipe(**recipe)
+    model, rows = train(made, checkpoint, report=report)
+    save_weights(model, weights)
+    LOSS_CURVE.write(curve, {"recipe": made.as_dict(), "rows": rows}, manifest)
+
+
+if __name__ == "__main__":
+    job(main, snakemake)  # noqa: F821
