@@ -29,9 +29,10 @@ rule analyse:
         mem_mb=2000,
     params:
         conditions=all_conditions(),
-        methods={name: section("methods", name) for name in CONFIG.methods},
+        tasks=list(CONFIG.evaluation.tasks),
+        sparsifiers={name: method.sparsifier for name, method in CONFIG.methods.items()},
         analysis=CONFIG.analysis.model_dump(),
         seed=CONFIG.seed,
-        source=rule_source("analyse"),
+        source=STUDY.source("analyse"),
     script:
         "../workflow/scripts/analyse.py"

@@ -12,6 +12,17 @@ def ordered(scores: np.ndarray, layers: np.ndarray, neurons: np.ndarray, seed: i
     return np.lexsort((scrambled(layers, neurons, seed), scores))
 
 
+def heat_ranks(frequency: np.ndarray, layers: np.ndarray, neurons: np.ndarray) -> np.ndarray:
+    """1 for the hottest neuron, 2 for the next, ...; `frequency` may be any measure of activity.
+
+    Classification and the arms that go along it use this one order, so removing as many neurons as
+    are cold removes the cold set itself, ties included.
+    """
+    ranks = np.empty(frequency.size, dtype=np.int64)
+    ranks[ordered(-frequency, layers, neurons)] = np.arange(1, frequency.size + 1)
+    return ranks
+
+
 def scrambled(layers: np.ndarray, neurons: np.ndarray, seed: int = 0) -> np.ndarray:
     """A fixed 64-bit hash of each (seed, layer, neuron), uint64; the SplitMix64 finalizer."""
     key = (

@@ -59,8 +59,12 @@ class Study:
                     f"methods.{name}.seeds: {method.sparsifier} draws nothing, so one seed is "
                     f"enough; given {list(method.seeds)}"
                 )
-        for name in config.evaluation.tasks:
-            tasks.find(name)
+        named = [tasks.find(name).name for name in config.evaluation.tasks]
+        if "reasoning" in named or len(set(named)) < len(named):
+            raise UserError(
+                f"evaluation.tasks: the tasks are named {named}; names must differ, and `reasoning` "
+                "stands for the mean of the reasoning tasks"
+            )
 
     @cached_property
     def conditions(self) -> list[Condition]:
@@ -154,7 +158,7 @@ class Study:
         if method:
             entries.append(_module(SPARSIFIERS, self.config.methods[method].sparsifier))
         data = []
-        if rule in ("extract_calibration", "evaluate", "evaluate_dense"):
+        if rule in ("extract_calibration", "evaluate", "evaluate_dense", "analyse"):
             data = self._task_identities
         return rule_source(rule, tuple(entries), tuple(data))
 

@@ -59,6 +59,13 @@ class Task:
             raise UserError(f"task {self.name}: {path.name} has no items")
         return items
 
+    def targets(self) -> list[dict[str, Any]]:
+        """Task name, step count and right answer of every test item: what chance is computed from."""
+        return [
+            {"task": self.name, "steps": self.steps(i), "target": self.text(i, "doc_to_target")}
+            for i in self.items()
+        ]
+
     def text(self, item: Mapping[str, Any], field: str = "doc_to_text") -> str:
         """An item's prompt (or, with `doc_to_target`, its target) by the task's template."""
         from jinja2 import Template

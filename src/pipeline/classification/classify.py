@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from pipeline.config import Classification
-from pipeline.ranking import ordered
+from pipeline.ranking import heat_ranks
 from pipeline.registry import POLICIES
 
 
@@ -26,8 +26,8 @@ def classify(
     if config.scope == "layer":
         groups = [np.flatnonzero(layer == value) for value in np.unique(layer)]
     for group in groups:
-        order = group[ordered(-active[group], layer[group], neuron[group])]
-        rank[order] = np.arange(1, order.size + 1)
+        rank[group] = heat_ranks(active[group], layer[group], neuron[group])
+        order = group[np.argsort(rank[group])]
         hot[order[: policy.hot_count(active[order], config.share)]] = True
     columns = {
         "layer": layer,

@@ -58,6 +58,8 @@ class StudyConfig(Section):
                 f"study: results/{self.study} is a folder of the pipeline's own "
                 f"({', '.join(_TAKEN)}); choose another name"
             )
+        if "dense" in self.methods:
+            raise UserError("methods.dense: the name stands for the unpruned model; choose another")
         for name, method in self.methods.items():
             if method.corpus not in self.calibration:
                 raise UserError(
@@ -69,9 +71,17 @@ class StudyConfig(Section):
                     f"methods.{name}.classification: "
                     + unknown_name("classification", method.classification, self.classification)
                 )
-            if "dense" in self.methods:
-                raise UserError("methods.dense: the name stands for the unpruned model; choose another")
+            self._boundary_has_one_scope(name, method)
         return self
+
+    def _boundary_has_one_scope(self, name: str, method: Method) -> None:
+        """Levels `cold` and `hot` mean the classification's own sets, ranked as it ranks them."""
+        scope = self.classification[method.classification].scope
+        if scope != method.scope and {"cold", "hot"} & set(method.levels):
+            raise UserError(
+                f"methods.{name}.scope: {method.scope!r} with the level `cold` or `hot`, but "
+                f"classification {method.classification} ranks by {scope!r}; give both one scope"
+            )
 
 
 def parse_study(values: Mapping[str, Any]) -> StudyConfig:

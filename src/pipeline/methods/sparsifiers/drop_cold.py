@@ -6,6 +6,7 @@ The curve passes the end of the cold set at level `cold`; beyond it hot neurons 
 import numpy as np
 
 from pipeline.methods.static import Neurons
+from pipeline.ranking import heat_ranks
 
 
 class DropCold:
@@ -14,8 +15,8 @@ class DropCold:
     seeded = False
 
     def scores(self, neurons: Neurons, seed: int) -> np.ndarray:
-        """Activation frequency."""
-        return neurons.frequency
+        """Ranks by activation frequency, from the coldest."""
+        return -heat_ranks(neurons.frequency, neurons.layer, neurons.neuron)
 
     def check(self, removed: int, hot: int, total: int) -> None:
         """Every level is a condition."""

@@ -4,6 +4,7 @@ import numpy as np
 
 from pipeline.methods.plan import Refused
 from pipeline.methods.static import Neurons
+from pipeline.ranking import heat_ranks
 
 
 class KeepCold:
@@ -12,8 +13,8 @@ class KeepCold:
     seeded = False
 
     def scores(self, neurons: Neurons, seed: int) -> np.ndarray:
-        """Activation frequency, negated."""
-        return -neurons.frequency
+        """Ranks by activation frequency, from the hottest."""
+        return heat_ranks(neurons.frequency, neurons.layer, neurons.neuron)
 
     def check(self, removed: int, hot: int, total: int) -> None:
         """Refused beyond the hot set: cold neurons would go as well."""

@@ -1,0 +1,108 @@
+"""Evaluated conditions, paired with the dense run of their model and grouped over seeds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from pipeline.errors import UserError
+
+DENSE = "dense"
+REASONING = "reasoning"
+MEASURES = ("neuron_sparsity", "ffn_weight_sparsity", "model_weight_sparsity")
+_ITEM = ("task", "item", "item_hash", "prompt_hash")
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One evaluated condition; frames as tables.samples.SAMPLES and SPARSITY."""
+
+    model: str
+    method: str
+    level: str
+    seed: int
+    samples: pl.DataFrame
+    sparsity: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One model, method and level. `right[task]` is (seeds, items) of bool, items as in the dense
+    run; `sparsity` holds tables.samples.SPARSITY of all seeds."""
+
+    model: str
+    method: str
+    level: str
+    right: dict[str, np.ndarray]
+    sparsity: pl.DataFrame
+
+    @property
+    def seeds(self) -> int:
+        """Seeds pooled."""
+        return len(next(iter(self.right.values())))
+
+    def accuracy(self, task: str) -> float:
+        """Share right over seeds and items."""
+        return float(self.right[task].mean())
+
+    def achieved(self, tasks: Sequence[str]) -> dict[str, float]:
+        """The six sparsity figures over all tokens of the tasks and seeds."""
+        rows = self.sparsity.filter(pl.col("task").is_in(list(tasks)))
+        figures = {}
+        for basis in ("imposed", "total"):
+            part = rows.filter(pl.col("basis") == basis)
+            for measure in MEASURES:
+                mean = (part[measure] * part["tokens"]).sum() / part["tokens"].sum()
+                figures[f"{measure}_{basis}"] = float(mean)
+        return figures
+
+
+def arms(evaluated: Sequence[Evaluated]) -> tuple[list[Arm], list[dict[str, Any]]]:
+    """(arms, the dense ones among them; rows of tables.curves.REFUSED).
+
+    Raises UserError when a condition was not evaluated on the items and prompts of its dense run.
+    """
+    dense = {e.model: _sorted(e.samples) for e in evaluated if e.method == DENSE}
+    groups: dict[tuple[str, str, str], list[Evaluated]] = {}
+    refused = []
+    for condition in evaluated:
+        reason = condition.sparsity["refused"].drop_nulls()
+        if len(reason):
+            refused.append(_facts(condition) | {"seed": condition.seed, "reason": reason[0]})
+        else:
+            _check_pairs(condition, dense[condition.model])
+            key = (condition.model, condition.method, condition.level)
+            groups.setdefault(key, []).append(condition)
+    return [_arm(*key, group) for key, group in groups.items()], refused
+
+
+def _arm(model: str, method: str, level: str, group: Sequence[Evaluated]) -> Arm:
+    by_seed = [
+        {
+            str(task): rows["correct"].to_numpy()
+            for (task,), rows in _sorted(condition.samples).group_by("task", maintain_order=True)
+        }
+        for condition in group
+    ]
+    right = {task: np.stack([seed[task] for seed in by_seed]) for task in by_seed[0]}
+    return Arm(model, method, level, right, pl.concat([c.sparsity for c in group]))
+
+
+def _check_pairs(condition: Evaluated, dense: pl.DataFrame) -> None:
+    own = _sorted(condition.samples).select(_ITEM)
+    if not own.equals(dense.select(_ITEM)):
+        raise UserError(
+            f"{condition.model}, {condition.method} at {condition.level}, seed {condition.seed}: not "
+            "the items or prompts of the dense run, so nothing can be paired; remove its "
+            "samples.parquet and run again"
+        )
+
+
+def _sorted(samples: pl.DataFrame) -> pl.DataFrame:
+    return samples.sort("task", "item")
+
+
+def _facts(condition: Evaluated) -> dict[str, Any]:
+    return {"model": condition.model, "method": condition.method, "level": condition.level}

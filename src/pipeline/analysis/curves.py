@@ -1,0 +1,118 @@
+"""Accuracy lost against achieved sparsity: rows of tables.curves.CURVES, and paired contrasts."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from pipeline.analysis.arms import REASONING, Arm
+from pipeline.analysis.bootstrap import Resamples, interval
+
+
+class Losses:
+    """Losses of arms of one model against its dense run, with intervals from shared resamples.
+
+    `reasoning` maps task names to false for controls; `chance` maps them to chance levels. The task
+    REASONING stands for the mean of the reasoning tasks, each with equal weight.
+    """
+
+    def __init__(
+        self,
+        dense: Arm,
+        reasoning: Mapping[str, bool],
+        chance: Mapping[str, float],
+        resamples: Resamples,
+        confidence: float,
+    ) -> None:
+        self.dense = dense
+        self.tasks = {task: [task] for task in dense.right}
+        self.controls = {task for task in dense.right if not reasoning[task]}
+        pooled = [task for task in dense.right if reasoning[task]]
+        if pooled:
+            self.tasks[REASONING] = pooled
+        self._chance = chance
+        self._resamples = resamples
+        self._confidence = confidence
+
+    def row(self, arm: Arm, task: str) -> dict[str, Any]:
+        """A row of CURVES."""
+        members = self.tasks[task]
+        accuracy, base = self._accuracy(arm, members), self._accuracy(self.dense, members)
+        chance = float(np.mean([self._chance[member] for member in members]))
+        low, high = self.difference(self.dense, arm, task)[1:]
+        loss = base - accuracy
+        return {
+            "model": arm.model,
+            "method": arm.method,
+            "level": arm.level,
+            "task": task,
+            "reasoning": task not in self.controls,
+            "seeds": arm.seeds,
+            **arm.achieved(members),
+            "n": sum(self.dense.right[member].shape[1] for member in members),
+            "accuracy": accuracy,
+            "accuracy_dense": base,
+            "chance": chance,
+            "loss": loss,
+            "loss_low": low,
+            "loss_high": high,
+            **self._corrected(arm, task, loss, chance),
+        }
+
+    def difference(self, first: Arm, second: Arm, task: str) -> tuple[float, float, float]:
+        """Accuracy of `first` minus accuracy of `second`, with its paired interval, in shares."""
+        if first is second:
+            return 0.0, 0.0, 0.0
+        members = self.tasks[task]
+        estimate = self._accuracy(first, members) - self._accuracy(second, members)
+        draws = self._draws(first, members) - self._draws(second, members)
+        return (estimate, *interval(estimate, draws, self._items(members), self._confidence))
+
+    def _corrected(
+        self, arm: Arm, task: str, loss: float, chance: float
+    ) -> dict[str, float | None]:
+        """loss / (dense - chance); nulls unless the dense model is clear of chance."""
+        names = ("corrected_loss", "corrected_low", "corrected_high")
+        members = self.tasks[task]
+        room = self._accuracy(self.dense, members) - chance
+        rooms = self._draws(self.dense, members) - chance
+        if interval(room, rooms, self._items(members), self._confidence)[0] <= 0:
+            return dict.fromkeys(names)
+        kept = rooms > 0
+        draws = (rooms + chance - self._draws(arm, members))[kept] / rooms[kept]
+        if np.ptp(draws) < 1e-12:
+            low, high = (end / room for end in self.difference(self.dense, arm, task)[1:])
+        else:
+            low, high = interval(loss / room, draws, self._items(members), self._confidence)
+        return dict(zip(names, (loss / room, low, high), strict=True))
+
+    def _items(self, members: Sequence[str]) -> int:
+        """Items behind a mean over tasks of equal weight, by the smallest of them."""
+        return len(members) * min(self.dense.right[member].shape[1] for member in members)
+
+    def _accuracy(self, arm: Arm, members: Sequence[str]) -> float:
+        return float(np.mean([arm.accuracy(member) for member in members]))
+
+    def _draws(self, arm: Arm, members: Sequence[str]) -> np.ndarray:
+        """(resamples,) of the mean accuracy over the member tasks."""
+        return np.mean(
+            [self._resamples.accuracy(m, arm.method, arm.right[m]) for m in members], axis=0
+        )
+
+
+def curves(arms: Sequence[Arm], losses: Mapping[str, Losses]) -> list[dict[str, Any]]:
+    """Rows of CURVES for every arm and task; `losses` by model."""
+    return [losses[arm.model].row(arm, task) for arm in arms for task in losses[arm.model].tasks]
+
+
+def rank_correlation(rows: pl.DataFrame) -> float | None:
+    """Spearman's rank correlation of achieved neuron sparsity (imposed) with loss over CURVES rows.
+
+    Null for fewer than three conditions or when one of the two does not vary. Descriptive: levels
+    are monotone by design and share their items.
+    """
+    if rows.height < 3:
+        return None
+    value = rows.select(pl.corr("neuron_sparsity_imposed", "loss", method="spearman")).item()
+    return None if value is None or np.isnan(value) else float(value)

@@ -1,0 +1,115 @@
+"""The finding: paired contrasts between the arms, facts of the models, and two sentences."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from pipeline.analysis.arms import DENSE, REASONING, Arm, Evaluated
+from pipeline.analysis.chance import chance
+from pipeline.analysis.curves import Losses, rank_correlation
+from pipeline.analysis.sentences import sentences
+from pipeline.config import Analysis
+
+#: Sparsifiers of the two arms, and of the control that they are told against.
+COLDEST, HOTTEST, RANDOM = "drop_cold", "keep_cold", "drop_random"
+
+
+def finding(
+    arms: Sequence[Arm],
+    losses: Mapping[str, Losses],
+    rows: Sequence[Mapping[str, Any]],
+    models: Sequence[Mapping[str, Any]],
+    evaluated: Sequence[Evaluated],
+    targets: pl.DataFrame,
+    sparsifiers: Mapping[str, str],
+    analysis: Analysis,
+) -> dict[str, Any]:
+    """The body of tables.finding.FINDING.
+
+    `rows` are those of CURVES, `models` those of the document's key `models`, `targets` as chance
+    wants them; `sparsifiers` maps method names to sparsifiers.
+    """
+    found = contrasts(arms, losses, sparsifiers, f"{analysis.reference_level:g}")
+    dense = [row for e in evaluated if e.method == DENSE for row in dense_rows(e, targets)]
+    correlations = _correlations(rows)
+    return {
+        "sentences": sentences(models, rows, found, correlations, sparsifiers),
+        "confidence": analysis.confidence,
+        "bootstrap": analysis.bootstrap,
+        "models": list(models),
+        "dense": dense,
+        "contrasts": found,
+        "correlations": correlations,
+    }
+
+
+def contrasts(
+    arms: Sequence[Arm],
+    losses: Mapping[str, Losses],
+    sparsifiers: Mapping[str, str],
+    level: str,
+) -> list[dict[str, Any]]:
+    """Loss under the first minus loss under the second, for every model that has both.
+
+    All cold against all hot neurons, and, at the reference level, the coldest against every control
+    and against the hottest.
+    """
+    by_key = {(arm.model, arm.method, arm.level): arm for arm in arms}
+    cold = [name for name, used in sparsifiers.items() if used == COLDEST]
+    hot = [name for name, used in sparsifiers.items() if used == HOTTEST]
+    pairs = [((a, "cold"), (b, "hot")) for a in cold for b in hot]
+    pairs += [((a, level), (b, level)) for a in cold for b in sparsifiers if b not in cold]
+    found = []
+    for model, own in losses.items():
+        for first, second in pairs:
+            one, other = by_key.get((model, *first)), by_key.get((model, *second))
+            if one and other and REASONING in own.tasks:
+                found.append(_contrast(own, one, other))
+    return found
+
+
+def _contrast(losses: Losses, first: Arm, second: Arm) -> dict[str, Any]:
+    # A lower accuracy is a higher loss, so the order turns round.
+    estimate, low, high = losses.difference(second, first, REASONING)
+    members = losses.tasks[REASONING]
+    return {
+        "model": first.model,
+        "first": {"method": first.method, "level": first.level},
+        "second": {"method": second.method, "level": second.level},
+        "estimate": estimate,
+        "low": low,
+        "high": high,
+        "n": sum(first.right[member].shape[1] for member in members),
+    }
+
+
+def dense_rows(dense: Evaluated, targets: pl.DataFrame) -> list[dict[str, Any]]:
+    """Accuracy and chance of the unpruned model per task, and per task and step count."""
+    found = []
+    for by in (("task",), ("task", "steps")):
+        facts = dense.samples.group_by(by).agg(
+            reasoning=pl.col("reasoning").first(), accuracy=pl.col("correct").mean(), n=pl.len()
+        )
+        levels = chance(targets.cast({"steps": dense.samples["steps"].dtype}), by)
+        for row in facts.join(levels, on=by).sort(by).iter_rows(named=True):
+            found.append({"model": dense.model, "steps": None} | row)
+    return found
+
+
+def _correlations(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    pooled = [row for row in rows if row["task"] == REASONING and row["method"] != DENSE]
+    if not pooled:
+        return []
+    found = []
+    frame = pl.DataFrame(pooled, infer_schema_length=None)
+    for (model, method), part in frame.group_by("model", "method", maintain_order=True):
+        found.append(
+            {
+                "model": model,
+                "method": method,
+                "conditions": part.height,
+                "spearman": rank_correlation(part),
+            }
+        )
+    return found

@@ -1,0 +1,141 @@
+"""A whole small study: losses, corrected losses, contrasts and wording worked out by hand."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from pipeline.analysis.study import analysed, backbone_facts
+from pipeline.config import Analysis
+from pipeline.tables.curves import CURVES
+from pipeline.tables.finding import FINDING
+
+DENSE = {"sum": [1, 1, 1, 1, 1, 1], "logic": [1, 1, 1, 1, 1, 0], "copying": [1] * 6}
+COLD = {"sum": [1, 1, 1, 0, 0, 0], "logic": [1, 1, 1, 1, 0, 0], "copying": [1] * 6}
+HOT = {"sum": [0] * 6, "logic": [0] * 6, "copying": [0, 0, 0, 1, 1, 1]}
+NONE = {"sum": [1] * 6, "logic": [1, 1, 1, 1, 1, 0], "copying": [1] * 6}
+SPARSIFIERS = {"cold": "drop_cold", "hot": "keep_cold", "random": "drop_random"}
+BACKBONE = (
+    {"name": "m", "activation": "relu", "parameters": 10},
+    pl.DataFrame({"natural_sparsity": [0.8, 0.9]}),
+    {"neurons": 100, "hot": 30, "carried": 0.81, "active_rule": "nonzero"},
+)
+
+
+@pytest.fixture
+def result(condition, targets):
+    evaluated = [
+        condition("cold", "0.25", NONE, 0.25),
+        condition("cold", "0.5", COLD, 0.5),
+        condition("cold", "cold", COLD, 0.7),
+        condition("hot", "hot", HOT, 0.3),
+        condition("random", "0.25", COLD, 0.25, seed=0),
+        condition("random", "0.25", NONE, 0.25, seed=1),
+        condition("dense", "0", DENSE),
+    ]
+    analysis = Analysis(bootstrap=500, confidence=0.9, reference_level=0.25)
+    return analysed(evaluated, [BACKBONE], targets.to_dicts(), SPARSIFIERS, analysis, seed=5)
+
+
+def row(result, method, level, task):
+    (found,) = (
+        r for r in result.curves if (r["method"], r["level"], r["task"]) == (method, level, task)
+    )
+    return found
+
+
+def test_rows_are_the_contract(result):
+    assert CURVES.frame(result.curves).height == 6 * 4
+    assert set(result.finding) == set(FINDING.keys)
+
+
+def test_loss_is_dense_minus_pruned(result):
+    assert row(result, "cold", "0.5", "sum")["loss"] == pytest.approx(3 / 6)
+    assert row(result, "cold", "0.5", "logic")["loss"] == pytest.approx(1 / 6)
+    assert row(result, "cold", "0.5", "copying")["loss"] == 0
+    assert row(result, "random", "0.25", "sum")["loss"] == pytest.approx(3 / 12)
+
+
+def test_reasoning_is_the_mean_of_the_reasoning_tasks_without_controls(result):
+    pooled = row(result, "cold", "0.5", "reasoning")
+    assert pooled["loss"] == pytest.approx((3 / 6 + 1 / 6) / 2)
+    assert pooled["n"] == 12
+    assert pooled["reasoning"] is True
+    assert row(result, "cold", "0.5", "copying")["reasoning"] is False
+
+
+def test_corrected_loss_divides_by_what_is_above_chance(result):
+    # All answers to sum differ, three a step count: a constant gets one of three.
+    sums = row(result, "cold", "0.5", "sum")
+    assert sums["chance"] == pytest.approx(1 / 3)
+    assert sums["corrected_loss"] == pytest.approx((3 / 6) / (1 - 1 / 3))
+
+
+def test_corrected_loss_is_null_where_dense_is_not_clear_of_chance(result):
+    # Targets F T T F T T; steps 1 has items 0, 2, 4 and steps 2 has 1, 3, 5: a constant gets 4 of 6,
+    # which six items cannot tell from the dense model's 5 of 6.
+    assert row(result, "cold", "0.5", "logic")["corrected_loss"] is None
+
+
+def test_intervals_hold_their_estimates(result):
+    for r in result.curves:
+        assert r["loss_low"] <= r["loss"] <= r["loss_high"]
+
+
+def test_no_change_still_has_an_interval(result):
+    unchanged = row(result, "cold", "0.25", "sum")
+    assert unchanged["loss"] == 0
+    assert unchanged["loss_high"] == pytest.approx(1 - 0.05 ** (1 / 6))
+    assert row(result, "dense", "0", "sum")["loss_high"] == 0
+
+
+def test_contrast_is_the_difference_of_losses(result):
+    (sets,) = (c for c in result.finding["contrasts"] if c["first"]["level"] == "cold")
+    loss = {a: row(result, *a, "reasoning")["loss"] for a in (("cold", "cold"), ("hot", "hot"))}
+    assert sets["estimate"] == pytest.approx(loss["cold", "cold"] - loss["hot", "hot"])
+    assert sets["high"] < 0
+    (chosen,) = (c for c in result.finding["contrasts"] if c["second"]["method"] == "random")
+    assert chosen["estimate"] == pytest.approx(0 - row(result, "random", "0.25", "reasoning")["loss"])
+
+
+def test_rank_correlation_needs_three_conditions(result):
+    by_method = {c["method"]: c for c in result.finding["correlations"]}
+    # Losses 0, x, x at sparsity 0.25, 0.5, 0.7: ranks 1, 2.5, 2.5 against 1, 2, 3.
+    assert by_method["cold"]["spearman"] == pytest.approx(np.corrcoef([1, 2.5, 2.5], [1, 2, 3])[0, 1])
+    assert by_method["hot"]["spearman"] is None
+
+
+def test_dense_rows_give_accuracy_and_chance_per_task_and_step_count(result):
+    dense = {(r["task"], r["steps"]): r for r in result.finding["dense"]}
+    assert dense["logic", None]["accuracy"] == pytest.approx(5 / 6)
+    assert dense["logic", 2]["accuracy"] == pytest.approx(2 / 3)
+    assert dense["logic", 2]["n"] == 3
+
+
+def test_sentences_name_sets_costs_and_direction(result):
+    first, second = result.finding["sentences"]
+    assert "on m, 15% of whose neurons fire at a token" in first
+    assert "its cold set (70% of the FFN neurons) costs 33.3 [" in first
+    assert "its hot set (30%) costs 91.7 [" in first
+    assert "At 25% of the neurons" in second
+    assert "0.87 on m (descriptive)" in second
+
+
+def test_the_same_inputs_give_the_same_figures(condition, targets, result):
+    evaluated = [condition("cold", "0.5", COLD, 0.5), condition("dense", "0", DENSE)]
+    analysis = Analysis(bootstrap=500, confidence=0.9, reference_level=0.25)
+    again = analysed(evaluated, [BACKBONE], targets.to_dicts(), SPARSIFIERS, analysis, seed=5)
+    assert row(again, "cold", "0.5", "reasoning") == row(result, "cold", "0.5", "reasoning")
+
+
+def test_a_study_without_arms_says_so(condition, targets):
+    analysis = Analysis(bootstrap=100, confidence=0.9, reference_level=0.25)
+    only = [condition("dense", "0", DENSE)]
+    first, second = analysed(
+        only, [BACKBONE], targets.to_dicts(), {}, analysis, seed=0
+    ).finding["sentences"]
+    assert "no condition that removes a whole cold or hot set" in first
+    assert "compares no level" in second
+
+
+def test_backbone_facts_mean_over_layers():
+    assert backbone_facts(*BACKBONE)["natural_sparsity"] == pytest.approx(0.85)

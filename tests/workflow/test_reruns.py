@@ -1,0 +1,117 @@
+"""What Snakemake plans after a change, from a finished tiny study."""
+
+import os
+import time
+
+import pytest
+
+pytestmark = pytest.mark.workflow
+
+AGGREGATION = {"analyse", "build_report"}
+
+
+def test_nothing_changed_plans_nothing(finished):
+    assert finished.planned() == {}
+
+
+def test_comment_docstring_and_touch_plan_nothing(edited):
+    module = "src/pipeline/profiling/shard.py"
+    edited.edit(module, '"""Profile one shard of the calibration sequences."""', '"""Other words."""')
+    edited.edit(module, "\nclass _Sums:", "\n# A comment.\nclass _Sums:")
+    edited.edit("rules/classify.smk", "rule classify:\n", "# A comment.\nrule classify:\n")
+    later = time.time() + 60
+    for script in (edited.folder / "workflow" / "scripts").glob("*.py"):
+        os.utime(script, (later, later))
+    assert edited.planned() == {}
+
+
+def test_a_sparsifier_edited_plans_its_conditions_and_what_follows(edited):
+    module = "src/pipeline/methods/sparsifiers/drop_random.py"
+    edited.edit(module, "seed + 1", "seed + 2")
+    jobs = edited.planned()
+    assert set(jobs) == {"fit", "evaluate"} | AGGREGATION
+    assert all("/drop_random/" in path for path in jobs["fit"] + jobs["evaluate"])
+
+
+def test_a_policy_edited_plans_its_classification_and_what_follows(edited):
+    edited.edit("src/pipeline/classification/coverage.py", 'side="left") + 1', 'side="right") + 1')
+    assert set(edited.planned()) == {"classify", "fit", "evaluate"} | AGGREGATION
+
+
+def test_a_registry_line_added_plans_nothing(edited):
+    edited.edit(
+        "src/pipeline/registry.py",
+        '        "budget": "pipeline',
+        '        "other": "pipeline.classification.budget:Budget",\n        "budget": "pipeline',
+    )
+    assert edited.planned() == {}
+
+
+def test_a_rules_text_edited_plans_that_rule_and_what_follows(edited):
+    rules = edited.folder / "rules" / "analyse.smk"
+    text = rules.read_text()
+    rules.write_text(text.replace("mem_mb=2000", "mem_mb=2001"))
+    assert rules.read_text() != text
+    assert set(edited.planned()) == AGGREGATION
+
+
+def test_a_level_added_plans_its_jobs_and_the_aggregation(edited):
+    edited.edit("configs/tiny.yaml", "levels: [0.25, cold]", "levels: [0.25, 0.5, cold]")
+    jobs = edited.planned()
+    assert set(jobs) == {"fit", "evaluate"} | AGGREGATION
+    assert [path.split("/")[3:6] for path in jobs["fit"]] == [["ref-reglu", "drop_cold", "0.5"]]
+    assert len(jobs["evaluate"]) == 1
+
+
+def test_more_shards_plan_profiling_but_no_model_or_corpus(edited):
+    edited.edit("configs/tiny.yaml", "  shards: 2", "  shards: 3")
+    jobs = edited.planned()
+    assert len(jobs["profile_shard"]) == 3
+    assert not {"resolve_model", "extract_calibration", "evaluate_dense"} & set(jobs)
+
+
+def test_profiling_code_edited_plans_profiling_and_downstream(edited):
+    edited.edit("src/pipeline/profiling/cett.py", "_BISECTIONS = 30", "_BISECTIONS = 31")
+    downstream = {"profile_shard", "merge_profile", "classify", "fit", "evaluate"} | AGGREGATION
+    assert set(edited.planned()) == downstream
+
+
+def test_the_template_edited_plans_the_report(edited):
+    (template,) = (edited.folder / "src/pipeline/report").glob("*.j2")
+    template.write_text(template.read_text() + "\n")
+    assert set(edited.planned()) == {"build_report"}
+
+
+def test_a_tasks_items_edited_plan_what_reads_them(edited):
+    items = edited.folder / "resources/tasks/boolean.jsonl"
+    lines = items.read_text().splitlines(keepends=True)
+    items.write_text("".join(lines[1:]))
+    jobs = set(edited.planned())
+    assert {"extract_calibration", "evaluate_dense", "evaluate"} <= jobs
+    assert "resolve_model" not in jobs
+
+
+def test_a_deleted_result_plans_it_and_what_follows(edited):
+    (plan,) = edited.work.glob("results/tiny/fit/*/keep_cold/hot/0/plan.json")
+    plan.unlink()
+    jobs = edited.planned()
+    assert set(jobs) == {"fit", "evaluate"} | AGGREGATION
+    assert len(jobs["fit"]) == len(jobs["evaluate"]) == 1
+
+
+def test_another_configuration_plans_none_of_the_first_ones_models(edited):
+    text = (edited.folder / "configs/tiny.yaml").read_text()
+    other = edited.folder / "configs" / "other.yaml"
+    other.write_text(text.replace("study: tiny", "study: other").replace("reglu", "swiglu"))
+    jobs = edited.planned("configs/other.yaml")
+    paths = [path for outputs in jobs.values() for path in outputs]
+    assert any("ref-swiglu" in path for path in paths)
+    assert not any("ref-reglu" in path for path in paths)
+
+
+def test_another_study_of_the_same_model_shares_what_depends_on_no_study(edited):
+    text = (edited.folder / "configs/tiny.yaml").read_text()
+    other = edited.folder / "configs" / "other.yaml"
+    other.write_text(text.replace("study: tiny", "study: other"))
+    jobs = set(edited.planned("configs/other.yaml"))
+    assert jobs == {"classify", "fit", "evaluate"} | AGGREGATION

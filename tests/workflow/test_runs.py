@@ -1,0 +1,106 @@
+"""Real runs: reproducible bytes, interruption and resumption, the quick study, refusals."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+pytestmark = pytest.mark.workflow
+
+
+def wait_until(condition, seconds, what):
+    """Wait for a state that another process brings about."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"no {what} within {seconds} s"
+        time.sleep(0.2)
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_bytes_of_an_undisturbed_one(fresh, finished):
+    """Kill -9 in the middle, a second launcher meanwhile, then the same command, in another folder."""
+    with open(fresh.work / "first.log", "w") as log:
+        first = subprocess.Popen(
+            fresh.command(), env=fresh.environment, cwd=fresh.work, stdout=log, stderr=log
+        )
+    results = fresh.work / "results"
+    wait_until(lambda: list(results.glob("shared/*/*/model.json")), 120, "model.json")
+    second = subprocess.run(
+        fresh.command(), env=fresh.environment, cwd=fresh.work, text=True, capture_output=True,
+        check=False,
+    )  # fmt: skip
+    assert second.returncode == 2
+    assert f"is being run by process {first.pid}" in second.stderr
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    assert fresh.artifacts().keys() < finished.artifacts().keys()
+    fresh.run()
+    assert fresh.artifacts() == finished.artifacts()
+    assert fresh.planned() == {}
+
+
+def test_a_run_ends_with_the_path_of_the_page(finished):
+    page = finished.work / "results" / "tiny" / "report" / "index.html"
+    page.unlink()
+    text = finished.run()
+    assert f"the page: {page}" in text
+    assert page.is_file()
+
+
+def test_artifacts_hold_no_path_of_this_machine(finished):
+    for name, content in finished.artifacts().items():
+        assert str(finished.folder).encode() not in content, name
+        assert str(finished.work).encode() not in content, name
+
+
+def test_a_damaged_artifact_is_named_with_the_way_to_mend_it(edited):
+    (neurons,) = edited.work.glob("results/shared/merge_profile/*/neurons.parquet")
+    stat = neurons.stat()
+    neurons.write_bytes(neurons.read_bytes()[:1000])
+    os.utime(neurons, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    edited.edit("src/pipeline/methods/sparsifiers/drop_random.py", "seed + 1", "seed + 2")
+    failed = subprocess.run(
+        edited.command(), env=edited.environment, cwd=edited.work, text=True, capture_output=True,
+        check=False,
+    )  # fmt: skip
+    assert failed.returncode != 0
+    assert re.search(r"error: fit: .*neurons\.parquet: .* rm ", failed.stdout + failed.stderr)
+
+
+def test_a_refused_configuration_starts_no_job(edited):
+    edited.edit("configs/tiny.yaml", "sparsifier: keep_cold", "sparsifier: keep_cool")
+    refused = subprocess.run(
+        edited.command(), env=edited.environment, cwd=edited.work, text=True, capture_output=True,
+        check=False,
+    )  # fmt: skip
+    assert refused.returncode == 2
+    assert "methods.keep_cold.sparsifier" in refused.stderr
+    assert "Did you mean 'keep_cold'?" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_snakemake_alone_finds_the_same_study_done(finished):
+    line = finished.command("--dry-run")
+    plain = [line[0], "-m", "snakemake", "--cores", "2", "--dry-run", "--nolock",
+             "--snakefile", str(finished.folder / "Snakefile"), "--directory", str(finished.work),
+             "--configfile", str(finished.folder / "configs/tiny.yaml")]  # fmt: skip
+    done = subprocess.run(
+        plain, env=finished.environment, text=True, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_snakemakes_own_report_is_one_file(finished):
+    finished.run("--report", "report.html")
+    assert b"accuracy-lost.svg" in (finished.work / "report.html").read_bytes()
+
+
+def test_the_quick_study_runs_and_then_has_nothing_to_do(fresh):
+    fresh.run(config="configs/quick.yaml")
+    page = (fresh.work / "results/quick/report/index.html").read_text()
+    assert "ref-reglu" in page
+    assert "ref-swiglu" in page
+    assert fresh.planned("configs/quick.yaml") == {}
