@@ -35,6 +35,6 @@ rule all:
 
 
 onsuccess:
-    page = Path(f"{RESULTS}/report/index.html")
-    if page.exists():
-        print(f"the page: {page.resolve()}")
+    page, answer = Path(f"{RESULTS}/report/index.html"), Path(f"{RESULTS}/analyse/finding.json")
+    if page.exists() and answer.exists():
+        print("", *FINDING.read(answer)["sentences"], f"the page: {page.resolve()}", sep="\n")

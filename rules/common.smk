@@ -10,6 +10,7 @@ from pipeline.config import parse_study
 from pipeline.errors import UserError
 from pipeline.launcher import JOBS_LOCK
 from pipeline.study import Study, rule_source
+from pipeline.tables.finding import FINDING
 
 try:
     STUDY = Study(parse_study(config))

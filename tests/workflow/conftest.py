@@ -43,7 +43,7 @@ class Copy:
 
     def planned(self, config: str = "configs/tiny.yaml") -> dict[str, list[str]]:
         """Rules that a run would execute, each with the first output of every job."""
-        text = self.run("--dry-run", config=config)
+        text = self.run("--dry-run", "--quiet", "host", config=config)
         jobs: dict[str, list[str]] = {}
         for name, body in re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n?)*)", text, re.M):
             output = re.search(r"^    output: ([^,\n]*)", body, re.M)
