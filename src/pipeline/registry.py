@@ -78,10 +78,10 @@ SPARSIFIERS = Registry(
 CORPORA = Registry(
     "kind of calibration corpus",
     {
-        "builtin": "pipeline.calibration.local:documents",
-        "hub": "pipeline.calibration.hub:documents",
-        "path": "pipeline.calibration.local:documents",
-        "task": "pipeline.calibration.task:documents",
+        "builtin": "pipeline.calibration.local:FILES",
+        "hub": "pipeline.calibration.hub:HUB",
+        "path": "pipeline.calibration.local:FILES",
+        "task": "pipeline.calibration.task:TASK",
     },
 )
 

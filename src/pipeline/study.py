@@ -133,14 +133,9 @@ class Study:
         return [tasks.find(name).identity() for name in self.config.evaluation.tasks]
 
     def _corpus_identity(self, corpus: str) -> str:
-        kind, _, where = self.config.calibration[corpus].source.partition(":")
-        if kind == "task":
-            return tasks.find(where).identity()
-        if kind == "hub":
-            return where
-        from pipeline.calibration.local import file_of
-
-        return digest.of_file(file_of(self.config.calibration[corpus].source))
+        section = self.config.calibration[corpus]
+        kind, _, where = section.source.partition(":")
+        return CORPORA.load(kind).identity(where, section)
 
     # What decides a rerun, besides configuration.
 

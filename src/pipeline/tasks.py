@@ -73,9 +73,9 @@ class Task:
         template = str(self.definition[field])
         return str(item[template]) if template in item else Template(template).render(**item)
 
-    def identity(self) -> str:
-        """Digest of the task file and of its items."""
-        return of_value([of_bytes(self.path.read_bytes()), of_file(self._data_file("test"))])
+    def identity(self, split: str = "test") -> str:
+        """Digest of the task file and of a split's items."""
+        return of_value([of_bytes(self.path.read_bytes()), of_file(self._data_file(split))])
 
     def _data_file(self, split: str) -> Path:
         files = self.definition["dataset_kwargs"].get("data_files", {})

@@ -1,4 +1,4 @@
 """Calibration: documents from somewhere, cut into token windows, kept apart from evaluation.
 
-A kind of corpus is a function `documents(where, corpus) -> iterator of texts`.
+A kind of corpus is a `base.CorpusKind`; `registry.CORPORA` names them.
 """

@@ -52,7 +52,7 @@ def extract(
 
 def _documents(corpus: Corpus) -> Iterator[str]:
     kind, _, where = corpus.source.partition(":")
-    yield from CORPORA.load(kind)(where, corpus)
+    yield from CORPORA.load(kind).documents(where, corpus)
 
 
 def _windows(tokenizer: Any, text: str, length: int) -> Iterator[list[int]]:

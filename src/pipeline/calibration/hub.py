@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from pipeline.calibration.base import CorpusKind
 from pipeline.config import Corpus
 from pipeline.errors import UserError
 
@@ -27,3 +28,11 @@ def documents(where: str, corpus: Corpus) -> Iterator[str]:
         if corpus.field not in row:
             raise UserError(f"dataset {where!r}: no field {corpus.field!r}; it has {sorted(row)}")
         yield str(row[corpus.field])
+
+
+def identity(where: str, corpus: Corpus) -> str:
+    """The dataset's name; a Hub dataset counts by that, since its content needs a network."""
+    return where
+
+
+HUB = CorpusKind(documents, identity)

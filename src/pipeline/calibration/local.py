@@ -4,8 +4,9 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipeline.calibration.base import CorpusKind
 from pipeline.config import Corpus
-from pipeline.digest import SOURCE_ROOT
+from pipeline.digest import SOURCE_ROOT, of_file
 from pipeline.errors import UserError
 from pipeline.registry import unknown_name
 
@@ -52,3 +53,11 @@ def _field(row: dict, field: str, path: Path) -> str:
     if field not in row:
         raise UserError(f"{path.name}: no field {field!r}; it has {', '.join(sorted(row))}")
     return str(row[field])
+
+
+def identity(where: str, corpus: Corpus) -> str:
+    """Digest of the file."""
+    return of_file(file_of(corpus.source))
+
+
+FILES = CorpusKind(documents, identity)

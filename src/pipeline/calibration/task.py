@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from pipeline import tasks
+from pipeline.calibration.base import CorpusKind
 from pipeline.config import Corpus
 
 
@@ -11,3 +12,11 @@ def documents(where: str, corpus: Corpus) -> Iterator[str]:
     task = tasks.find(where)
     for item in task.items(corpus.split):
         yield f"{task.text(item)} {task.text(item, 'doc_to_target')}"
+
+
+def identity(where: str, corpus: Corpus) -> str:
+    """Digest of the task file and of the split's items."""
+    return tasks.find(where).identity(corpus.split)
+
+
+TASK = CorpusKind(documents, identity)
