@@ -1,0 +1,258 @@
+"""Vega-Lite specs of the report's figures: accuracy lost against achieved sparsity.
+
+`rows` are rows of tables.curves.CURVES as mappings, `models` the rows of the finding's `models`.
+Each spec holds its own data. Equal input gives equal specs.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Rows = Sequence[Mapping[str, Any]]
+Spec = dict[str, Any]
+
+REASONING = "reasoning"
+DENSE = "dense"
+
+# Text is measured with Liberation Sans, which comes with the renderer; Arial has the same widths.
+FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
+_INK, _QUIET, _GRID = "#222222", "#5c5c5c", "#e6e6e6"
+
+
+#: Number of models -> facets side by side (else three), and the width of each in pixels.
+_COLUMNS = {1: 1, 2: 2, 4: 2}
+_WIDTHS = {1: 640, 2: 430, 3: 300}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a method is drawn."""
+
+    colour: str
+    shape: str
+    dash: tuple[int, ...] = (1, 0)
+    width: float = 2.4
+
+
+#: The two arms in colour and solid, the controls in greys and dashed.
+_KNOWN = {
+    "drop_cold": Look("#0072B2", "circle"),
+    "keep_cold": Look("#D55E00", "square"),
+    "drop_random": Look("#333333", "triangle-up", (6, 3), 1.4),
+    "drop_small": Look("#7d7d7d", "diamond", (2, 2), 1.4),
+    "drop_low_contribution": Look("#8e6c8a", "triangle-down", (8, 2, 2, 2), 1.4),
+}
+#: For all other methods: Okabe and Ito's colours that are left, then again with other dashes.
+_COLOURS = ("#009E73", "#CC79A7", "#B8860B", "#56B4E9", "#000000")
+_SHAPES = ("cross", "triangle-right", "diamond", "triangle-left", "square", "circle", "triangle-up")
+_DASHES = ((1, 0), (5, 2), (2, 2), (8, 2, 2, 2))
+
+
+def main_figure(rows: Rows, models: Rows) -> Spec:
+    """Accuracy lost on the mean of the reasoning tasks, one facet a model.
+
+    A dashed rule marks where the cold set ends. Without a condition the figure is a sentence.
+    """
+    import altair as alt
+
+    kept = [row for row in rows if row["task"] == REASONING and row["method"] != DENSE]
+    if not kept:
+        return _nothing()
+    names = _model_names(kept, models)
+    data = _curve_data(kept) + _facet_data(models, names, REASONING)
+    columns = _COLUMNS.get(len(names), 3)
+    layers = _layers(_methods(rows), width=_WIDTHS[columns], height=300, named=True)
+    facet = alt.Facet("model:N", title=None, sort=names, header=_header(15, labelPadding=22))
+    chart = alt.layer(*layers, data=alt.InlineData(values=data)).facet(facet, columns=columns)
+    return _finished(
+        chart,
+        "Points of reasoning accuracy lost against the share of FFN neurons removed, by method.",
+    )
+
+
+def task_figure(rows: Rows, models: Rows) -> Spec:
+    """Accuracy lost on each task, a row a task and a column a model; controls are named so."""
+    import altair as alt
+
+    kept = [row for row in rows if row["task"] != REASONING and row["method"] != DENSE]
+    if not kept:
+        return _nothing()
+    names = _model_names(kept, models)
+    labels = [_task_label(row) for row in _by_task(kept)]
+    data = _curve_data(kept)
+    for label in labels:
+        data += _facet_data(models, names, label)
+    layers = _layers(_methods(rows), width=330 if len(names) > 1 else 560, height=140, named=False)
+    chart = alt.layer(*layers, data=alt.InlineData(values=data)).facet(
+        row=alt.Row(
+            "task:N",
+            title=None,
+            sort=labels,
+            header=_header(13, labelAngle=0, labelAlign="left", labelOrient="left"),
+        ),
+        column=alt.Column("model:N", title=None, sort=names, header=_header(15)),
+    )
+    return _finished(
+        chart,
+        "Points of accuracy lost on each task against the share of FFN neurons removed, by method.",
+    )
+
+
+def looks(methods: Sequence[str]) -> dict[str, Look]:
+    """A look for every method, arms first, then controls, then the others by name."""
+    known = [name for name in _KNOWN if name in methods]
+    others = sorted(set(methods) - set(_KNOWN))
+    chosen = {name: _KNOWN[name] for name in known}
+    for index, name in enumerate(others):
+        chosen[name] = Look(
+            _COLOURS[index % len(_COLOURS)],
+            _SHAPES[index % len(_SHAPES)],
+            _DASHES[index // len(_COLOURS) % len(_DASHES)],
+            width=1.8,
+        )
+    return chosen
+
+
+def _layers(styles: Mapping[str, Look], width: int, height: int, named: bool) -> list[Any]:
+    """Zero line, cold rule, intervals, lines and points of one facet."""
+    import altair as alt
+
+    base = alt.Chart(width=width, height=height)
+    cold = base.transform_filter("datum.part === 'cold'")
+    x = alt.X("sparsity:Q", title="FFN neurons removed, %", axis=alt.Axis(tickCount=8))
+    y = alt.Y("loss:Q", title="Accuracy lost, points", axis=alt.Axis(grid=True, tickCount=6))
+    layers = [
+        base.transform_filter("datum.part === 'zero'")
+        .mark_rule(color=_INK, strokeWidth=1)
+        .encode(y=y),
+        cold.mark_rule(color=_QUIET, strokeDash=[4, 4], strokeWidth=1.2).encode(x=x),
+    ]
+    # One layer a method, since scales for dashes and widths would fray the legend's symbols.
+    # Controls first, so that the arms lie on top.
+    for method, look in reversed(list(styles.items())):
+        own = base.transform_filter(alt.FieldEqualPredicate(field="method", equal=method))
+        layers += [
+            own.mark_rule(color=look.colour, strokeWidth=1.1, opacity=0.55).encode(
+                x=x, y=alt.Y("low:Q"), y2="high:Q"
+            ),
+            own.mark_line(
+                color=look.colour, strokeDash=list(look.dash), strokeWidth=look.width
+            ).encode(x=x, y=y, order="order:Q"),
+        ]
+    layers.append(_points(base, styles).encode(x=x, y=y))
+    if named:
+        label = cold.mark_text(baseline="bottom", color=_QUIET, fontSize=12)
+        layers.append(label.encode(x=x, y=alt.value(-4), text="label:N"))
+    return layers
+
+
+def _points(base: Any, styles: Mapping[str, Look]) -> Any:
+    """Points that carry the legend of all methods."""
+    import altair as alt
+
+    legend = alt.Legend(title=None, symbolSize=90)
+    methods = list(styles)
+    colours = alt.Scale(domain=methods, range=[look.colour for look in styles.values()])
+    shapes = alt.Scale(domain=methods, range=[look.shape for look in styles.values()])
+    points = base.transform_filter("datum.part === 'curve'")
+    return points.mark_point(filled=True, size=62, opacity=1).encode(
+        color=alt.Color("method:N", scale=colours, legend=legend),
+        shape=alt.Shape("method:N", scale=shapes, legend=legend),
+    )
+
+
+def _curve_data(rows: Rows) -> list[dict[str, Any]]:
+    """One point a row, in percent and points."""
+    points = [
+        {
+            "part": "curve",
+            "model": row["model"],
+            "method": row["method"],
+            "level": row["level"],
+            "task": _task_label(row),
+            "sparsity": 100 * row["neuron_sparsity_imposed"],
+            "loss": 100 * row["loss"],
+            "low": 100 * row["loss_low"],
+            "high": 100 * row["loss_high"],
+        }
+        for row in rows
+    ]
+    keys = ("model", "task", "method", "sparsity", "level")
+    points.sort(key=lambda point: [point[key] for key in keys])
+    return [point | {"order": index} for index, point in enumerate(points)]
+
+
+def _facet_data(models: Rows, names: Sequence[str], task: str) -> list[dict[str, Any]]:
+    """A zero line for every facet and, where the model's hot set is known, the end of the cold."""
+    shares = {row["model"]: 100 * (1 - row["hot"] / row["neurons"]) for row in models}
+    zeros = [{"part": "zero", "model": name, "task": task, "loss": 0.0} for name in names]
+    return zeros + [
+        {
+            "part": "cold",
+            "model": name,
+            "task": task,
+            "sparsity": shares[name],
+            "label": f"cold set: {shares[name]:.0f}%",
+        }
+        for name in names
+        if name in shares
+    ]
+
+
+def _model_names(rows: Rows, models: Rows) -> list[str]:
+    """Models in the finding's order, then those that only rows name."""
+    named = [row["model"] for row in models]
+    return list(dict.fromkeys(named + sorted({row["model"] for row in rows})))
+
+
+def _methods(rows: Rows) -> dict[str, Look]:
+    return looks(sorted({row["method"] for row in rows} - {DENSE}))
+
+
+def _by_task(rows: Rows) -> list[Mapping[str, Any]]:
+    """One row a task: reasoning tasks first, then controls, each by name."""
+    first = {row["task"]: row for row in rows}
+    return sorted(first.values(), key=lambda row: (not row["reasoning"], row["task"]))
+
+
+def _task_label(row: Mapping[str, Any]) -> str:
+    return row["task"] if row["reasoning"] else f"{row['task']} (control)"
+
+
+def _nothing() -> Spec:
+    """A figure that says why it is empty; axes without data have no size."""
+    import altair as alt
+
+    text = "No condition was evaluated, so there is nothing to draw."
+    chart = alt.Chart(alt.InlineData(values=[{"text": text}]), width=560, height=60)
+    return _finished(chart.mark_text(fontSize=15, color=_QUIET).encode(text="text:N"), text)
+
+
+def _header(size: int, **options: Any) -> Any:
+    import altair as alt
+
+    return alt.Header(labelFontSize=size, labelFontWeight="bold", labelColor=_INK, **options)
+
+
+def _finished(chart: Any, description: str) -> Spec:
+    """The spec as a dictionary, with one type face, quiet axes and a legend above."""
+    drawn = (
+        chart.properties(description=description, background="white", padding=12)
+        .configure(font=FONT, aria=False)
+        .configure_view(stroke=None)
+        .configure_axis(
+            labelFontSize=12,
+            titleFontSize=13,
+            titleFontWeight="normal",
+            labelColor=_QUIET,
+            titleColor=_INK,
+            gridColor=_GRID,
+            domainColor=_QUIET,
+            tickColor=_QUIET,
+        )
+        .configure_legend(
+            orient="top", direction="horizontal", labelFontSize=13, labelLimit=260, columnPadding=18
+        )
+    )
+    spec: Spec = drawn.to_dict()
+    return spec

@@ -1,0 +1,193 @@
+"""The report's page: one HTML file with figures, tables and definitions, complete in itself.
+
+All text from models, data and configuration is escaped; only the figures, which are rendered here,
+go in as they are.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifacts import Manifest
+
+Row = Mapping[str, Any]
+Rows = Sequence[Row]
+
+REASONING = "reasoning"
+DENSE = "dense"
+NOTHING = "–"
+_TEMPLATE = "template.html.j2"
+
+
+def page(
+    *,
+    study: str,
+    curves: Rows,
+    refused: Rows,
+    finding: Mapping[str, Any],
+    corpora: Mapping[str, Row],
+    models: Rows,
+    manifest: Manifest,
+    main_figure: str,
+    task_figure: str,
+) -> str:
+    """The page as HTML text; equal input gives equal text.
+
+    `curves` and `refused` are rows of tables.curves, `finding` the body of FINDING, `corpora` the
+    bodies of CORPUS by a name for each, `models` the bodies of MODEL. The figures are SVG text.
+    """
+    import jinja2
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(
+        percent=percent, points=points, count=count, level=level, span=span, number=number
+    )
+    return environment.get_template(_TEMPLATE).render(
+        study=study,
+        facts=facts(curves, refused, finding),
+        finding=finding,
+        dense=[row for row in finding["dense"] if row["steps"] is None],
+        by_steps=[row for row in finding["dense"] if row["steps"] is not None],
+        contrasts=[{**row, "reading": reading(row)} for row in finding["contrasts"]],
+        tasks=by_task(curves, [row["model"] for row in finding["models"]]),
+        refused=refused,
+        corpora=corpora,
+        models=with_profile(models, finding["models"]),
+        manifest=manifest,
+        main_figure=Markup(main_figure),
+        task_figure=Markup(task_figure),
+    )
+
+
+def facts(curves: Rows, refused: Rows, finding: Mapping[str, Any]) -> list[str]:
+    """Short sentences on what was measured and how the models stood before pruning."""
+    pruned = [row for row in curves if row["method"] != DENSE]
+    conditions = {(row["model"], row["method"], row["level"]) for row in pruned}
+    models = {row["model"] for row in finding["models"]}
+    found = [
+        f"{_several(len(conditions), 'pruned condition')} of {_several(len(models), 'model')} "
+        f"evaluated; {count(len(refused))} refused. Seeds of a condition are pooled."
+    ]
+    for row in finding["models"]:
+        found.append(
+            f"{row['model']}: {percent(1 - row['natural_sparsity'])} of its FFN neurons are active "
+            f"at a token, on average. Its hot set, {percent(row['hot'] / row['neurons'])} of the "
+            f"neurons, carries {percent(row['carried'])} of all activations."
+        )
+    for row in _unique_by_model(curves):
+        found.append(
+            f"{row['model']}: unpruned, it gets {percent(row['accuracy_dense'])} right, the mean of "
+            f"the reasoning tasks; the best constant answers would get {percent(row['chance'])}."
+        )
+    found.append(
+        f"Brackets and bars are {percent(finding['confidence'], 0)} intervals from "
+        f"{count(finding['bootstrap'])} resamples, each on its own: they are not widened for "
+        "the number of comparisons."
+    )
+    return found
+
+
+def reading(contrast: Row) -> str:
+    """What a contrast says in words; clear only when its interval leaves out zero."""
+    if contrast["low"] > 0:
+        return "the first costs more"
+    if contrast["high"] < 0:
+        return "the first costs less"
+    return "no clear difference"
+
+
+def by_task(curves: Rows, models: Sequence[str]) -> list[dict[str, Any]]:
+    """Curves grouped for the page: the mean first, then reasoning tasks, then controls.
+
+    Rows of a task stand by model in the given order, dense first, then by method and sparsity.
+    """
+    place = {name: index for index, name in enumerate(models)}
+
+    def rank(row: Row) -> tuple[Any, ...]:
+        model = (place.get(row["model"], len(place)), row["model"])
+        method = (row["method"] != DENSE, row["method"])
+        return (*model, *method, row["neuron_sparsity_imposed"], row["level"])
+
+    tasks = {row["task"]: row["reasoning"] for row in curves}
+    order = sorted(tasks, key=lambda task: (task != REASONING, not tasks[task], task))
+    return [
+        {
+            "title": task_title(task, tasks[task]),
+            "rows": sorted((row for row in curves if row["task"] == task), key=rank),
+        }
+        for task in order
+    ]
+
+
+def task_title(task: str, reasoning: bool) -> str:
+    """A task as the page names it."""
+    if task == REASONING:
+        return "mean of the reasoning tasks"
+    return task if reasoning else f"{task} (control)"
+
+
+def with_profile(models: Rows, profiles: Rows) -> list[dict[str, Any]]:
+    """Every resolved model with its row of the finding, or with null for it."""
+    known = {row["model"]: row for row in profiles}
+    return [{**model, "profile": known.get(model["name"])} for model in models]
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share as a percentage."""
+    return NOTHING if share is None else f"{_signed(100 * share, digits)}%"
+
+
+def points(share: float | None) -> str:
+    """A difference of shares in points, to a tenth."""
+    return NOTHING if share is None else _signed(100 * share, 1)
+
+
+def span(low: float | None, high: float | None) -> str:
+    """An interval of shares in points."""
+    return NOTHING if low is None or high is None else f"[{points(low)}, {points(high)}]"
+
+
+def count(value: int | None) -> str:
+    """A whole number with thousands set apart."""
+    return NOTHING if value is None else f"{value:,}"
+
+
+def number(value: float | None) -> str:
+    """A number to two digits behind the point."""
+    return NOTHING if value is None else _signed(value, 2)
+
+
+def level(text: str) -> str:
+    """A configured level: a share as a percentage, or the name of a set."""
+    try:
+        return f"{100 * float(text):g}%"
+    except ValueError:
+        return f"{text} set" if text in ("cold", "hot") else text
+
+
+def _signed(value: float, digits: int) -> str:
+    """Fixed digits, a true minus sign, and no minus before zero."""
+    text = f"{value:,.{digits}f}"
+    if not text.strip("-0.,"):
+        return text.lstrip("-")
+    return text.replace("-", "−")
+
+
+def _several(number_of: int, noun: str) -> str:
+    return f"{count(number_of)} {noun}{'' if number_of == 1 else 's'}"
+
+
+def _unique_by_model(curves: Rows) -> list[Row]:
+    first: dict[str, Row] = {}
+    for row in curves:
+        if row["task"] == REASONING:
+            first.setdefault(row["model"], row)
+    return list(first.values())

@@ -1,0 +1,27 @@
+"""Specs rendered to SVG and written as text, without network, clock or place in the result."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+
+def spec_text(spec: Mapping[str, Any]) -> str:
+    """A spec as JSON text with sorted keys. ValueError for numbers that are not finite."""
+    return json.dumps(spec, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def svg(spec: Mapping[str, Any]) -> str:
+    """The figure as SVG text; equal specs give equal text.
+
+    Rendered by the Vega-Lite release that the spec names. A spec that asks for data or pictures
+    from elsewhere is refused (ValueError).
+    """
+    import vl_convert
+
+    # ".../vega-lite/v6.1.0.json" -> "v6.1"
+    release = str(spec["$schema"]).rsplit("/", 1)[1].removesuffix(".json")
+    version = ".".join(release.split(".")[:2])
+    text: str = vl_convert.vegalite_to_svg(
+        spec_text(spec), vl_version=version, allowed_base_urls=[]
+    )
+    return text if text.endswith("\n") else text + "\n"
