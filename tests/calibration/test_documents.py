@@ -1,0 +1,141 @@
+"""Where documents come from: files, tasks, the Hub."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from pipeline.calibration.local import file_of
+from pipeline.config import Corpus
+from pipeline.errors import UserError
+from pipeline.registry import CORPORA
+
+ROWS = [{"text": "one  two", "id": 1}, {"text": "drei", "id": 2}]
+
+
+def documents(source, **changes):
+    kind, _, where = source.partition(":")
+    return list(CORPORA.load(kind).documents(where, Corpus(source=source, **changes)))
+
+
+@pytest.fixture
+def files(tmp_path):
+    """The same rows in each format."""
+    lines = [json.dumps(row) for row in ROWS]
+    (tmp_path / "a.jsonl").write_text(f"{lines[0]}\n\n{lines[1]}\n", encoding="utf-8")
+    (tmp_path / "a.txt").write_text("one  two\n\ndrei\n", encoding="utf-8")
+    pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "a.parquet")
+    return tmp_path
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "txt", "parquet"])
+def test_each_format_gives_the_same_documents(files, ending):
+    assert documents(f"path:{files}/a.{ending}") == ["one  two", "drei"]
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_another_field_may_hold_the_text(files, ending):
+    assert documents(f"path:{files}/a.{ending}", field="id") == ["1", "2"]
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_a_missing_field_is_told_with_those_there_are(files, ending):
+    with pytest.raises(UserError, match=rf"a\.{ending}: no field 'body'; it has id, text"):
+        documents(f"path:{files}/a.{ending}", field="body")
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_an_empty_field_is_refused_or_left_out_and_never_the_word_none(files, ending):
+    rows = [{"text": "one"}, {"text": None}]
+    (files / "b.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pq.write_table(pa.Table.from_pylist(rows), files / "b.parquet")
+    try:
+        assert documents(f"path:{files}/b.{ending}") == ["one"]
+    except UserError as refused:
+        assert f"b.{ending}" in str(refused)
+
+
+@pytest.mark.parametrize("line", ['{"text": "x"', "plain words", '["x"]', '"text"', "7"])
+def test_a_line_that_is_no_json_mapping_is_refused_by_file_name(files, line):
+    (files / "bad.jsonl").write_text(line + "\n")
+    with pytest.raises(UserError, match=r"bad\.jsonl"):
+        documents(f"path:{files}/bad.jsonl")
+
+
+def test_a_damaged_parquet_file_is_refused_by_name(files):
+    (files / "bad.parquet").write_bytes(b"PAR1 and then nothing")
+    with pytest.raises(UserError, match=r"bad\.parquet"):
+        documents(f"path:{files}/bad.parquet")
+
+
+def test_another_ending_is_refused_with_those_allowed(files):
+    (files / "a.csv").write_text("x")
+    with pytest.raises(UserError, match=r"a\.csv: give \.jsonl, \.parquet or \.txt"):
+        documents(f"path:{files}/a.csv")
+
+
+def test_a_file_that_is_not_there_is_refused():
+    with pytest.raises(UserError, match="/nowhere/a.txt does not exist"):
+        documents("path:/nowhere/a.txt")
+
+
+def test_an_unknown_built_in_corpus_gets_the_nearest_name():
+    with pytest.raises(UserError, match="unknown built-in corpus 'reasonin'. Did you mean 'reason"):
+        file_of("builtin:reasonin")
+
+
+def test_the_built_in_corpus_has_documents():
+    assert len(documents("builtin:reasoning")) == 4000
+
+
+def test_a_tasks_training_split_gives_prompt_and_target(tmp_path):
+    definition = {
+        "task": "sums",
+        "dataset_kwargs": {"data_files": {"test": "test.jsonl", "train": "train.jsonl"}},
+        "doc_to_text": "Q: {{q}} A:",
+        "doc_to_target": "a",
+    }
+    (tmp_path / "sums.yaml").write_text(yaml.safe_dump(definition))
+    (tmp_path / "train.jsonl").write_text('{"q": "1 + 1", "a": "2"}\n{"q": "2 + 2", "a": "4"}\n')
+    found = documents(f"task:{tmp_path}/sums.yaml")
+    assert found == ["Q: 1 + 1 A: 2", "Q: 2 + 2 A: 4"]
+
+
+def test_a_task_without_a_training_split_is_refused():
+    with pytest.raises(UserError, match="task chain has no train split; it has: test"):
+        documents("task:chain")
+
+
+@pytest.mark.parametrize(
+    ("where", "asked"),
+    [
+        ("owner/name", ("owner/name", None)),
+        ("owner/name/main", ("owner/name", "main")),
+        ("name", ("name", None)),
+    ],
+)
+def test_a_hub_dataset_is_streamed_by_name_configuration_and_split(monkeypatch, where, asked):
+    import datasets
+
+    calls = []
+
+    def load_dataset(*arguments, **options):
+        calls.append((arguments, options))
+        return iter(ROWS)
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    assert documents(f"hub:{where}", split="validation") == ["one  two", "drei"]
+    assert calls == [(asked, {"split": "validation", "streaming": True})]
+    with pytest.raises(UserError, match=r"dataset '.*': no field 'body'; it has \['id', 'text'\]"):
+        documents(f"hub:{where}", field="body")
+
+
+@pytest.mark.parametrize("where", ["someone/no-such-dataset", "gsm8k"])
+def test_a_hub_dataset_that_cannot_be_had_offline_is_told_in_one_message(where):
+    with pytest.raises(UserError) as refused:
+        documents(f"hub:{where}")
+    message = str(refused.value)
+    assert repr(where) in message and "'train'" in message
+    assert "connect to the network" in message and "path:FILE" in message

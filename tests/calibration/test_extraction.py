@@ -1,0 +1,126 @@
+"""Corpora cut into token windows, and kept apart from the evaluation tasks."""
+
+import copy
+
+import pytest
+
+from pipeline import tasks
+from pipeline.calibration.extraction import extract
+from pipeline.config import Corpus
+from pipeline.digest import of_bytes
+from pipeline.errors import UserError
+from pipeline.tables.sequences import CORPUS, SEQUENCES
+
+
+@pytest.fixture
+def text(tmp_path):
+    """A function that writes lines and returns a corpus of them."""
+
+    def write(*lines, **changes):
+        path = tmp_path / "text.txt"
+        path.write_text("".join(line + "\n" for line in lines))
+        return Corpus(source=f"path:{path}", **{"sequence_length": 4, "tokens": 1000, **changes})
+
+    return write
+
+
+def test_windows_of_four_tokens_by_hand(text, tokenizer):
+    # <bos> a b c d e <eos> and <bos> a b c <eos>: the last window of one token is dropped.
+    columns, facts = extract(text("a b c d e", "a b c"), tokenizer, [])
+    a, b, c, d, e = tokenizer.convert_tokens_to_ids(list("abcde"))
+    assert columns["tokens"] == [[1, a, b, c], [d, e, 2], [1, a, b, c]]
+    assert columns["sequence"] == [0, 1, 2]
+    long, short = of_bytes(b"a b c d e"), of_bytes(b"a b c")
+    assert columns["document"] == [long, long, short]
+    assert facts == {
+        "documents": 2,
+        "sequences": 3,
+        "tokens": 11,
+        "overlap_ngram": 13,
+        "shared_documents": 0,
+        "shared_ngrams": 0,
+        "allowed": False,
+    }
+    SEQUENCES.frame(columns)
+    assert set(facts) == set(CORPUS.keys)
+
+
+def test_extraction_stops_with_the_document_that_reaches_the_number(text, tokenizer):
+    # Each document is one window of four tokens.
+    columns, facts = extract(text("a b", "c d", "e f", tokens=5), tokenizer, [])
+    assert (facts["documents"], facts["tokens"]) == (2, 8) and len(columns["tokens"]) == 2
+
+
+def test_an_end_token_is_not_doubled(text, tokenizer):
+    columns, _ = extract(text("a b <eos>"), tokenizer, [])
+    assert columns["tokens"][0][-2:] != [2, 2] and columns["tokens"][0][-1] == 2
+
+
+def test_a_tokenizer_without_an_end_token_gets_none(text, tokenizer):
+    endless = copy.deepcopy(tokenizer)
+    endless.eos_token = None
+    columns, _ = extract(text("a b"), endless, [])
+    assert len(columns["tokens"][0]) == 3
+
+
+def test_an_empty_corpus_is_refused_with_the_count(text, tokenizer):
+    with pytest.raises(UserError, match=r"text\.txt': 0 documents, none long enough"):
+        extract(text(), tokenizer, [])
+
+
+def test_documents_too_short_for_a_sequence_are_refused_with_the_count(text):
+    class Plain:
+        eos_token_id = None
+
+        def __call__(self, words):
+            return {"input_ids": list(range(len(words.split())))}
+
+    with pytest.raises(UserError, match="3 documents, none long enough for one sequence of two"):
+        extract(text("a", "b", "c"), Plain(), [])
+
+
+def test_a_corpus_with_a_whole_prompt_is_refused_by_item(text, tokenizer):
+    task = tasks.find("chain")
+    prompt = task.text(task.items()[7])
+    with pytest.raises(UserError) as refused:
+        extract(text("a b c", f"{prompt} a = 3 ;"), tokenizer, ["copying", "chain"])
+    message = str(refused.value)
+    assert "1 whole prompts" in message and f"item 7 of chain: {prompt!r}" in message
+    assert "allow_overlap: true" in message
+
+
+def test_a_corpus_with_a_run_of_words_is_refused_by_item(text, tokenizer):
+    task = tasks.find("copying")
+    number, prompt = next(
+        (n, p) for n, p in enumerate(map(task.text, task.items())) if len(p.split()) > 20
+    )
+    run = " ".join(prompt.split()[2:16])
+    with pytest.raises(UserError) as refused:
+        extract(text(f"a {run} b", overlap_ngram=13), tokenizer, ["copying"])
+    message = str(refused.value)
+    assert "0 whole prompts and 1 runs of 13 words" in message
+    assert f"item {number} of copying" in message
+    _, facts = extract(text(f"a {run} b", overlap_ngram=20), tokenizer, ["copying"])
+    assert facts["shared_ngrams"] == 0
+
+
+def test_overlap_that_is_allowed_is_counted(text, tokenizer):
+    task = tasks.find("chain")
+    prompts = [task.text(item) for item in task.items()[:3]]
+    _, facts = extract(text(*prompts, allow_overlap=True), tokenizer, ["chain"])
+    assert (facts["shared_documents"], facts["allowed"]) == (3, True)
+
+
+def test_text_after_the_last_document_used_does_not_overlap(text, tokenizer):
+    task = tasks.find("chain")
+    prompt = task.text(task.items()[0])
+    _, facts = extract(text("a b c d", prompt, tokens=4), tokenizer, ["chain"])
+    assert (facts["documents"], facts["shared_documents"]) == (1, 0)
+
+
+def test_the_built_in_corpus_shares_nothing_with_the_built_in_tasks(tokenizer):
+    corpus = Corpus(source="builtin:reasoning", tokens=1_000_000, overlap_ngram=24)
+    names = [path.stem for path in tasks.BUILTIN_TASKS.glob("*.yaml")]
+    _, facts = extract(corpus, tokenizer, names)
+    assert facts["documents"] == 4000
+    assert (facts["shared_documents"], facts["shared_ngrams"], facts["allowed"]) == (0, 0, False)

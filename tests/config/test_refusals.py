@@ -1,0 +1,229 @@
+"""Every fault of a configuration is told with its path, its value and what is allowed."""
+
+import pytest
+
+from pipeline.config import parse_study
+from pipeline.errors import UserError
+
+
+def change(values, path, value):
+    """`values` with `value` at the dotted path; Ellipsis removes the key."""
+    *parts, last = path.split(".")
+    for part in parts:
+        values = values[part]
+    if value is ...:
+        del values[last]
+    else:
+        values[last] = value
+
+
+def refusal(values):
+    with pytest.raises(UserError) as refused:
+        parse_study(values)
+    message = str(refused.value)
+    assert message.startswith("the configuration is refused:")
+    return message
+
+
+def test_the_small_study_is_accepted(study_values):
+    assert parse_study(study_values).methods["drop_cold"].levels == (0.25, "cold")
+
+
+@pytest.mark.parametrize(
+    ("path", "near"),
+    [
+        ("modles", "models"),
+        ("models.backbone.sorce", "source"),
+        ("calibration.reasoning.token", "tokens"),
+        ("profile.shard", "shards"),
+        ("classification.coverage80.polcy", "policy"),
+        ("methods.drop_cold.level", "levels"),
+        ("evaluation.task", "tasks"),
+        ("analysis.confidense", "confidence"),
+    ],
+)
+def test_a_misspelt_key_at_any_depth_gets_its_path_and_the_nearest(study_values, path, near):
+    change(study_values, path, 1)
+    message = refusal(study_values)
+    assert f"{path}: unknown key. Did you mean {near!r}? Allowed: " in message
+
+
+@pytest.mark.parametrize("section", ["models", "calibration", "classification", "methods"])
+def test_an_entry_may_be_named_like_a_key_and_still_be_explained(study_values, section):
+    entries = study_values[section]
+    (first, *_) = entries.values()
+    for name in first:
+        entries[name] = {**first, "xyzzy": 1}
+        message = refusal(study_values)
+        assert f"{section}.{name}.xyzzy: unknown key. Allowed: " in message
+        assert all(key in message for key in first)
+        del entries[name]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "study",
+        "models",
+        "calibration",
+        "profile",
+        "classification",
+        "methods",
+        "evaluation",
+        "analysis",
+        "models.backbone.source",
+        "calibration.reasoning.source",
+        "classification.coverage80.policy",
+        "classification.coverage80.share",
+        "methods.drop_cold.sparsifier",
+        "methods.drop_cold.corpus",
+        "methods.drop_cold.classification",
+        "methods.drop_cold.levels",
+        "evaluation.tasks",
+    ],
+)
+def test_a_missing_key_is_told_by_its_path(study_values, path):
+    change(study_values, path, ...)
+    assert f"  {path}: this key is missing" in refusal(study_values)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "near"),
+    [
+        ("methods.drop_cold.sparsifier", "drop_cld", "drop_cold"),
+        ("classification.coverage80.policy", "coverge", "coverage"),
+        ("calibration.reasoning.source", "bultin:reasoning", "builtin"),
+        ("methods.drop_cold.corpus", "reasonin", "reasoning"),
+        ("methods.drop_cold.classification", "coverage8", "coverage80"),
+    ],
+)
+def test_an_unknown_name_gets_its_path_and_the_nearest(study_values, path, value, near):
+    change(study_values, path, value)
+    message = refusal(study_values)
+    assert f"  {path}: " in message and repr(value).strip("'").split(":")[0] in message
+    assert f"Did you mean {near!r}? Known: " in message
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("study", "a/b"),
+        ("study", ""),
+        ("study", ".hidden"),
+        ("study", "x" * 65),
+        ("seed", -1),
+        ("seed", "many"),
+        ("models", {}),
+        ("models", 3),
+        ("models.backbone.dtype", "int8"),
+        ("models.backbone.device", "tpu"),
+        ("models.backbone.source", ""),
+        ("models.backbone.trust_remote_code", "perhaps"),
+        ("calibration.reasoning.tokens", 0),
+        ("calibration.reasoning.sequence_length", 1),
+        ("calibration.reasoning.overlap_ngram", 4),
+        ("profile.block_sequences", 0),
+        ("profile.batch_size", 0),
+        ("profile.shards", 0),
+        ("profile.cett", 0),
+        ("profile.cett", 1),
+        ("profile.cett", float("nan")),
+        ("profile.cett_tokens", 4097),
+        ("classification.coverage80.share", 0),
+        ("classification.coverage80.share", 1),
+        ("classification.coverage80.scope", "block"),
+        ("methods.drop_cold.levels", []),
+        ("methods.drop_cold.seeds", []),
+        ("methods.drop_cold.seeds", [0, 0]),
+        ("methods.drop_cold.levels", [0.5, 0.5]),
+        ("methods.drop_cold.levels", ["cold", "cold"]),
+        ("methods.drop_cold.scope", "block"),
+        ("evaluation.tasks", []),
+        ("evaluation.limit", 1),
+        ("evaluation.batch_size", 0),
+        ("evaluation.sparse_from", "middle"),
+        ("analysis.bootstrap", 99),
+        ("analysis.confidence", 1.0),
+        ("analysis.reference_level", 1),
+    ],
+)
+def test_a_value_out_of_range_is_told_with_path_and_value(study_values, path, value):
+    change(study_values, path, value)
+    message = refusal(study_values)
+    assert f"  {path}: {value!r} is refused: " in message
+
+
+@pytest.mark.parametrize("value", [0, 1, 1.5, -0.1, float("nan"), float("inf"), "warm", None])
+def test_a_level_is_a_share_or_one_of_two_names(study_values, value):
+    change(study_values, "methods.drop_cold.levels", [0.1, value])
+    message = refusal(study_values)
+    assert f"methods.drop_cold.levels.1: {value!r} is refused: " in message
+    assert "between 0 and 1" in message or "less than 1" in message or "'cold'" in message
+
+
+def test_a_seed_out_of_range_is_told_with_its_place(study_values):
+    change(study_values, "methods.drop_cold.seeds", [0, -1])
+    assert "methods.drop_cold.seeds.1: -1 is refused: " in refusal(study_values)
+
+
+@pytest.mark.parametrize("source", ["builtin", "builtin:", "task:"])
+def test_a_corpus_needs_a_place_after_its_kind(study_values, source):
+    change(study_values, "calibration.reasoning.source", source)
+    message = refusal(study_values)
+    assert "calibration.reasoning.source: " in message and "KIND:WHERE" in message
+
+
+@pytest.mark.parametrize("name", ["logs", "reference", "shared", "timing"])
+def test_names_of_the_pipelines_own_folders_are_refused_for_studies(study_values, name):
+    study_values["study"] = name
+    assert f"results/{name} is a folder of the pipeline's own" in refusal(study_values)
+
+
+def test_the_name_dense_is_refused_for_methods(study_values):
+    study_values["methods"]["dense"] = study_values["methods"]["drop_cold"]
+    assert "methods.dense: the name stands for the unpruned model" in refusal(study_values)
+
+
+@pytest.mark.parametrize("level", ["cold", "hot"])
+def test_an_exact_boundary_needs_one_scope_for_method_and_classification(study_values, level):
+    change(study_values, "methods.drop_cold.levels", [level])
+    change(study_values, "methods.drop_cold.classification", "by_layer")
+    assert "methods.drop_cold.scope: 'model' with the level" in refusal(study_values)
+    change(study_values, "methods.drop_cold.scope", "layer")
+    assert parse_study(study_values).methods["drop_cold"].levels == (level,)
+
+
+def test_shares_need_not_be_of_the_classifications_scope(study_values):
+    change(study_values, "methods.drop_cold.levels", [0.5])
+    change(study_values, "methods.drop_cold.scope", "layer")
+    assert parse_study(study_values).methods["drop_cold"].scope == "layer"
+
+
+def test_all_faults_are_told_at_once(study_values):
+    study_values["seed"] = -1
+    change(study_values, "profile.cett", 2)
+    change(study_values, "evaluation.limt", 5)
+    message = refusal(study_values)
+    assert all(path in message for path in ("seed: ", "profile.cett: ", "evaluation.limt: "))
+
+
+def test_keys_that_are_no_text_are_refused(study_values):
+    study_values[True] = 1
+    assert "True" in refusal(study_values)
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        ("builtin:x", "builtin"),
+        ("/a/b", "path"),
+        ("./a", "path"),
+        ("../a", "path"),
+        ("~/a", "path"),
+        ("owner/name", "hub"),
+        ("name", "hub"),
+    ],
+)
+def test_the_kind_of_a_models_source(study_values, source, kind):
+    change(study_values, "models.backbone.source", source)
+    assert parse_study(study_values).models["backbone"].kind == kind

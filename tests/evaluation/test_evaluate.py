@@ -1,0 +1,174 @@
+"""Evaluation against plain greedy loops: answers, scores, tokens and zeros."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.config import Evaluation
+from pipeline.errors import UserError
+from pipeline.evaluation.evaluate import evaluate, refused
+from pipeline.evaluation.harness import Harness
+from pipeline.methods.plan import Plan
+from pipeline.methods.static import apply
+from pipeline.models.views import view
+from pipeline.tables.samples import SAMPLES, SPARSITY
+from pipeline.tasks import find
+
+
+def run(model, tokenizer, task, dropped=None, **changes):
+    config = Evaluation(**{"tasks": (task,), "batch_size": 4, **changes})
+    samples, sparsity = evaluate(model, tokenizer, config, dropped)
+    return SAMPLES.frame(samples), SPARSITY.frame(sparsity)
+
+
+def pruned(model, share):
+    dropped = np.random.default_rng(0).random((2, 24)) < share
+    changed = copy.deepcopy(model)
+    apply(Plan("any", "0.5", 0, dropped, cold=0), view(changed))
+    return changed, dropped
+
+
+@pytest.fixture
+def written(writer, tokenizer, greedy, task_file):
+    """What the model writes for each prompt, by plain loops."""
+    task = find(task_file())
+    return [greedy(writer, tokenizer, task.text(item)) for item in task.items()]
+
+
+@pytest.mark.parametrize("size", [1, 3, 16])
+def test_answers_are_those_of_a_plain_greedy_loop_whatever_the_batch(
+    writer, tokenizer, task_file, written, size
+):
+    samples, _ = run(writer, tokenizer, task_file(), batch_size=size)
+    assert samples["response"].to_list() == [tokenizer.decode(w.tokens) for w in written]
+
+
+def test_the_small_model_ends_some_answers_early_and_runs_on_in_others(written):
+    """The other tests here say little unless a batch holds both."""
+    assert {w.ended for w in written} == {True, False}
+    assert len({len(w.tokens) for w in written if w.ended}) > 1
+
+
+@pytest.mark.parametrize("size", [1, 3, 16])
+def test_tokens_and_zeros_count_no_padding_and_no_step_after_an_end(
+    writer, tokenizer, task_file, written, size
+):
+    _, sparsity = run(writer, tokenizer, task_file(), batch_size=size)
+    tokens = sum(w.evaluated for w in written)
+    assert sparsity["tokens"].to_list() == [tokens, tokens]
+    figures = {row["basis"]: row for row in sparsity.to_dicts()}
+    assert figures["imposed"]["neuron_sparsity"] == 0
+    zeros = sum(sum(w.zeros) for w in written)
+    assert figures["total"]["neuron_sparsity"] == pytest.approx(zeros / (tokens * 48), abs=1e-4)
+
+
+def test_rows_hold_every_fact_of_an_item(writer, tokenizer, task_file, written):
+    words = [tokenizer.decode(w.tokens[:1]) for w in written]
+    targets = [word if n % 2 else "nothing" for n, word in enumerate(words)]
+    task = task_file(targets)
+    samples, _ = run(writer, tokenizer, task)
+    assert samples["task"].unique().to_list() == ["words"]
+    assert samples["item"].to_list() == list(range(6))
+    assert samples["steps"].to_list() == list(range(6))
+    assert samples["reasoning"].all()
+    assert samples["target"].to_list() == targets
+    assert samples["answer"].to_list() == [word or "[invalid]" for word in words]
+    assert samples["correct"].to_list() == [False, True] * 3
+    assert samples["item_hash"].n_unique() == samples["prompt_hash"].n_unique() == 6
+
+
+def test_a_limit_takes_the_first_items(writer, tokenizer, task_file):
+    every, _ = run(writer, tokenizer, task_file())
+    some, _ = run(writer, tokenizer, task_file(), limit=3)
+    assert some.equals(every.head(3))
+    more, _ = run(writer, tokenizer, task_file(), limit=100)
+    assert more.equals(every)
+
+
+def test_the_model_given_is_the_one_that_answers(writer, tokenizer, task_file):
+    task = task_file()
+    dense, _ = run(writer, tokenizer, task)
+    changed, dropped = pruned(writer, 0.9)
+    sparse, sparsity = run(changed, tokenizer, task, dropped)
+    assert sparse["prompt_hash"].equals(dense["prompt_hash"])
+    assert not sparse["response"].equals(dense["response"])
+    again, _ = run(writer, tokenizer, task)
+    assert again.equals(dense)
+    imposed = sparsity.to_dicts()[0]
+    assert imposed["basis"] == "imposed"
+    assert imposed["neuron_sparsity"] == pytest.approx(dropped.mean())
+    assert imposed["ffn_weight_sparsity"] == pytest.approx(dropped.mean())
+
+
+def test_sliced_and_zeroed_models_answer_alike(writer, tokenizer, task_file):
+    zeroed, dropped = pruned(writer, 0.3)
+    sliced = copy.deepcopy(writer)
+    apply(Plan("any", "0.5", 0, dropped, cold=0), view(sliced), "slice")
+    task = find(task_file())
+    one, other = (
+        list(Harness(model, tokenizer, 4).samples(task, None)) for model in (zeroed, sliced)
+    )
+    assert one == other
+
+
+def test_a_stop_text_ends_a_sequence_for_the_measures_too(writer, tokenizer, task_file, written):
+    words = [set(tokenizer.decode(w.tokens).split()) for w in written]
+    stop = max(set().union(*words), key=lambda word: (sum(word in w for w in words), word))
+    task = task_file(generation_kwargs={"until": [stop], "do_sample": False, "max_gen_toks": 64})
+    alone, facts_alone = run(writer, tokenizer, task, batch_size=1)
+    batched, facts_batched = run(writer, tokenizer, task, batch_size=6)
+    assert alone.equals(batched)
+    assert facts_alone["tokens"].equals(facts_batched["tokens"])
+
+
+def test_several_tasks_are_measured_one_by_one(writer, tokenizer):
+    samples, sparsity = run(writer, tokenizer, "copying", tasks=("copying", "chain"), limit=2)
+    assert samples["task"].to_list() == ["copying"] * 2 + ["chain"] * 2
+    assert samples["reasoning"].to_list() == [False, False, True, True]
+    assert sparsity["task"].to_list() == ["copying"] * 2 + ["chain"] * 2
+    alone, facts = run(writer, tokenizer, "chain", limit=2)
+    assert alone.equals(samples.tail(2)) and facts.equals(sparsity.tail(2))
+
+
+def test_no_hook_and_no_state_stay_behind(writer, tokenizer, task_file):
+    before = {name: value.clone() for name, value in writer.state_dict().items()}
+    run(writer, tokenizer, task_file(), limit=2)
+    assert not any(m._forward_pre_hooks for m in writer.modules())
+    after = writer.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+MEAN = {"aggregation": "mean", "higher_is_better": True}
+TAKE = {"filter": [{"function": "take_first"}]}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"metric_list": [{"metric": "acc", **MEAN}]},
+        {"metric_list": [{"metric": "exact_match", **MEAN}, {"metric": "acc", **MEAN}]},
+        {"metric_list": []},
+        {"output_type": "multiple_choice", "doc_to_choice": ["a", "b"]},
+        {"filter_list": [{"name": "one", **TAKE}, {"name": "two", **TAKE}]},
+    ],
+    ids=["another metric", "two metrics", "no metric", "multiple choice", "two filters"],
+)
+def test_a_task_scored_otherwise_is_refused_by_name(writer, tokenizer, task_file, changes):
+    with pytest.raises(UserError, match="task words: "):
+        run(writer, tokenizer, task_file(**changes))
+
+
+def test_a_refused_condition_has_no_samples_and_its_reason_in_every_row():
+    samples, sparsity = refused("too much", Evaluation(tasks=("chain", "copying")))
+    frame = SPARSITY.frame(sparsity)
+    assert samples == [] and frame.height == 4
+    assert frame["refused"].to_list() == ["too much"] * 4
+    assert frame["tokens"].to_list() == [0] * 4
+    assert sorted(zip(frame["task"], frame["basis"], strict=True)) == [
+        ("chain", "imposed"),
+        ("chain", "total"),
+        ("copying", "imposed"),
+        ("copying", "total"),
+    ]

@@ -1,0 +1,169 @@
+"""What static sparsifiers remove: by hand, at the exact boundary, and in nested steps."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hn
+
+from pipeline.methods.plan import Refused
+from pipeline.methods.static import Neurons, fit, level_text
+from pipeline.registry import SPARSIFIERS
+
+# 4 neurons in each of 4 layers; values are chosen so that no two tie.
+FREQUENCY = np.array([[9, 1, 5, 0], [8, 2, 6, 3], [15, 14, 13, 12], [4, 7, 10, 11]]) / 16
+HOT = FREQUENCY > 0.5
+
+
+def four_by_four(**changes):
+    layer, neuron = np.indices((4, 4))
+    values = {
+        "frequency": FREQUENCY.ravel(),
+        "mean_contribution": np.arange(16.0),
+        "weight_norm": np.arange(16.0)[::-1].copy(),
+        "hot": HOT.ravel(),
+        **changes,
+    }
+    return Neurons(layer.ravel(), neuron.ravel(), **values)
+
+
+def plan(name, level, neurons=None, seed=0, scope="model"):
+    return fit(name, SPARSIFIERS.load(name)(), neurons or four_by_four(), level, seed, scope)
+
+
+def removed(name, level, **options):
+    return {tuple(map(int, place)) for place in np.argwhere(plan(name, level, **options).dropped)}
+
+
+def test_the_coldest_quarter_by_hand():
+    assert removed("drop_cold", 0.25) == {(0, 3), (0, 1), (1, 1), (1, 3)}
+
+
+def test_the_hottest_quarter_by_hand():
+    assert removed("keep_cold", 0.25) == {(2, 0), (2, 1), (2, 2), (2, 3)}
+
+
+def test_the_least_contributing_and_the_smallest_by_hand():
+    assert removed("drop_low_contribution", 0.25) == {(0, 0), (0, 1), (0, 2), (0, 3)}
+    assert removed("drop_small", 0.25) == {(3, 0), (3, 1), (3, 2), (3, 3)}
+
+
+def test_a_quarter_of_each_layer_by_hand():
+    assert removed("drop_cold", 0.25, scope="layer") == {(0, 3), (1, 1), (2, 3), (3, 0)}
+
+
+def test_facts_of_a_plan():
+    fitted = plan("drop_cold", 0.25)
+    assert (fitted.sparsifier, fitted.level, fitted.seed) == ("drop_cold", "0.25", 0)
+    assert fitted.dropped.shape == (4, 4) and fitted.dropped.dtype == bool
+    assert fitted.cold == 16 - HOT.sum() and fitted.refused is None
+
+
+def test_removing_beyond_the_hot_set_is_refused_with_the_figures():
+    assert HOT.sum() == 7
+    fitted = plan("keep_cold", 0.5)
+    assert "removing 8 of 16 neurons goes beyond the 7 hot ones" in fitted.refused
+    assert not fitted.dropped.any()
+
+
+def test_a_layer_with_too_few_hot_neurons_refuses_the_whole_condition():
+    fitted = plan("keep_cold", 0.5, scope="layer")
+    assert fitted.refused and not fitted.dropped.any()
+
+
+def test_levels_as_they_stand_in_paths():
+    assert [level_text(v) for v in (0.25, 0.5, 0.05, "cold")] == ["0.25", "0.5", "0.05", "cold"]
+
+
+ACTIVE = hn.arrays(
+    np.int64,
+    st.tuples(st.integers(1, 4), st.integers(2, 12)),
+    elements=st.integers(0, 3),
+)
+SCOPES = st.sampled_from(["model", "layer"])
+POLICIES = st.sampled_from(["coverage", "budget"])
+
+
+@given(ACTIVE, SCOPES, POLICIES, st.sampled_from([0.2, 0.5, 0.8]))
+def test_the_named_levels_remove_exactly_the_cold_and_the_hot_set(
+    make_neurons, active, scope, policy, share
+):
+    """Few different counts, so that the boundary nearly always lies within a tie."""
+    _, classes, neurons = make_neurons(active, policy=policy, share=share, scope=scope)
+    hot = classes["hot"].to_numpy().reshape(active.shape)
+    assert (plan("drop_cold", "cold", neurons, scope=scope).dropped == ~hot).all()
+    kept_cold = plan("keep_cold", "hot", neurons, scope=scope)
+    assert kept_cold.refused is None
+    assert (kept_cold.dropped == hot).all()
+
+
+def test_a_boundary_in_the_middle_of_a_large_tie_is_still_exact(make_neurons):
+    _, classes, neurons = make_neurons(np.ones((4, 64), dtype=int), share=0.5)
+    hot = classes["hot"].to_numpy().reshape(4, 64)
+    assert hot.sum() == 128
+    assert (plan("drop_cold", "cold", neurons).dropped == ~hot).all()
+    assert (plan("keep_cold", "hot", neurons).dropped == hot).all()
+
+
+@pytest.mark.parametrize("name", SPARSIFIERS)
+@given(
+    active=ACTIVE, levels=st.tuples(*[st.floats(0.01, 0.99)] * 2), scope=SCOPES,
+    seed=st.integers(0, 9),
+)  # fmt: skip
+def test_a_higher_level_removes_a_superset(make_neurons, name, active, levels, scope, seed):
+    _, _, neurons = make_neurons(active)
+    low, high = (plan(name, level, neurons, seed, scope) for level in sorted(levels))
+    if not (low.refused or high.refused):
+        assert (high.dropped >= low.dropped).all()
+
+
+@pytest.mark.parametrize("scope", ["model", "layer"])
+@given(active=ACTIVE, level=st.floats(0.01, 0.99))
+def test_equal_levels_remove_equally_many_under_every_sparsifier(
+    make_neurons, scope, active, level
+):
+    _, _, neurons = make_neurons(active)
+    plans = [plan(name, level, neurons, scope=scope) for name in SPARSIFIERS]
+    counts = {int(p.dropped.sum()) for p in plans if p.refused is None}
+    size = active.size if scope == "model" else active.shape[1]
+    groups = 1 if scope == "model" else active.shape[0]
+    assert counts <= {groups * round(level * size)}
+
+
+@pytest.mark.parametrize("name", SPARSIFIERS)
+@pytest.mark.parametrize("seed", [0, 1, 12345])
+def test_scores_have_the_right_shape_and_are_deterministic(make_neurons, name, seed):
+    _, _, neurons = make_neurons(np.random.default_rng(2).integers(0, 9, (3, 32)))
+    before = {field: getattr(neurons, field).copy() for field in neurons.__dataclass_fields__}
+    scores = SPARSIFIERS.load(name)().scores(neurons, seed)
+    assert scores.shape == (96,) and np.isfinite(scores).all()
+    assert (SPARSIFIERS.load(name)().scores(neurons, seed) == scores).all()
+    assert all((getattr(neurons, field) == value).all() for field, value in before.items())
+
+
+@pytest.mark.parametrize("name", SPARSIFIERS)
+def test_a_sparsifier_is_seeded_exactly_when_the_seed_changes_its_scores(make_neurons, name):
+    _, _, neurons = make_neurons(np.random.default_rng(2).integers(0, 9, (3, 32)))
+    sparsifier = SPARSIFIERS.load(name)()
+    first, second = (sparsifier.scores(neurons, seed) for seed in (0, 1))
+    assert sparsifier.seeded is bool((first != second).any())
+
+
+@pytest.mark.parametrize("name", SPARSIFIERS)
+def test_a_sparsifier_refuses_with_a_reason_or_not_at_all(name):
+    sparsifier = SPARSIFIERS.load(name)()
+    for count in (0, 5, 16):
+        try:
+            assert sparsifier.check(count, hot=5, total=16) is None
+        except Refused as reason:
+            assert str(count) in str(reason)
+
+
+def test_random_removal_mixes_layers_and_follows_its_seed(make_neurons):
+    _, _, neurons = make_neurons(np.ones((4, 256), dtype=int))
+    first, same, other = (plan("drop_random", 0.25, neurons, seed) for seed in (3, 3, 4))
+    assert (first.dropped == same.dropped).all()
+    by_layer = first.dropped.sum(axis=1)
+    assert by_layer.sum() == 256 and by_layer.min() > 40 and by_layer.max() < 90
+    # Two independent quarters of 1,024 neurons share 64 on average.
+    assert 30 < (first.dropped & other.dropped).sum() < 100

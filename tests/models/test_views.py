@@ -1,0 +1,104 @@
+"""Contract of every architecture's FFN view, and its norms by hand."""
+
+import pytest
+import torch
+
+from pipeline.errors import UserError
+from pipeline.models.views import FFNView, supported, view
+from pipeline.registry import ARCHITECTURES
+
+TOKENS = torch.tensor([[1, 5, 9, 20, 33, 4, 7, 2]])
+
+
+def by_hand(ffn, x):
+    """The FFN's output from its matrices alone."""
+    from transformers.activations import ACT2FN
+
+    first, *rest = (torch.nn.functional.linear(x, m.weight, m.bias) for m in ffn.inner)
+    h = ACT2FN[ffn.activation](first)
+    for other in rest:
+        h = h * other
+    return h, h @ ffn.down.weight.T + (0 if ffn.down.bias is None else ffn.down.bias)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("activation", ["relu", "silu", "gelu"])
+def test_a_view_reproduces_every_ffn_from_its_matrices(make_model, architecture, activation):
+    model = make_model(architecture, hidden_act=activation)
+    shape = view(model)
+    seen = []
+    for ffn in shape.ffns:
+        ffn.owner.register_forward_hook(lambda _m, i, o, ffn=ffn: seen.append((ffn, i[0], o)))
+        ffn.down.register_forward_pre_hook(lambda _m, i: seen.append(i[0]))
+    with torch.inference_mode():
+        model(TOKENS)
+    assert len(seen) == 2 * model.config.num_hidden_layers
+    for inner, (ffn, x, output) in zip(seen[::2], seen[1::2], strict=True):
+        with torch.inference_mode():
+            h, wanted = by_hand(ffn, x)
+        torch.testing.assert_close(inner, h)
+        torch.testing.assert_close(output, wanted)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_views_facts_are_those_of_the_model(make_model, architecture):
+    model = make_model(architecture)
+    shape = view(model)
+    assert len(shape.ffns) == len(shape.blocks) == model.config.num_hidden_layers
+    for ffn in shape.ffns:
+        assert ffn.d_ff == 24 and ffn.down.out_features == 16
+        assert ffn.gated is (len(ffn.inner) == 2)
+        assert all(m.weight.shape == (24, 16) for m in ffn.inner)
+    assert shape.ffn_weights == sum(24 * 16 * (len(ffn.inner) + 1) for ffn in shape.ffns)
+    assert shape.ffn_weights < shape.linear_weights <= sum(p.numel() for p in model.parameters())
+
+
+def test_linear_weights_of_a_llama_by_hand(make_model):
+    # A block: q, k, v, o of 16 x 16, and three FFN matrices of 16 x 24.
+    assert view(make_model()).linear_weights == 2 * (4 * 256 + 3 * 384)
+    assert view(make_model(mlp_bias=True)).ffn_weights == 2 * 3 * 384
+
+
+def linear(rows):
+    matrix = torch.tensor(rows, dtype=torch.float32)
+    made = torch.nn.Linear(matrix.shape[1], matrix.shape[0])
+    made.weight = torch.nn.Parameter(matrix)
+    return made
+
+
+GATE, UP = [[1, 2], [0, 0], [3, 0], [1, 1]], [[2, 0], [0, 0], [0, 4], [1, 1]]
+DOWN = [[3, 0, 5, 1], [4, 0, 12, 1]]
+
+
+def test_norms_by_hand():
+    ffn = FFNView((linear(GATE), linear(UP)), linear(DOWN), "relu", torch.nn.Identity())
+    assert ffn.down_norms().tolist() == pytest.approx([5, 0, 13, 2**0.5])
+    # Squares: 5 + 4 + 25, nothing, 9 + 16 + 169, and six ones. The biases of Linear do not count.
+    assert ffn.weight_norms().tolist() == pytest.approx([34**0.5, 0, 194**0.5, 6**0.5])
+    assert ffn.weight_norms().dtype == ffn.down_norms().dtype == torch.float64
+
+
+def test_norms_without_a_gate_by_hand():
+    ffn = FFNView((linear(GATE),), linear(DOWN), "relu", torch.nn.Identity())
+    assert not ffn.gated
+    assert ffn.weight_norms().tolist() == pytest.approx([30**0.5, 0, 178**0.5, 2])
+
+
+def test_norms_of_half_precision_weights_are_summed_in_double():
+    ffn = FFNView((linear(GATE),), linear(DOWN).half(), "relu", torch.nn.Identity())
+    assert ffn.down_norms().tolist() == [5.0, 0.0, 13.0, pytest.approx(2**0.5, rel=1e-15)]
+
+
+def test_an_architecture_without_a_view_is_refused_with_those_that_have_one():
+    with pytest.raises(UserError) as refused:
+        supported("MambaForCausalLM")
+    message = str(refused.value)
+    assert "'MambaForCausalLM' has no FFN view" in message
+    assert all(name in message for name in ARCHITECTURES)
+
+
+def test_a_block_of_another_form_is_refused_by_what_is_missing(make_model):
+    model = make_model()
+    del model.model.layers[1].mlp.up_proj
+    with pytest.raises(UserError, match="block 1 has no mlp.up_proj"):
+        view(model)

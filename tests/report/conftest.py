@@ -1,0 +1,174 @@
+"""Invented analysis results: two models, three methods, two reasoning tasks and a control."""
+
+import pytest
+
+MODELS = ("ref-reglu", "ref-swiglu")
+TASKS = {"addition": True, "multihop": True, "copying": False}
+LEVELS = {
+    "dense": ((("0", 0.0),)),
+    "drop_cold": (("0.1", 0.1), ("0.5", 0.5), ("cold", 0.62)),
+    "keep_cold": (("0.1", 0.1), ("hot", 0.38)),
+    "drop_random": (("0.1", 0.1),),
+}
+_SLOPES = {"dense": 0.0, "drop_cold": 0.2, "keep_cold": 1.4, "drop_random": 0.6}
+
+
+def curve(model="ref-reglu", method="drop_cold", level="0.1", task="reasoning", **changes):
+    """A row of CURVES with plausible figures."""
+    share = float(dict(LEVELS.get(method, ())).get(level, 0.25))
+    loss = share * _SLOPES.get(method, 0.5)
+    row = {
+        "model": model,
+        "method": method,
+        "level": level,
+        "task": task,
+        "reasoning": TASKS.get(task, True),
+        "seeds": 5 if method == "drop_random" else 1,
+        "n": 400 if task == "reasoning" else 200,
+        "accuracy": 0.875 - loss,
+        "accuracy_dense": 0.875,
+        "chance": 0.25,
+        "loss": loss,
+        "loss_low": loss - 0.03,
+        "loss_high": loss + 0.04,
+        "corrected_loss": loss / 0.625,
+        "corrected_low": (loss - 0.03) / 0.625,
+        "corrected_high": (loss + 0.04) / 0.625,
+    }
+    for measure, part in (("neuron", 1.0), ("ffn_weight", 1.0), ("model_weight", 0.6)):
+        row[f"{measure}_sparsity_imposed"] = part * share
+        row[f"{measure}_sparsity_total"] = part * (share + (1 - share) * 0.5)
+    return row | changes
+
+
+@pytest.fixture
+def make_curve():
+    """A function that builds one row of CURVES; keywords change its values."""
+    return curve
+
+
+@pytest.fixture
+def curves():
+    """Rows of CURVES for every invented model, method, level and task, dense ones among them."""
+    return [
+        curve(model, method, level, task)
+        for model in MODELS
+        for method, levels in LEVELS.items()
+        for level, _ in levels
+        for task in (*TASKS, "reasoning")
+    ]
+
+
+@pytest.fixture
+def refused():
+    """Rows of REFUSED."""
+    return [
+        {
+            "model": "ref-swiglu",
+            "method": "keep_cold",
+            "level": "0.5",
+            "seed": 0,
+            "reason": "only 380 of 1000 neurons are hot, fewer than the 500 to remove",
+        }
+    ]
+
+
+@pytest.fixture
+def finding():
+    """The body of FINDING."""
+    return {
+        "sentences": ["The cold set costs 12.4 points [9.4, 16.4].", "Coldness itself matters."],
+        "confidence": 0.95,
+        "bootstrap": 2000,
+        "models": [
+            {
+                "model": model,
+                "activation": activation,
+                "parameters": 1_240_320,
+                "neurons": 1000,
+                "natural_sparsity": sparsity,
+                "active_rule": rule,
+                "hot": 380,
+                "carried": 0.803,
+            }
+            for model, activation, sparsity, rule in (
+                ("ref-reglu", "relu", 0.871, "nonzero"),
+                ("ref-swiglu", "silu", 0.512, "cett"),
+            )
+        ],
+        "dense": [
+            {
+                "model": model,
+                "task": task,
+                "reasoning": reasoning,
+                "steps": steps,
+                "n": 200 if steps is None else 100,
+                "accuracy": 0.875,
+                "chance": 0.25,
+            }
+            for model in MODELS
+            for task, reasoning in TASKS.items()
+            for steps in (None, 2, 3)
+        ],
+        "contrasts": [
+            {
+                "model": "ref-reglu",
+                "first": {"method": "drop_cold", "level": "0.1"},
+                "second": {"method": second, "level": "0.1"},
+                "estimate": estimate,
+                "low": estimate - 0.02,
+                "high": estimate + 0.02,
+                "n": 400,
+            }
+            for second, estimate in (("keep_cold", -0.12), ("drop_random", -0.01), ("other", 0.05))
+        ],
+        "correlations": [
+            {"model": "ref-reglu", "method": "drop_cold", "conditions": 3, "spearman": 0.95},
+            {"model": "ref-reglu", "method": "drop_random", "conditions": 1, "spearman": None},
+        ],
+    }
+
+
+@pytest.fixture
+def corpora():
+    """Bodies of CORPUS by the name of their folder."""
+    return {
+        "ref-reglu.reasoning-0123456789ab": {
+            "documents": 2310,
+            "sequences": 782,
+            "tokens": 100_064,
+            "overlap_ngram": 24,
+            "shared_documents": 0,
+            "shared_ngrams": 0,
+            "allowed": False,
+        }
+    }
+
+
+@pytest.fixture
+def models():
+    """Bodies of MODEL."""
+    return [
+        {
+            "name": name,
+            "kind": "builtin",
+            "source": name,
+            "commit": None,
+            "weights_digest": "a" * 32,
+            "config_digest": "b" * 32,
+            "tokenizer_digest": "c" * 32,
+            "architecture": "LlamaForCausalLM",
+            "layers": 4,
+            "d_model": 128,
+            "d_ff": 250,
+            "gated": True,
+            "activation": activation,
+            "exact_zeros": activation == "relu",
+            "parameters": 1_240_320,
+            "ffn_weights": 384_000,
+            "linear_weights": 646_144,
+            "vocabulary": 75,
+            "dtype": "float32",
+        }
+        for name, activation in zip(MODELS, ("relu", "silu"), strict=True)
+    ]

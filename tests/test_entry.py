@@ -1,0 +1,197 @@
+"""From a job's names to a script's typed arguments."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import digest, entry
+from pipeline.artifacts import Manifest
+from pipeline.config import Classification, Model
+from pipeline.errors import UserError
+
+
+class Named(dict):
+    """Snakemake's named lists, as far as a script sees them."""
+
+
+class Job:
+    rule = "fit"
+    threads = 1
+
+    def __init__(self, inputs=(), outputs=(), params=(), wildcards=(), log=()):
+        self.input, self.output = Named(inputs), Named(outputs)
+        self.params, self.wildcards = Named(params), Named(wildcards)
+        self.log = list(log)
+
+
+def test_values_are_cast_as_annotated():
+    def main(
+        *, one: Path, many: list[Path], single: list[Path], config: Classification, share: float,
+        seed: int, flag: bool, off: bool, nothing: str, names: list[str], facts: dict, value: Any,
+        threads: int, out: Path,
+    ) -> None:  # fmt: skip
+        """A script."""
+
+    job = Job(
+        inputs={"one": "a.txt", "many": ["b", "c"], "single": "d"},
+        outputs={"out": "e"},
+        params={
+            "config": {"policy": "coverage", "share": 0.8},
+            "share": "0.5",
+            "flag": True,
+            "off": False,
+            "nothing": None,
+            "names": ["x", "y"],
+            "facts": {"k": 1},
+            "value": "cold",
+        },
+        wildcards={"seed": "7"},
+    )
+    assert entry.arguments(main, job) == {
+        "one": Path("a.txt"),
+        "many": [Path("b"), Path("c")],
+        "single": [Path("d")],
+        "config": Classification(policy="coverage", share=0.8),
+        "share": 0.5,
+        "seed": 7,
+        "flag": True,
+        "off": False,
+        "nothing": None,
+        "names": ["x", "y"],
+        "facts": {"k": 1},
+        "value": "cold",
+        "threads": 1,
+        "out": Path("e"),
+    }
+
+
+def test_inputs_come_before_outputs_params_and_wildcards():
+    def main(*, name: str) -> None:
+        """A script."""
+
+    layers = {"wildcards": "w", "params": "p", "outputs": "o", "inputs": "i"}
+    given = {}
+    for kind, value in layers.items():
+        given[kind] = {"name": value}
+        assert entry.arguments(main, Job(**given)) == {"name": value}
+
+
+def test_a_name_the_rule_lacks_is_told_with_those_it_has():
+    def main(*, missing: Path) -> None:
+        """A script."""
+
+    with pytest.raises(TypeError, match=r"rule fit names no 'missing'; it has \['a', 'threads'\]"):
+        entry.arguments(main, Job(inputs={"a": "x"}))
+
+
+@pytest.mark.parametrize(("hint", "value"), [(int, "three"), (float, "x"), (int, [1]), (Path, 3)])
+def test_a_value_that_does_not_fit_is_told_by_name(hint, value):
+    def main(*, given) -> None:
+        """A script."""
+
+    main.__annotations__["given"] = hint
+    with pytest.raises(TypeError, match=r"^given: .* is no "):
+        entry.arguments(main, Job(params={"given": value}))
+
+
+@pytest.mark.parametrize("text", ["False", "false", "0", "no"])
+def test_a_text_never_becomes_true_by_being_text(text):
+    def main(*, flag: bool) -> None:
+        """A script."""
+
+    try:
+        assert entry.arguments(main, Job(wildcards={"flag": text}))["flag"] is False
+    except TypeError as error:
+        assert "flag" in str(error)
+
+
+def test_the_manifest_holds_digests_of_inputs_and_the_configuration(tmp_path):
+    for name in "abcd":
+        (tmp_path / name).write_text(name)
+    job = Job(
+        inputs={
+            "record": str(tmp_path / "a"),
+            "many": [str(tmp_path / "b"), str(tmp_path / "c")],
+            "block_shards": [str(tmp_path / "d")],
+        },
+        params={
+            "source": "s" * 32,
+            "seed": 4,
+            "conditions": [1],
+            "levels": (0.1, 0.2),
+            "model": Model(source="builtin:x", dtype="bfloat16").model_dump(),
+        },
+    )
+    made = entry.manifest(job)
+    assert (made.rule, made.source, made.seed) == ("fit", "s" * 32, 4)
+    assert (made.device, made.dtype) == ("cpu", "bfloat16")
+    assert made.inputs == {
+        "record": digest.of_bytes(b"a"),
+        "many.0": digest.of_bytes(b"b"),
+        "many.1": digest.of_bytes(b"c"),
+    }
+    assert sorted(made.config) == ["levels", "model"] and made.config["levels"] == [0.1, 0.2]
+    assert str(tmp_path) not in made.text("plan", 1)
+    json.loads(made.text("plan", 1))
+
+
+def test_a_script_that_asks_for_a_manifest_gets_it():
+    def main(*, manifest: Manifest) -> None:
+        """A script."""
+
+    assert entry.arguments(main, Job(params={"source": "s"}))["manifest"].source == "s"
+
+
+CODE = """
+import sys
+from types import SimpleNamespace
+from pathlib import Path
+from pipeline.entry import job
+from pipeline.errors import UserError
+
+def main(*, out: Path) -> None:
+    print("on the way")
+    error = {"user": UserError("give more text"), "bug": RuntimeError("unforeseen")}
+    if sys.argv[1] in error:
+        raise error[sys.argv[1]]
+    out.write_text("done")
+
+empty = {}
+job(main, SimpleNamespace(rule="fit", threads=1, input=empty, params=empty, wildcards=empty,
+                          output={"out": sys.argv[2]}, log=sys.argv[3:]))
+"""
+
+
+def test_a_job_that_ends_well_writes_to_its_log_alone(python, tmp_path):
+    log = tmp_path / "logs" / "fit.log"
+    done = python(CODE, "well", tmp_path / "out", log)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert log.read_text() == "on the way\n"
+    assert (tmp_path / "out").read_text() == "done"
+
+
+def test_a_user_error_is_one_line_without_a_traceback_and_ends_with_1(python, tmp_path):
+    log = tmp_path / "fit.log"
+    done = python(CODE, "user", tmp_path / "out", log)
+    assert done.returncode == 1
+    assert done.stderr.strip() == "error: fit: give more text"
+    assert log.read_text() == "on the way\nfit: give more text\n"
+
+
+def test_any_other_error_leaves_its_traceback_in_the_log(python, tmp_path):
+    log = tmp_path / "fit.log"
+    done = python(CODE, "bug", tmp_path / "out", log)
+    assert done.returncode == 1
+    assert done.stderr.strip() == f"error: fit failed; its log: {log}"
+    assert "RuntimeError: unforeseen" in log.read_text()
+
+
+def test_a_job_without_a_log_tells_its_error_on_the_terminal(python, tmp_path):
+    done = python(CODE, "user", tmp_path / "out")
+    assert done.returncode == 1 and "error: fit: give more text" in done.stderr
+
+
+def test_the_user_error_is_a_value_error():
+    assert issubclass(UserError, ValueError)

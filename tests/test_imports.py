@@ -1,0 +1,60 @@
+"""Importing the package, and planning a study, loads no heavy library."""
+
+import pkgutil
+
+import pytest
+
+import pipeline
+
+HEAVY = ("torch", "transformers", "lm_eval", "datasets", "altair", "tokenizers", "huggingface_hub")
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(pipeline.__path__, "pipeline.")
+    if not module.name.endswith("__main__")
+)
+CHECK = f"""
+import sys, threading
+loaded = [name for name in {HEAVY} if name in sys.modules]
+assert not loaded, loaded
+assert threading.active_count() == 1, threading.enumerate()
+"""
+
+PLAN = """
+import sys
+from pathlib import Path
+from pipeline import launcher, study
+from pipeline.config import parse_study
+planned = study.Study(parse_study(study.read_config(Path(sys.argv[1]))))
+for model, corpus in planned.profiled:
+    planned.profile_key(model, corpus), planned.dense_key(model)
+    planned.source("profile_shard", model=model), planned.source("evaluate", model=model)
+    planned.source("extract_calibration", corpus=corpus)
+for condition in planned.conditions:
+    planned.source("fit", method=condition.method)
+for rule in study.RULES:
+    study.rule_source(rule, study.family_modules())
+"""
+
+
+def test_every_module_is_found():
+    assert "pipeline.profiling.shard" in MODULES and len(MODULES) > 50
+
+
+def test_importing_every_module_loads_no_heavy_library_and_starts_no_thread(python):
+    code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)\n"
+    done = python(code + CHECK, *MODULES)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == done.stderr == ""
+
+
+@pytest.mark.parametrize("name", ["pipeline.reference.training", "pipeline.models.loading"])
+def test_a_module_alone_loads_no_heavy_library(python, name):
+    done = python(f"import {name}\n" + CHECK)
+    assert done.returncode == 0, done.stderr
+
+
+def test_planning_a_study_and_its_digests_loads_no_heavy_library(python):
+    from pipeline.study import PROJECT
+
+    done = python(PLAN + CHECK, PROJECT / "config.yaml")
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,129 @@
+"""One launcher a study, orphaned jobs waited for, and Snakemake's command line."""
+
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from pipeline import launcher
+from pipeline.config import parse_study
+from pipeline.digest import SOURCE_ROOT
+from pipeline.errors import UserError
+from pipeline.study import PROJECT
+
+HOLD = """
+import sys, yaml
+from pathlib import Path
+from pipeline import launcher
+from types import SimpleNamespace
+print(launcher.lock(SimpleNamespace(study="small"), Path(sys.argv[1])), flush=True)
+if "child" in sys.argv:
+    import os
+    if os.fork() == 0:
+        code = "import time; print(1, flush=True); time.sleep(60)"
+        os.execv(sys.executable, [sys.executable, "-c", code])
+    os._exit(0)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def start(tmp_path):
+    """A function that starts a process which takes the study's lock; all end with the test."""
+    started = []
+
+    def run(*arguments):
+        process = subprocess.Popen(
+            [sys.executable, "-c", HOLD, str(tmp_path), *arguments],
+            env={**os.environ, "PYTHONPATH": str(SOURCE_ROOT)},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+@pytest.fixture
+def study(study_values):
+    return parse_study(study_values)
+
+
+def test_a_second_launcher_is_told_the_process_that_holds_the_study(start, study, tmp_path):
+    holder = start()
+    assert holder.stdout.readline()
+    with pytest.raises(UserError) as refused:
+        launcher.lock(study, tmp_path)
+    assert f"study 'small' is being run by process {holder.pid}" in str(refused.value)
+
+
+def test_another_study_of_the_same_folder_is_free(start, study, tmp_path):
+    assert start().stdout.readline()
+    other = study.model_copy(update={"study": "other"})
+    assert launcher.lock(other, tmp_path) == tmp_path / "results/other/.jobs.lock"
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_the_lock_ends_with_its_process_however_that_ends(start, study, tmp_path, end):
+    holder = start()
+    assert holder.stdout.readline()
+    holder.send_signal(end)
+    holder.wait()
+    assert launcher.lock(study, tmp_path) == tmp_path / "results/small/.jobs.lock"
+
+
+def test_the_lock_is_kept_by_the_process_that_the_launcher_becomes(start, study, tmp_path):
+    holder = start("child")
+    assert holder.stdout.readline() and holder.stdout.readline() == "1\n"
+    holder.wait()
+    with pytest.raises(UserError, match="is being run by"):
+        launcher.lock(study, tmp_path)
+
+
+def test_a_launcher_waits_for_jobs_that_a_killed_run_left(start, tmp_path):
+    jobs = tmp_path / "results" / "small" / ".jobs.lock"
+    jobs.parent.mkdir(parents=True)
+    with open(jobs, "w") as orphan:
+        fcntl.flock(orphan, fcntl.LOCK_SH)
+        waiting = start()
+        assert "waiting for jobs" in waiting.stderr.readline()
+        assert waiting.poll() is None
+        fcntl.flock(orphan, fcntl.LOCK_UN)
+        assert waiting.stdout.readline().strip() == str(jobs)
+
+
+def test_an_unknown_profile_is_refused_with_those_there_are(tmp_path):
+    with pytest.raises(UserError, match="no profile 'lcoal'; give a folder, or one of: .*local"):
+        launcher.command(tmp_path / "c.yaml", "lcoal", None, tmp_path, [])
+    with pytest.raises(UserError, match="no profile"):
+        launcher.command(tmp_path / "c.yaml", str(tmp_path / "nowhere"), None, tmp_path, [])
+
+
+def test_the_command_line_is_absolute_and_replaces_snakemakes_own_lock(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    relative = type(tmp_path)
+    line = launcher.command(relative("c.yaml"), "./mine", "3", relative("out"), ["--dry-run"])
+    options = dict(zip(line, line[1:], strict=False))
+    assert line[:3] == [sys.executable, "-m", "snakemake"]
+    assert options["--snakefile"] == str(PROJECT / "Snakefile")
+    assert options["--configfile"] == str(tmp_path / "c.yaml")
+    assert options["--directory"] == str(tmp_path / "out")
+    assert options["--profile"] == str(tmp_path / "mine")
+    assert options["--cores"] == "3"
+    assert "--nolock" in line and "--rerun-incomplete" in line and line[-1] == "--dry-run"
+
+
+def test_the_profile_decides_the_cores_unless_told(tmp_path):
+    line = launcher.command(tmp_path / "c.yaml", "local", None, tmp_path, [])
+    assert "--cores" not in line
+    assert str(PROJECT / "profiles" / "local") in line

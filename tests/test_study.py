@@ -1,0 +1,228 @@
+"""A planned study: its conditions, its keys, and what it refuses before any job."""
+
+import json
+
+import pytest
+import yaml
+
+from pipeline import study as planning
+from pipeline.config import parse_study
+from pipeline.errors import UserError
+from pipeline.study import RULES, Condition, Study, library_versions, read_config, rule_source
+
+
+@pytest.fixture
+def plan(study_values):
+    """A function that plans the small study with changes at dotted paths."""
+
+    def planned(**changes):
+        for path, value in changes.items():
+            *parts, last = path.split("__")
+            section = study_values
+            for part in parts:
+                section = section[part]
+            section[last] = value
+        return Study(parse_study(study_values))
+
+    return planned
+
+
+def test_conditions_are_models_by_methods_by_levels_by_seeds_in_order(plan):
+    random = {
+        "sparsifier": "drop_random",
+        "corpus": "reasoning",
+        "classification": "coverage80",
+        "levels": [0.5],
+        "seeds": [0, 7],
+    }
+    assert plan(methods__random=random).conditions == [
+        Condition("backbone", "drop_cold", "0.25", 0),
+        Condition("backbone", "drop_cold", "cold", 0),
+        Condition("backbone", "random", "0.5", 0),
+        Condition("backbone", "random", "0.5", 7),
+    ]
+
+
+def test_a_level_in_a_path_leads_back_to_the_configured_one(plan):
+    study = plan()
+    assert study.level("drop_cold", "0.25") == 0.25
+    assert study.level("drop_cold", "cold") == "cold"
+
+
+def test_levels_that_differ_have_different_folders_or_are_refused(plan):
+    try:
+        study = plan(methods__drop_cold__levels=[0.12345678, 0.12345679])
+    except UserError:
+        return
+    assert len(set(study.conditions)) == 2
+
+
+def test_every_classification_is_made_on_every_corpus_in_use(plan):
+    study = plan()
+    assert study.profiled == [("backbone", "reasoning")]
+    assert study.classified == [
+        ("backbone", "reasoning", "coverage80"),
+        ("backbone", "reasoning", "by_layer"),
+    ]
+    assert (study.main_corpus, study.main_classification) == ("reasoning", "coverage80")
+
+
+def test_seeds_of_an_unseeded_sparsifier_are_refused(plan):
+    with pytest.raises(UserError, match=r"drop_cold\.seeds: drop_cold draws nothing.*0, 1"):
+        plan(methods__drop_cold__seeds=[0, 1])
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "key", "near"),
+    [
+        ("evaluation__tasks", ["chian"], "evaluation.tasks", "chain"),
+        ("models__backbone__source", "builtin:ref-reglo", "models.backbone.source", "ref-reglu"),
+        (
+            "calibration__reasoning__source",
+            "builtin:reasonin",
+            "calibration.reasoning.source",
+            "reasoning",
+        ),
+    ],
+)
+def test_unknown_built_in_things_are_refused_before_any_job(plan, path, value, key, near):
+    with pytest.raises(UserError) as refused:
+        plan(**{path: value})
+    message = str(refused.value)
+    assert f"Did you mean {near!r}" in message
+    assert key in message
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("models__backbone__source", "/nowhere/at/all"),
+        ("calibration__reasoning__source", "path:/nowhere/text.jsonl"),
+        ("evaluation__tasks", ["/nowhere/task.yaml"]),
+    ],
+)
+def test_files_that_are_not_there_are_refused_before_any_job(plan, path, value):
+    with pytest.raises(UserError, match="nowhere"):
+        plan(**{path: value})
+
+
+@pytest.mark.parametrize("named", ["chain", "reasoning"])
+def test_task_names_must_differ_and_leave_reasoning_free(plan, tmp_path, named):
+    body = {"task": named, "dataset_kwargs": {"data_files": {"test": "items.jsonl"}}}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(body))
+    (tmp_path / "items.jsonl").write_text("{}\n")
+    with pytest.raises(UserError, match=r"evaluation\.tasks: .*names must differ"):
+        plan(evaluation__tasks=["chain", str(tmp_path / "own.yaml")])
+
+
+def keys(study):
+    pair = ("backbone", "reasoning")
+    return {
+        "model": study.model_key("backbone"),
+        "corpus": study.corpus_key(*pair),
+        "profile": study.profile_key(*pair),
+        "dense": study.dense_key("backbone"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "changed"),
+    [
+        ("study", "other", set()),
+        ("seed", 5, set()),
+        ("profile__shards", 7, set()),
+        ("methods__drop_cold__levels", [0.5], set()),
+        ("classification__coverage80__share", 0.7, set()),
+        ("analysis__bootstrap", 999, set()),
+        ("profile__cett", 0.1, {"profile"}),
+        ("calibration__reasoning__tokens", 50, {"corpus", "profile"}),
+        ("evaluation__limit", 5, {"dense"}),
+        ("evaluation__tasks", ["copying"], {"corpus", "profile", "dense"}),
+        ("models__backbone__dtype", "bfloat16", {"model", "corpus", "profile", "dense"}),
+        (
+            "models__backbone__source",
+            "builtin:ref-swiglu",
+            {"model", "corpus", "profile", "dense"},
+        ),
+    ],
+)
+def test_a_shared_artifacts_key_follows_what_it_depends_on_and_nothing_else(
+    plan, path, value, changed
+):
+    before = keys(plan())
+    after = keys(plan(**{path: value}))
+    assert {name for name in before if before[name] != after[name]} == changed
+
+
+def test_keys_start_with_the_names_people_know(plan):
+    found = keys(plan())
+    assert found["model"].startswith("backbone-")
+    assert found["corpus"].startswith("backbone.reasoning-")
+
+
+def test_a_corpus_from_a_training_split_is_keyed_by_that_split(plan, tmp_path):
+    body = {
+        "task": "own",
+        "dataset_kwargs": {"data_files": {"test": "test.jsonl", "train": "train.jsonl"}},
+        "doc_to_text": "{{q}}",
+        "doc_to_target": "{{a}}",
+    }
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(body))
+    (tmp_path / "test.jsonl").write_text(json.dumps({"q": "1", "a": "2"}) + "\n")
+    source = f"task:{tmp_path / 'own.yaml'}"
+
+    def key(text):
+        (tmp_path / "train.jsonl").write_text(json.dumps({"q": text, "a": "b"}) + "\n")
+        return plan(calibration__reasoning__source=source).corpus_key("backbone", "reasoning")
+
+    assert key("old") != key("new")
+
+
+def test_a_corpus_from_a_file_is_keyed_by_its_content(plan, tmp_path):
+    path = tmp_path / "text.txt"
+
+    def key(text):
+        path.write_text(text)
+        study = plan(calibration__reasoning__source=f"path:{path}")
+        return study.corpus_key("backbone", "reasoning")
+
+    assert key("one") == key("one") != key("two")
+
+
+@pytest.mark.parametrize("rule", sorted(RULES))
+def test_every_rule_has_a_source_digest_of_its_own(rule):
+    assert len(rule_source(rule)) == 32
+    assert rule_source(rule) not in {rule_source(other) for other in RULES if other != rule}
+    assert set(library_versions(rule)) == set(RULES[rule][1])
+
+
+def test_a_condition_is_keyed_by_the_code_of_its_own_entries(plan):
+    other = {
+        "sparsifier": "drop_small",
+        "corpus": "reasoning",
+        "classification": "coverage80",
+        "levels": [0.5],
+    }
+    study = plan(methods__small=other)
+    assert study.source("fit", method="small") != study.source("fit", method="drop_cold")
+    assert study.source("classify", classification="coverage80") != study.source(
+        "classify", classification="by_layer"
+    )
+
+
+def test_a_hub_model_depends_on_every_architecture_view(plan):
+    local = plan().source("evaluate", model="backbone")
+    hub = plan(models__backbone__source="someone/some-model").source("evaluate", model="backbone")
+    assert len(local) == len(hub) == 32
+    modules = plan(models__backbone__source="someone/some-model")._architecture_modules("backbone")
+    assert modules == sorted({e.partition(":")[0] for e in planning.ARCHITECTURES.values()})
+
+
+def test_a_configuration_that_is_not_there_or_no_mapping_is_refused(tmp_path):
+    with pytest.raises(UserError, match="nowhere.yaml: No such file"):
+        read_config(tmp_path / "nowhere.yaml")
+    for name, content in {"list": b"[1]", "broken": b"a: [1", "binary": b"\xff\xfe\x00"}.items():
+        path = tmp_path / f"{name}.yaml"
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=f"{name}.yaml"):
+            read_config(path)

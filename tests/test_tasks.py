@@ -1,0 +1,105 @@
+"""Task files: their items, their texts, and what makes them another task."""
+
+import json
+
+import pytest
+import yaml
+
+from pipeline import tasks
+from pipeline.errors import UserError
+
+DEFINITION = {
+    "task": "sums",
+    "dataset_kwargs": {"data_files": {"test": "sums.jsonl", "train": "more.jsonl"}},
+    "doc_to_text": "Q: {{question}} A:",
+    "doc_to_target": "answer",
+    "metadata": {"reasoning": False, "steps": "hops"},
+}
+ITEMS = [{"question": "1 + 1", "answer": "2", "hops": 1}, {"question": "2 + 2", "answer": "4"}]
+
+
+@pytest.fixture
+def write_task(tmp_path):
+    def write(items=ITEMS, **changes):
+        lines = "\n".join(json.dumps(item) for item in items)
+        (tmp_path / "sums.jsonl").write_text(lines + "\n\n" if items else "")
+        (tmp_path / "more.jsonl").write_text(json.dumps(ITEMS[0]) + "\n")
+        definition = {k: v for k, v in {**DEFINITION, **changes}.items() if v is not None}
+        (tmp_path / "sums.yaml").write_text(yaml.safe_dump(definition))
+        return tasks.find(str(tmp_path / "sums.yaml"))
+
+    return write
+
+
+def test_items_texts_and_facts_of_a_task_file(write_task):
+    task = write_task()
+    assert (task.name, task.reasoning) == ("sums", False)
+    assert task.items() == ITEMS
+    assert task.items("train") == ITEMS[:1]
+    assert [task.steps(item) for item in ITEMS] == [1, 0]
+    assert task.text(ITEMS[0]) == "Q: 1 + 1 A:"
+    assert task.text(ITEMS[0], "doc_to_target") == "2"
+
+
+def test_targets_hold_what_chance_is_computed_from(write_task):
+    assert write_task().targets() == [
+        {"task": "sums", "steps": 1, "target": "2"},
+        {"task": "sums", "steps": 0, "target": "4"},
+    ]
+
+
+def test_a_task_without_metadata_needs_reasoning_and_counts_the_field_steps(write_task):
+    task = write_task(metadata=None)
+    assert task.reasoning is True
+    assert task.steps({"steps": 3}) == 3
+
+
+def test_no_items_is_refused_by_name(write_task):
+    with pytest.raises(UserError, match=r"task sums: sums\.jsonl has no items"):
+        write_task(items=[]).items()
+
+
+def test_a_split_that_is_not_there_is_refused_with_those_that_are(write_task):
+    with pytest.raises(UserError, match="task sums has no dev split; it has: test, train"):
+        write_task().items("dev")
+
+
+def test_a_missing_item_file_is_refused_by_name(write_task, tmp_path):
+    task = write_task()
+    (tmp_path / "sums.jsonl").unlink()
+    with pytest.raises(UserError, match=r"item file sums\.jsonl is not beside sums\.yaml"):
+        task.items()
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]", "task: x\n", "dataset_kwargs: {}\n"])
+def test_a_file_that_is_no_task_is_refused(tmp_path, text):
+    (tmp_path / "file.yaml").write_text(text)
+    with pytest.raises(UserError, match="not a task file; it needs `task`"):
+        _ = tasks.find(str(tmp_path / "file.yaml")).definition
+
+
+def test_an_unknown_task_gets_the_nearest_name_and_the_list():
+    with pytest.raises(UserError, match="unknown task 'chian'. Did you mean 'chain'. Known: addi"):
+        tasks.find("chian")
+
+
+def test_a_path_that_does_not_exist_is_refused(tmp_path):
+    with pytest.raises(UserError, match="nowhere.yaml"):
+        tasks.find(str(tmp_path / "nowhere.yaml"))
+
+
+def test_identity_follows_the_definition_and_the_items(write_task):
+    same = write_task().identity()
+    assert write_task().identity() == same
+    assert write_task(items=ITEMS[:1]).identity() != same
+    assert write_task(doc_to_text="{{question}}").identity() != same
+
+
+@pytest.mark.parametrize("name", sorted(p.stem for p in tasks.BUILTIN_TASKS.glob("*.yaml")))
+def test_every_shipped_task_holds_500_different_items_with_a_target(name):
+    task = tasks.find(name)
+    items = task.items()
+    assert task.name == name
+    assert len({task.text(item) for item in items}) == len(items) == 500
+    assert all(task.text(item, "doc_to_target") for item in items)
+    assert all(task.steps(item) > 0 for item in items) is task.reasoning
