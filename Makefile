@@ -1,0 +1,75 @@
+CONFIG ?= config.yaml
+PROFILE ?= local
+
+PYTHON := .venv/bin/python
+BIN := .venv/bin
+STAMP := .venv/.installed
+# -qq shows errors and nothing else.
+PIP := $(PYTHON) -m pip install -qq --disable-pip-version-check --constraint constraints.txt
+IS_311 := -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'
+
+.PHONY: help study test lint format docs reference-models
+.DEFAULT_GOAL := help
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo "  CONFIG=$(CONFIG) and PROFILE=$(PROFILE) can be set for make study."
+
+study: $(STAMP)  ## Run the study in CONFIG; goes on where an interrupted run stopped
+	@$(PYTHON) -m pipeline run --config $(CONFIG) --profile $(PROFILE)
+
+test: $(STAMP)  ## Run all tests, those that run the workflow included
+	@$(PYTHON) -m pytest -q
+
+lint: $(STAMP)  ## Check style, types, import floors, spelling and the workflow's form
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/codespell
+	$(BIN)/snakefmt --check Snakefile rules
+	$(PYTHON) workflow/lint.py
+
+format: $(STAMP)  ## Format the Python and Snakemake sources
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile rules
+
+docs: $(STAMP)  ## Write docs/configuration.md from the configuration's types
+	@$(PYTHON) -m pipeline.config.document > docs/configuration.md.new
+	@mv docs/configuration.md.new docs/configuration.md
+
+# A kill -9 leaves Snakemake's own lock behind, which would stop the same command.
+reference-models: $(STAMP)  ## Make built-in tasks and models that are missing or outdated (an hour)
+	@$(PYTHON) -m snakemake --snakefile rules/reference.smk --profile profiles/$(PROFILE) \
+		--workflow-profile profiles/default --nolock --rerun-incomplete
+
+# Completes an environment that is there already, made by whatever tool, and makes one otherwise.
+# torch goes first: it is the largest download, and an interrupted install then keeps it.
+$(STAMP): pyproject.toml constraints.txt
+	@if [ ! -x $(PYTHON) ]; then \
+		for candidate in python3.11 python3; do \
+			if "$$candidate" $(IS_311) 2>/dev/null; then found="$$candidate"; break; fi; \
+		done; \
+		if [ -z "$$found" ]; then \
+			echo "error: Python 3.11 is needed, found: $$(python3 --version 2>&1); install python3.11" >&2; \
+			exit 1; \
+		fi; \
+		if ! "$$found" -c 'import ensurepip' 2>/dev/null; then \
+			echo "error: $$found has no ensurepip, so it cannot make .venv; on Debian and Ubuntu:" \
+				"apt-get install python3.11-venv" >&2; \
+			exit 1; \
+		fi; \
+		echo "making .venv"; \
+		"$$found" -m venv .venv; \
+	fi
+	@$(PYTHON) $(IS_311) || { \
+		echo "error: .venv holds $$($(PYTHON) --version), Python 3.11 is needed; remove .venv" >&2; \
+		exit 1; \
+	}
+	@$(PYTHON) -c 'import pip' 2>/dev/null || $(PYTHON) -m ensurepip > /dev/null
+	@echo "installing into .venv"
+	@$(PIP) torch
+	@$(PIP) --editable '.[dev]'
+	@touch $(STAMP)
