@@ -2,11 +2,13 @@
 
 A file appears under its name only when it is complete. Its manifest (schema version, digests of
 source, configuration and inputs, library versions, seed, device, dtype) holds no clock, host name
-or path, so equal runs give equal bytes.
+or path, so equal runs give equal bytes. It also holds a digest of the values themselves: formats
+check their structure at best, and a flipped bit in a number would otherwise be read as a number.
 """
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -17,6 +19,7 @@ from pipeline import digest
 from pipeline.errors import UserError
 
 MANIFEST_KEY = "manifest"
+_CONTENT_KEY = "content"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,8 +63,10 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, schema: str, version: int, body: Any, manifest: Manifest) -> None:
     """Write a JSON document {manifest, body}. Non-finite numbers are refused (ValueError)."""
-    document = {MANIFEST_KEY: json.loads(manifest.text(schema, version)), "body": body}
-    write_text(path, json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n")
+    plain = json.loads(json.dumps(body, allow_nan=False))
+    sealed = json.loads(_sealed(manifest.text(schema, version), digest.of_value(plain)))
+    document = {MANIFEST_KEY: sealed, "body": plain}
+    write_text(path, json.dumps(document, indent=1, sort_keys=True) + "\n")
 
 
 def read_json(path: Path, schema: str, version: int) -> Any:
@@ -71,7 +76,7 @@ def read_json(path: Path, schema: str, version: int) -> Any:
         manifest, body = document[MANIFEST_KEY], document["body"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _unreadable(path, f"not a {schema} document ({error})") from error
-    _check_schema(path, manifest, schema, version)
+    _check(path, manifest, schema, version, digest.of_value(body))
     return body
 
 
@@ -79,7 +84,7 @@ def write_parquet(path: Path, schema: str, version: int, table: Any, manifest: M
     """Write a pyarrow table whose schema metadata is the manifest alone."""
     import pyarrow.parquet as pq
 
-    metadata = {MANIFEST_KEY: manifest.text(schema, version)}
+    metadata = {MANIFEST_KEY: _sealed(manifest.text(schema, version), _of_table(table))}
     with replacing(path) as partial:
         pq.write_table(table.replace_schema_metadata(metadata), partial, compression="zstd")
 
@@ -94,7 +99,7 @@ def read_parquet(path: Path, schema: str, version: int) -> Any:
         manifest = json.loads(table.schema.metadata[MANIFEST_KEY.encode()])
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise _unreadable(path, f"not a {schema} table ({error})") from error
-    _check_schema(path, manifest, schema, version)
+    _check(path, manifest, schema, version, _of_table(table))
     return table
 
 
@@ -104,12 +109,9 @@ def write_safetensors(
     """Write numpy arrays; the manifest is one string, since several keys have no fixed order."""
     from safetensors.numpy import save_file
 
+    sealed = _sealed(manifest.text(schema, version), _of_arrays(tensors))
     with replacing(path) as partial:
-        save_file(
-            dict(sorted(tensors.items())),
-            partial,
-            metadata={MANIFEST_KEY: manifest.text(schema, version)},
-        )
+        save_file(dict(sorted(tensors.items())), partial, metadata={MANIFEST_KEY: sealed})
 
 
 def read_safetensors(path: Path, schema: str, version: int) -> dict[str, Any]:
@@ -122,7 +124,7 @@ def read_safetensors(path: Path, schema: str, version: int) -> dict[str, Any]:
             tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise _unreadable(path, f"not a {schema} file ({error})") from error
-    _check_schema(path, manifest, schema, version)
+    _check(path, manifest, schema, version, _of_arrays(tensors))
     return tensors
 
 
@@ -131,10 +133,58 @@ def input_digests(paths: Mapping[str, Path]) -> dict[str, str]:
     return {name: digest.of_file(path) for name, path in sorted(paths.items())}
 
 
-def _check_schema(path: Path, manifest: Mapping[str, Any], schema: str, version: int) -> None:
+def _check(path: Path, manifest: Any, schema: str, version: int, content: str) -> None:
+    if not isinstance(manifest, dict):
+        raise _unreadable(path, f"not a {schema} file (its manifest holds no keys)")
     found = (manifest.get("schema"), manifest.get("schema_version"))
     if found != (schema, version):
         raise _unreadable(path, f"schema {found[0]} version {found[1]}, not {schema} {version}")
+    seal = manifest.pop(_CONTENT_KEY, None)
+    if seal != digest.of_value([manifest, content]):
+        raise _unreadable(path, "its values are not those that were written")
+
+
+def _sealed(manifest: str, content: str) -> str:
+    """The manifest with a digest of itself and of the content, as one JSON line."""
+    body = json.loads(manifest)
+    return json.dumps(body | {_CONTENT_KEY: digest.of_value([body, content])}, sort_keys=True)
+
+
+def _of_arrays(arrays: Mapping[str, Any]) -> str:
+    """Digest of numpy arrays: names, types, shapes and bytes."""
+    facts = {
+        name: [str(array.dtype), list(array.shape), digest.of_bytes(array.tobytes())]
+        for name, array in arrays.items()
+    }
+    return digest.of_value(facts)
+
+
+def _of_table(table: Any) -> str:
+    """Digest of a pyarrow table's names and values, whatever its chunks and text types."""
+    hashed = hashlib.blake2b(digest_size=16)
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        hashed.update(f"{name}/".encode())
+        _add_column(hashed, column.combine_chunks())
+    return hashed.hexdigest()
+
+
+def _add_column(hashed: Any, array: Any) -> None:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    hashed.update(f"{len(array)}/".encode())
+    hashed.update(array.is_valid().to_numpy(zero_copy_only=False).tobytes())
+    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
+        lengths = pc.fill_null(pc.list_value_length(array).cast("int64"), 0)
+        hashed.update(lengths.to_numpy().tobytes())
+        _add_column(hashed, array.flatten())
+        return
+    present = array.drop_null()
+    if pa.types.is_integer(array.type) or pa.types.is_floating(array.type):
+        hashed.update(present.to_numpy(zero_copy_only=False).tobytes())
+    else:
+        for value in present.to_pylist():
+            hashed.update(f"{value!r},".encode())
 
 
 def _unreadable(path: Path, check: str) -> UserError:

@@ -45,19 +45,21 @@ def of_files(root: Path, paths: Iterable[Path]) -> str:
 def identity_of_folder(folder: Path) -> str:
     """A digest that changes whenever the folder's files do, cheap enough for planning.
 
-    Small files count by content. Files above LARGE_FILE count by size, modification time and first
-    mebibyte: touching one makes it a new model, which is safe. `of_files` gives the exact digest.
+    `of_files` gives the exact digest.
     """
-    parts = {}
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        stat = path.stat()
-        if stat.st_size <= LARGE_FILE:
-            parts[str(path.relative_to(folder))] = of_file(path)
-        else:
-            with open(path, "rb") as stream:
-                head = of_bytes(stream.read(_CHUNK))
-            parts[str(path.relative_to(folder))] = f"{head}/{stat.st_size}/{stat.st_mtime_ns}"
-    return of_value(parts)
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    return of_value({str(path.relative_to(folder)): identity_of_file(path) for path in files})
+
+
+def identity_of_file(path: Path) -> str:
+    """A small file's digest; for one above LARGE_FILE its size, modification time and first
+    mebibyte, so that touching it makes it another file, which is safe."""
+    stat = path.stat()
+    if stat.st_size <= LARGE_FILE:
+        return of_file(path)
+    with open(path, "rb") as stream:
+        head = of_bytes(stream.read(_CHUNK))
+    return f"{head}/{stat.st_size}/{stat.st_mtime_ns}"
 
 
 def source_closure(

@@ -92,7 +92,11 @@ def _cast(value: Any, hint: Any, name: str) -> Any:
         return dict(value)
     if isinstance(hint, type) and issubclass(hint, Section):
         return hint.model_validate(value)
-    if hint in (Path, int, float, str, bool):
+    if hint is bool:
+        if isinstance(value, bool):
+            return value
+        raise TypeError(f"{name}: {value!r} is no bool")
+    if hint in (Path, int, float, str):
         try:
             return hint(value)
         except (TypeError, ValueError) as error:

@@ -3,7 +3,9 @@
 import numpy as np
 
 
-def ordered(scores: np.ndarray, layers: np.ndarray, neurons: np.ndarray, seed: int = 0) -> np.ndarray:
+def ordered(
+    scores: np.ndarray, layers: np.ndarray, neurons: np.ndarray, seed: int = 0
+) -> np.ndarray:
     """Indices by ascending score, ties in a fixed random order of (seed, layer, neuron).
 
     Many neurons tie at zero activations; breaking ties by index would take whole layers first and

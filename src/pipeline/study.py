@@ -3,7 +3,6 @@
 Knows nothing of Snakemake; the rules ask it for names, configuration slices and source digests.
 """
 
-import json
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import Any
 
 from pipeline import digest, tasks
 from pipeline.config import StudyConfig
-from pipeline.errors import UserError
-from pipeline.methods.static import level_text
+from pipeline.config.methods import level_text
+from pipeline.errors import UserError, at
 from pipeline.models import source as model_source
 from pipeline.registry import ARCHITECTURES, CORPORA, FAMILIES, POLICIES, SPARSIFIERS, Registry
 
@@ -59,7 +58,14 @@ class Study:
                     f"methods.{name}.seeds: {method.sparsifier} draws nothing, so one seed is "
                     f"enough; given {list(method.seeds)}"
                 )
-        named = [tasks.find(name).name for name in config.evaluation.tasks]
+        for name in config.models:
+            with at(f"models.{name}.source"):
+                self.model_key(name)
+        for name in config.calibration:
+            with at(f"calibration.{name}.source"):
+                self._corpus_identity(name)
+        with at("evaluation.tasks"):
+            named = [tasks.find(name).name for name in config.evaluation.tasks]
         if "reasoning" in named or len(set(named)) < len(named):
             raise UserError(
                 f"evaluation.tasks: the tasks are named {named}; names must differ, and `reasoning` "
@@ -162,7 +168,7 @@ class Study:
         section = self.config.models[model]
         if section.kind == "hub":
             return sorted({_module(ARCHITECTURES, name) for name in ARCHITECTURES})
-        settings = json.loads((model_source.local_folder(section) / "config.json").read_text())
+        settings = model_source.settings(model_source.local_folder(section))
         named = [n for n in settings.get("architectures") or [] if n in ARCHITECTURES]
         return [_module(ARCHITECTURES, name) for name in named]
 
@@ -215,7 +221,7 @@ def read_config(path: Path) -> dict[str, Any]:
         loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"configuration {path}: {error.strerror}; give CONFIG=PATH") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"configuration {path} is no YAML: {error}") from error
     if not isinstance(loaded, dict):
         raise UserError(f"configuration {path} holds no keys")

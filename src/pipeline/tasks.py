@@ -85,7 +85,9 @@ class Task:
             )
         path = self.path.parent / files[split]
         if not path.is_file():
-            raise UserError(f"task {self.name}: item file {files[split]} is not beside {self.path.name}")
+            raise UserError(
+                f"task {self.name}: item file {files[split]} is not beside {self.path.name}"
+            )
         return path
 
 

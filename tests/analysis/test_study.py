@@ -94,13 +94,17 @@ def test_contrast_is_the_difference_of_losses(result):
     assert sets["estimate"] == pytest.approx(loss["cold", "cold"] - loss["hot", "hot"])
     assert sets["high"] < 0
     (chosen,) = (c for c in result.finding["contrasts"] if c["second"]["method"] == "random")
-    assert chosen["estimate"] == pytest.approx(0 - row(result, "random", "0.25", "reasoning")["loss"])
+    assert chosen["estimate"] == pytest.approx(
+        0 - row(result, "random", "0.25", "reasoning")["loss"]
+    )
 
 
 def test_rank_correlation_needs_three_conditions(result):
     by_method = {c["method"]: c for c in result.finding["correlations"]}
     # Losses 0, x, x at sparsity 0.25, 0.5, 0.7: ranks 1, 2.5, 2.5 against 1, 2, 3.
-    assert by_method["cold"]["spearman"] == pytest.approx(np.corrcoef([1, 2.5, 2.5], [1, 2, 3])[0, 1])
+    assert by_method["cold"]["spearman"] == pytest.approx(
+        np.corrcoef([1, 2.5, 2.5], [1, 2, 3])[0, 1]
+    )
     assert by_method["hot"]["spearman"] is None
 
 
@@ -130,9 +134,9 @@ def test_the_same_inputs_give_the_same_figures(condition, targets, result):
 def test_a_study_without_arms_says_so(condition, targets):
     analysis = Analysis(bootstrap=100, confidence=0.9, reference_level=0.25)
     only = [condition("dense", "0", DENSE)]
-    first, second = analysed(
-        only, [BACKBONE], targets.to_dicts(), {}, analysis, seed=0
-    ).finding["sentences"]
+    first, second = analysed(only, [BACKBONE], targets.to_dicts(), {}, analysis, seed=0).finding[
+        "sentences"
+    ]
     assert "no condition that removes a whole cold or hot set" in first
     assert "compares no level" in second
 

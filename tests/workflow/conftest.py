@@ -12,7 +12,16 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
-_PARTS = ("Snakefile", "config.yaml", "configs", "profiles", "resources", "rules", "src", "workflow")
+_PARTS = (
+    "Snakefile",
+    "config.yaml",
+    "configs",
+    "profiles",
+    "resources",
+    "rules",
+    "src",
+    "workflow",
+)
 
 
 @dataclass

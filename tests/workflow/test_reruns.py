@@ -16,7 +16,9 @@ def test_nothing_changed_plans_nothing(finished):
 
 def test_comment_docstring_and_touch_plan_nothing(edited):
     module = "src/pipeline/profiling/shard.py"
-    edited.edit(module, '"""Profile one shard of the calibration sequences."""', '"""Other words."""')
+    edited.edit(
+        module, '"""Profile one shard of the calibration sequences."""', '"""Other words."""'
+    )
     edited.edit(module, "\nclass _Sums:", "\n# A comment.\nclass _Sums:")
     edited.edit("rules/classify.smk", "rule classify:\n", "# A comment.\nrule classify:\n")
     later = time.time() + 60

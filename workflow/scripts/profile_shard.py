@@ -27,9 +27,7 @@ def main(
     """Write sums by block and the layers' CETT thresholds."""
     loaded, tokenizer = load(model, MODEL.read(record))
     rows = SEQUENCES.read(sequences)["tokens"].to_list()
-    sums, thresholds = profile_shard(
-        loaded, rows, tokenizer.all_special_ids, config, shard, shards
-    )
+    sums, thresholds = profile_shard(loaded, rows, tokenizer.all_special_ids, config, shard, shards)
     NEURON_BLOCKS.write(blocks, sums, manifest)
     LAYER_BLOCKS.write(layers, thresholds, manifest)
 

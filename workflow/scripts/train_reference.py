@@ -11,9 +11,7 @@ from pipeline.reference.training import train
 from pipeline.tables.training import LOSS_CURVE
 
 
-def main(
-    *, recipe: dict, checkpoint: Path, weights: Path, curve: Path, manifest: Manifest
-) -> None:
+def main(*, recipe: dict, checkpoint: Path, weights: Path, curve: Path, manifest: Manifest) -> None:
     """Write the weights in float16 and the loss curve."""
 
     def report(row: dict) -> None:

@@ -35,7 +35,9 @@ class Resamples:
         return generator.multinomial(size, np.full(size, 1 / size), size=self.count) / size
 
 
-def interval(estimate: float, draws: np.ndarray, items: int, confidence: float) -> tuple[float, float]:
+def interval(
+    estimate: float, draws: np.ndarray, items: int, confidence: float
+) -> tuple[float, float]:
     """The percentile interval of a difference of two accuracies.
 
     When every item differs alike (none changed, or all did), all resamples agree and would give an

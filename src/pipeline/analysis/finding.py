@@ -10,6 +10,7 @@ from pipeline.analysis.chance import chance
 from pipeline.analysis.curves import Losses, rank_correlation
 from pipeline.analysis.sentences import sentences
 from pipeline.config import Analysis
+from pipeline.config.methods import level_text
 
 #: Sparsifiers of the two arms, and of the control that they are told against.
 COLDEST, HOTTEST, RANDOM = "drop_cold", "keep_cold", "drop_random"
@@ -30,7 +31,7 @@ def finding(
     `rows` are those of CURVES, `models` those of the document's key `models`, `targets` as chance
     wants them; `sparsifiers` maps method names to sparsifiers.
     """
-    found = contrasts(arms, losses, sparsifiers, f"{analysis.reference_level:g}")
+    found = contrasts(arms, losses, sparsifiers, level_text(analysis.reference_level))
     dense = [row for e in evaluated if e.method == DENSE for row in dense_rows(e, targets)]
     correlations = _correlations(rows)
     return {

@@ -84,9 +84,7 @@ def _loss(row: Mapping[str, Any]) -> str:
     return f"{loss:.1f} [{low:.1f}, {high:.1f}]"
 
 
-def _at(
-    curves: Rows, model: str, methods: Sequence[str], level: str
-) -> Mapping[str, Any] | None:
+def _at(curves: Rows, model: str, methods: Sequence[str], level: str) -> Mapping[str, Any] | None:
     wanted = (row for row in curves if row["model"] == model and row["task"] == REASONING)
     return next((r for r in wanted if r["method"] in methods and r["level"] == level), None)
 

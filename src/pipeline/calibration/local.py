@@ -1,12 +1,12 @@
 """Documents from files: the corpora that ship with the project, or a file of your own."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pipeline.calibration.base import CorpusKind
 from pipeline.config import Corpus
-from pipeline.digest import SOURCE_ROOT, of_file
+from pipeline.digest import SOURCE_ROOT, identity_of_file
 from pipeline.errors import UserError
 from pipeline.registry import unknown_name
 
@@ -33,15 +33,10 @@ def documents(where: str, corpus: Corpus) -> Iterator[str]:
     path = file_of(corpus.source)
     if path.suffix == ".jsonl":
         with open(path, encoding="utf-8") as stream:
-            for line in stream:
-                if line.strip():
-                    yield _field(json.loads(line), corpus.field, path)
+            rows = (_parsed(line, n, path) for n, line in enumerate(stream, 1) if line.strip())
+            yield from _texts(rows, corpus.field, path)
     elif path.suffix == ".parquet":
-        import pyarrow.parquet as pq
-
-        for batch in pq.ParquetFile(path).iter_batches():
-            for row in batch.to_pylist():
-                yield _field(row, corpus.field, path)
+        yield from _texts(_parquet_rows(path), corpus.field, path)
     elif path.suffix == ".txt":
         with open(path, encoding="utf-8") as stream:
             yield from (line.rstrip("\n") for line in stream if line.strip())
@@ -49,15 +44,39 @@ def documents(where: str, corpus: Corpus) -> Iterator[str]:
         raise UserError(f"calibration file {path.name}: give .jsonl, .parquet or .txt")
 
 
-def _field(row: dict, field: str, path: Path) -> str:
-    if field not in row:
-        raise UserError(f"{path.name}: no field {field!r}; it has {', '.join(sorted(row))}")
-    return str(row[field])
+def _texts(rows: Iterable[dict], field: str, path: Path) -> Iterator[str]:
+    """The field of every row; rows whose field is null are left out, as empty lines are."""
+    for row in rows:
+        if field not in row:
+            raise UserError(f"{path.name}: no field {field!r}; it has {', '.join(sorted(row))}")
+        if row[field] is not None:
+            yield str(row[field])
+
+
+def _parsed(line: str, number: int, path: Path) -> dict:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise UserError(f"{path.name}, line {number}: no JSON ({error})") from error
+    if not isinstance(row, dict):
+        raise UserError(f"{path.name}, line {number}: holds no fields; give one object a line")
+    return row
+
+
+def _parquet_rows(path: Path) -> Iterator[dict]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        for batch in pq.ParquetFile(path).iter_batches():
+            yield from batch.to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(f"{path.name} is no readable Parquet file ({error})") from error
 
 
 def identity(where: str, corpus: Corpus) -> str:
-    """Digest of the file."""
-    return of_file(file_of(corpus.source))
+    """Digest of the file, or for a large one what changes with it."""
+    return identity_of_file(file_of(corpus.source))
 
 
 FILES = CorpusKind(documents, identity)

@@ -5,9 +5,9 @@
 
 import difflib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from pipeline.config.analysis import Analysis
 from pipeline.config.base import Name, Section
@@ -113,11 +113,11 @@ def _nearest(name: str, known: list[str]) -> str:
 
 def _keys_at(location: tuple[Any, ...]) -> list[str]:
     """Keys allowed in the section at `location`; names inside mappings are passed over."""
-    model: type[BaseModel] = StudyConfig
-    for part in location:
-        field = model.model_fields.get(str(part))
-        if field is None:
-            continue
-        inner = [field.annotation, *getattr(field.annotation, "__args__", ())]
-        model = next(t for t in inner if isinstance(t, type) and issubclass(t, BaseModel))
+    model: Any = StudyConfig
+    parts = iter(location)
+    for part in parts:
+        model = model.model_fields[str(part)].annotation
+        if get_origin(model) is dict:
+            next(parts, None)
+            model = get_args(model)[1]
     return sorted(model.model_fields)

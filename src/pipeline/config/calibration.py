@@ -33,5 +33,7 @@ class Corpus(Section):
         kind, _, where = source.partition(":")
         CORPORA.check(kind)
         if not where:
-            raise UserError(f"corpus source {source!r} names nothing after the kind; write KIND:WHERE")
+            raise UserError(
+                f"corpus source {source!r} names nothing after the kind; write KIND:WHERE"
+            )
         return source

@@ -1,14 +1,42 @@
 """`methods`: what is removed from the models, at which levels, with which seeds."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, PlainValidator, WithJsonSchema, field_validator
 
 from pipeline.config.base import Name, Section
 from pipeline.registry import SPARSIFIERS
 
+_BOUNDARIES = ("cold", "hot")
+
+
+def _level(value: Any) -> float | str:
+    """One message for a wrong level, where a union would give one for each of its members."""
+    if isinstance(value, str) and value in _BOUNDARIES:
+        return value
+    if isinstance(value, int | float) and 0 < value < 1:
+        return float(value)
+    raise ValueError("a level is a share between 0 and 1, or 'cold' or 'hot'")
+
+
 #: A share of all FFN neurons, or the exact boundary of the classification: all cold, or all hot.
-Level = Annotated[float, Field(gt=0, lt=1)] | Literal["cold", "hot"]
+Level = Annotated[
+    float | str,
+    PlainValidator(_level),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+                {"enum": list(_BOUNDARIES)},
+            ]
+        }
+    ),
+]
+
+
+def level_text(level: float | str) -> str:
+    """A level as it stands in paths and tables: a share in full, so different levels differ."""
+    return str(level)
 
 
 class Method(Section):
@@ -16,7 +44,9 @@ class Method(Section):
 
     sparsifier: str
     corpus: Name
-    classification: Name = Field(description="hot/cold policy that the ranking and bounds come from")
+    classification: Name = Field(
+        description="hot/cold policy that the ranking and bounds come from"
+    )
     levels: tuple[Level, ...] = Field(min_length=1)
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
     scope: Literal["model", "layer"] = Field(

@@ -15,7 +15,9 @@ class Model(Section):
     """
 
     source: str = Field(min_length=1)
-    revision: str | None = Field(None, description="Hub branch, tag or commit; resolved to a commit")
+    revision: str | None = Field(
+        None, description="Hub branch, tag or commit; resolved to a commit"
+    )
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
     trust_remote_code: bool = Field(

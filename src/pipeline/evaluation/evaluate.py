@@ -1,6 +1,5 @@
 """Evaluate a model, pruned or not, on tasks, and measure its sparsity on the way."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,9 +26,8 @@ def evaluate(
     shape = view(model)
     if dropped is None:
         dropped = np.zeros((len(shape.ffns), shape.ffns[0].d_ff), dtype=bool)
-    stop = {t for t in (tokenizer.eos_token_id, tokenizer.pad_token_id) if t is not None}
-    meter = Meter(shape, dropped, stop)
     harness = Harness(model, tokenizer, config.batch_size)
+    meter = Meter(shape, dropped, _end_tokens(model, tokenizer), harness.ended)
     samples: Rows = []
     sparsity: Rows = []
     for task in map(find, config.tasks):
@@ -43,6 +41,14 @@ def evaluate(
                 | {"tokens": meter.tokens, "nonfinite": meter.nonfinite}
             )
     return samples, sparsity
+
+
+def _end_tokens(model: Any, tokenizer: Any) -> set[int]:
+    """Tokens after which a sequence is over: the tokenizer's and those generation stops at."""
+    named = getattr(model.generation_config, "eos_token_id", None)
+    several = named if isinstance(named, list | tuple) else [named]
+    tokens = {tokenizer.eos_token_id, tokenizer.pad_token_id, *several}
+    return {token for token in tokens if token is not None}
 
 
 def refused(reason: str, config: Evaluation) -> tuple[Rows, Rows]:

@@ -15,18 +15,25 @@ from pipeline.errors import UserError
 from pipeline.tasks import Task
 
 _METRIC = "exact_match"
+#: Options of generation that a task may give.
+_GREEDY = {"do_sample", "max_gen_toks", "until"}
 
 
 class Harness:
     """Evaluates tasks with one model; the task manager is made once and indexes no default task."""
 
     def __init__(self, model: Any, tokenizer: Any, batch_size: int) -> None:
-        from lm_eval.models.huggingface import HFLM
         from lm_eval.tasks import TaskManager
 
+        from pipeline.evaluation.generation import greedy_model
+
         logging.getLogger("lm_eval").setLevel(logging.ERROR)
-        self._lm = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_size)
+        self._lm = greedy_model(model, tokenizer, batch_size)
         self._tasks = TaskManager(include_defaults=False)
+
+    def ended(self) -> Any:
+        """Which sequences of the batch at hand have ended, (sequences,) bool; None before one."""
+        return self._lm.ended
 
     def samples(self, task: Task, limit: int | None) -> Iterator[dict[str, Any]]:
         """Rows of tables.samples.SAMPLES, in the order of the items.
@@ -35,10 +42,9 @@ class Harness:
         but exact match of one filtered answer.
         """
         from lm_eval.evaluator import evaluate
-        from lm_eval.tasks import get_task_dict
 
         items = task.items()
-        loaded = get_task_dict([_definition(task, items)], self._tasks)
+        loaded = self._tasks.load([_definition(task, items)])
         result = evaluate(
             self._lm, loaded, limit=limit, bootstrap_iters=1, log_samples=True, verbosity="ERROR"
         )
@@ -54,6 +60,17 @@ def _definition(task: Task, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
     if metrics != [_METRIC] or task.definition.get("output_type") != "generate_until":
         raise UserError(
             f"task {task.name}: needs output_type generate_until and metric_list [{_METRIC}]"
+        )
+    filters = task.definition.get("filter_list", [])
+    if len(filters) > 1:
+        raise UserError(
+            f"task {task.name}: filter_list names {len(filters)} ways to read an answer; leave one"
+        )
+    options = task.definition.get("generation_kwargs", {})
+    if options.get("do_sample") or set(options) - _GREEDY:
+        raise UserError(
+            f"task {task.name}: answers are greedy, so generation_kwargs may hold do_sample: false "
+            f"and {', '.join(sorted(_GREEDY - {'do_sample'}))} alone; given {options}"
         )
     kept = {
         key: value

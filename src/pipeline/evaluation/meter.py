@@ -1,6 +1,6 @@
 """Measure on the evaluated tokens how much of the FFN was skipped."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +15,22 @@ if TYPE_CHECKING:
 class Meter:
     """Counts zeros of h, the input of the down projections, at tokens that count.
 
-    Padding does not count, nor do the steps of a sequence whose end token was already written while
-    others of its batch go on. `dropped`, (layers, d_ff) bool, is what the method removes.
+    Padding does not count, nor do the steps of a sequence that has ended while others of its batch
+    go on: one whose last token is in `stop`, or that `ended`, asked before each step, marks in its
+    (sequences,) bool. `dropped`, (layers, d_ff) bool, is what the method removes.
     """
 
-    def __init__(self, shape: ModelView, dropped: np.ndarray, stop: set[int]) -> None:
+    def __init__(
+        self,
+        shape: ModelView,
+        dropped: np.ndarray,
+        stop: set[int],
+        ended: "Callable[[], torch.Tensor | None]" = lambda: None,
+    ) -> None:
         self.shape = shape
         self.dropped = dropped
         self.stop = stop
+        self.ended = ended
         self.reset()
 
     def reset(self) -> None:
@@ -71,17 +79,25 @@ class Meter:
     def _before(self, _module: Any, args: tuple, kwargs: dict[str, Any]) -> None:
         tokens = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
         attention = kwargs.get("attention_mask")
-        if tokens.shape[1] > 1 or self._running is None or self._running.shape[0] != len(tokens):
+        if self._begins(tokens, attention):
             self._running = tokens.new_ones(tokens.shape[0]).bool()
             counted = tokens.new_ones(tokens.shape).bool()
             if attention is not None:
                 counted = attention[:, -tokens.shape[1] :].bool()
         else:
+            running, ended = self._running, self.ended()
             for token in self.stop:
-                self._running = self._running & (tokens[:, 0] != token)
+                running = running & (tokens[:, 0] != token)
+            self._running = running if ended is None else running & ~ended
             counted = self._running[:, None]
         self._counted = counted
         self.tokens += int(counted.sum())
+
+    def _begins(self, tokens: "torch.Tensor", attention: "torch.Tensor | None") -> bool:
+        """True for a prompt, false for a step: a step's mask is longer than its one token."""
+        if tokens.shape[1] > 1 or self._running is None or len(self._running) != len(tokens):
+            return True
+        return attention is not None and attention.shape[1] == tokens.shape[1]
 
     def _counter(self, layer: int) -> Any:
         def count(_module: Any, inputs: tuple) -> None:

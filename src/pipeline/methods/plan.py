@@ -47,7 +47,9 @@ class Plan:
         body = PLAN.read(document)
         dropped = read_safetensors(arrays, MASK_SCHEMA, MASK_VERSION)["dropped"].astype(bool)
         if (int(dropped.sum()), int(dropped.size)) != (body["dropped"], body["neurons"]):
-            raise UserError(f"{arrays}: not the arrays of {document.name}; remove both and run again")
+            raise UserError(
+                f"{arrays}: not the arrays of {document.name}; remove both and run again"
+            )
         return Plan(
             body["sparsifier"], body["level"], body["seed"], dropped, body["cold"], body["refused"]
         )

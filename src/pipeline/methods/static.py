@@ -5,6 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
+from pipeline.config.methods import level_text
 from pipeline.methods.plan import Plan, Refused
 from pipeline.models.views import ModelView
 from pipeline.ranking import ordered
@@ -76,11 +77,6 @@ def apply(plan: Plan, shape: ModelView, how: str = "zero") -> None:
 
     for ffn, row in zip(shape.ffns, plan.dropped, strict=True):
         getattr(ffn, how)(torch.from_numpy(row).to(ffn.down.weight.device))
-
-
-def level_text(level: float | str) -> str:
-    """A level as it stands in paths and tables."""
-    return level if isinstance(level, str) else f"{level:g}"
 
 
 def _count(level: float | str, hot: np.ndarray) -> int:

@@ -6,15 +6,15 @@ from typing import Any
 from pipeline.config.models import Model
 from pipeline.digest import LARGE_FILE, of_files
 from pipeline.errors import UserError
-from pipeline.models.resolve import weight_files
+from pipeline.models.resolve import tokenizer_files, weight_files
 from pipeline.models.source import files
 
 
 def load(model: Model, record: Mapping[str, Any]) -> tuple[Any, Any]:
     """(model in evaluation mode on its device, tokenizer); `record` is the body of model.json.
 
-    The files must still be those that were resolved: small ones are checked by content, weights
-    above 64 MiB by config.json alone. Pickled weights load with weights_only.
+    The files must still be those that were resolved: configuration and tokenizer are checked by
+    content, and so are weights up to 64 MiB. Pickled weights load with weights_only.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -47,6 +47,7 @@ def load_tokenizer(model: Model, record: Mapping[str, Any]) -> Any:
 def _check(folder: Any, record: Mapping[str, Any]) -> None:
     weights = weight_files(folder)
     same = of_files(folder, [folder / "config.json"]) == record["config_digest"]
+    same = same and of_files(folder, tokenizer_files(folder)) == record["tokenizer_digest"]
     if same and sum(path.stat().st_size for path in weights) <= LARGE_FILE:
         same = of_files(folder, weights) == record["weights_digest"]
     if not same:

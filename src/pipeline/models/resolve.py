@@ -1,13 +1,12 @@
 """Resolve a configured model into model.json."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from pipeline.config.models import Model
 from pipeline.digest import of_files
 from pipeline.errors import UserError
-from pipeline.models.source import Files, files
+from pipeline.models.source import Files, files, settings
 from pipeline.models.views import EXACT_ZERO_ACTIVATIONS, supported, view
 
 _TOKENIZER_FILES = ("tokenizer*", "special_tokens_map.json", "vocab*", "merges.txt", "*.jinja")
@@ -20,13 +19,13 @@ def resolve(name: str, model: Model) -> dict[str, Any]:
     needs code of its own, or one that cannot be had.
     """
     found = files(model)
-    settings = json.loads((found.folder / "config.json").read_text())
-    if "auto_map" in settings and not model.trust_remote_code:
+    facts = settings(found.folder)
+    if "auto_map" in facts and not model.trust_remote_code:
         raise UserError(
-            f"model {name!r} brings its own code ({', '.join(sorted(settings['auto_map']))}); "
+            f"model {name!r} brings its own code ({', '.join(sorted(facts['auto_map']))}); "
             f"read it, then set models.{name}.trust_remote_code: true to run it"
         )
-    architecture = supported((settings.get("architectures") or ["none named"])[0])
+    architecture = supported((facts.get("architectures") or ["none named"])[0])
     empty = _empty_model(found, model.trust_remote_code)
     shape = view(empty)
     first = shape.ffns[0]
@@ -37,7 +36,7 @@ def resolve(name: str, model: Model) -> dict[str, Any]:
         "commit": found.commit,
         "weights_digest": of_files(found.folder, weight_files(found.folder)),
         "config_digest": of_files(found.folder, [found.folder / "config.json"]),
-        "tokenizer_digest": of_files(found.folder, _tokenizer_files(found.folder)),
+        "tokenizer_digest": of_files(found.folder, tokenizer_files(found.folder)),
         "architecture": architecture,
         "layers": len(shape.ffns),
         "d_model": first.down.out_features,
@@ -62,7 +61,8 @@ def weight_files(folder: Path) -> list[Path]:
     raise UserError(f"model folder {folder.name!r} has no *.safetensors and no pytorch_model*.bin")
 
 
-def _tokenizer_files(folder: Path) -> list[Path]:
+def tokenizer_files(folder: Path) -> list[Path]:
+    """All that decides how text becomes tokens."""
     return sorted({path for pattern in _TOKENIZER_FILES for path in folder.glob(pattern)})
 
 

@@ -1,7 +1,9 @@
 """Where a model's files are: built in, a local folder, or the Hub."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline.config.models import Model
 from pipeline.digest import SOURCE_ROOT, identity_of_folder, of_value
@@ -10,6 +12,8 @@ from pipeline.registry import unknown_name
 
 BUILTIN_MODELS = SOURCE_ROOT.parent / "resources" / "models"
 _PATTERNS = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py")
+#: Fetched for a repository that has no safetensors, as most have both.
+_PICKLES = ("pytorch_model*.bin",)
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,19 @@ def local_folder(model: Model) -> Path:
     return folder
 
 
+def settings(folder: Path) -> dict[str, Any]:
+    """config.json as a mapping; UserError when it is none."""
+    try:
+        loaded = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"model folder {folder.name!r}: config.json is no JSON ({error})"
+        ) from error
+    if not isinstance(loaded, dict):
+        raise UserError(f"model folder {folder.name!r}: config.json holds no keys")
+    return loaded
+
+
 def files(model: Model, commit: str | None = None) -> Files:
     """The model's files on this machine; a Hub model is downloaded at `commit` or its revision."""
     if model.kind != "hub":
@@ -57,13 +74,22 @@ def files(model: Model, commit: str | None = None) -> Files:
 
 
 def _from_hub(model: Model, commit: str | None) -> Files:
-    from huggingface_hub import snapshot_download
+    folder = _snapshot(model, commit, _PATTERNS)
+    if not any(folder.glob("*.safetensors")):
+        folder = _snapshot(model, folder.name, (*_PATTERNS, *_PICKLES))
+    return Files(folder, folder.name)
+
+
+def _snapshot(model: Model, commit: str | None, patterns: tuple[str, ...]) -> Path:
     from huggingface_hub import errors as hub
+    from huggingface_hub import snapshot_download
 
     asked = f"model {model.source!r}" + (f" at {model.revision!r}" if model.revision else "")
     try:
-        folder = snapshot_download(
-            model.source, revision=commit or model.revision, allow_patterns=list(_PATTERNS)
+        return Path(
+            snapshot_download(
+                model.source, revision=commit or model.revision, allow_patterns=list(patterns)
+            )
         )
     except hub.GatedRepoError as error:
         raise UserError(
@@ -83,4 +109,3 @@ def _from_hub(model: Model, commit: str | None) -> Files:
             f"{asked} could not be fetched and is not in the local cache: connect to the network, "
             "or download it elsewhere and give the folder, or copy the Hub cache and set HF_HOME"
         ) from error
-    return Files(Path(folder), Path(folder).name)

@@ -62,7 +62,7 @@ def _layers(neurons: pl.DataFrame, thresholds: pl.DataFrame) -> pl.DataFrame:
     pairs = pl.col("tokens").sum()
     facts = neurons.group_by("layer", maintain_order=True).agg(
         tokens=pl.col("tokens").first(),
-        natural_sparsity=1 - pl.col("active").sum() / pairs,
+        natural_sparsity=1 - (pl.col("active").sum() + pl.col("nonfinite").sum()) / pairs,
         zero_share=1 - (pl.col("active_nonzero").sum() + pl.col("nonfinite").sum()) / pairs,
         nonfinite=pl.col("nonfinite").sum(),
     )

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.registry import FAMILIES
 from pipeline.reference.items import Family, Item, training_items
 from pipeline.reference.vocabulary import BOS, EOS, PAD, token_ids
+from pipeline.registry import FAMILIES
 
 
 @dataclass(frozen=True)

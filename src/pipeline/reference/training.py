@@ -147,9 +147,7 @@ def weighted_loss(model, batch: Batch, device: str):
         use_cache=False,
     ).logits
     kept = weights > 0
-    losses = F.cross_entropy(
-        logits[:, :-1][kept].float(), tokens[:, 1:][kept], reduction="none"
-    )
+    losses = F.cross_entropy(logits[:, :-1][kept].float(), tokens[:, 1:][kept], reduction="none")
     return (losses * weights[kept]).sum() / weights.sum()
 
 

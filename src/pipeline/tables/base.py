@@ -30,24 +30,52 @@ class Table:
     text: str
     columns: Mapping[str, Column]
 
-    def frame(self, rows: "Mapping[str, Any] | list[dict[str, Any]] | pl.DataFrame") -> "pl.DataFrame":
+    def frame(
+        self, rows: "Mapping[str, Any] | list[dict[str, Any]] | pl.DataFrame"
+    ) -> "pl.DataFrame":
         """A polars frame with exactly this table's columns and types.
 
-        Raises ValueError for missing or extra columns and for nulls where none are allowed.
+        Raises ValueError for missing or extra columns, for nulls where none are allowed, and for a
+        value that the column's type cannot hold as it is.
         """
         import polars as pl
 
+        columns = self._columns(rows)
         schema = {name: self._type(column) for name, column in self.columns.items()}
-        given = rows if isinstance(rows, pl.DataFrame) else pl.DataFrame(rows, schema=schema)
-        if set(given.columns) != set(schema):
-            raise ValueError(
-                f"table {self.name}: columns {sorted(given.columns)}, wanted {sorted(schema)}"
-            )
-        frame = given.select(list(schema)).cast(schema)
-        for name, column in self.columns.items():
-            if not column.nullable and frame[name].null_count():
+        made = {}
+        for name, values in columns.items():
+            try:
+                given = pl.Series(name, values, dtype=None if len(values) else schema[name])
+                made[name] = given.cast(schema[name])
+                kept = given.dtype in (schema[name], pl.Null) or _equal(made[name], given)
+            except (TypeError, pl.exceptions.PolarsError) as error:
+                raise ValueError(f"table {self.name}: column {name}: {error}") from error
+            if not kept:
+                raise ValueError(
+                    f"table {self.name}: column {name} would change its values as {schema[name]}"
+                )
+            if not self.columns[name].nullable and made[name].null_count():
                 raise ValueError(f"table {self.name}: column {name} has nulls")
-        return frame
+        return pl.DataFrame(made)
+
+    def _columns(self, rows: Any) -> dict[str, Any]:
+        """Values by column, in the declared order; ValueError unless exactly those are there."""
+        if not isinstance(rows, list):
+            columns = {name: rows[name] for name in getattr(rows, "columns", rows)}
+            named, everywhere = set(columns), set(columns)
+        else:
+            named = {name for row in rows for name in row}
+            everywhere = {name for name in named if all(name in row for row in rows)}
+            columns = {name: [row[name] for row in rows] for name in everywhere}
+        if not named and not len(rows):
+            return {name: [] for name in self.columns}
+        if everywhere != set(self.columns) or named != everywhere:
+            raise ValueError(
+                f"table {self.name}: columns {sorted(named)} (in every row: {sorted(everywhere)}), "
+                f"wanted {sorted(self.columns)}; missing {sorted(set(self.columns) - everywhere)}, "
+                f"unknown {sorted(named - set(self.columns))}"
+            )
+        return {name: columns[name] for name in self.columns}
 
     def write(self, path: Path, rows: Any, manifest: Manifest) -> None:
         """Check the rows and write them atomically."""
@@ -72,6 +100,11 @@ class Table:
         return getattr(pl, column.kind)
 
 
+def _equal(cast: "pl.Series", given: "pl.Series") -> bool:
+    """True when casting changed no value."""
+    return bool(cast.cast(given.dtype).equals(given, null_equal=True))
+
+
 @dataclass(frozen=True)
 class Document:
     """A JSON artifact with a fixed set of keys."""
@@ -84,7 +117,9 @@ class Document:
     def write(self, path: Path, body: Mapping[str, Any], manifest: Manifest) -> None:
         """Write the body atomically; ValueError unless its keys are the declared ones."""
         if set(body) != set(self.keys):
-            raise ValueError(f"document {self.name}: keys {sorted(body)}, wanted {sorted(self.keys)}")
+            raise ValueError(
+                f"document {self.name}: keys {sorted(body)}, wanted {sorted(self.keys)}"
+            )
         write_json(path, self.name, self.version, dict(body), manifest)
 
     def read(self, path: Path) -> dict[str, Any]:

@@ -10,8 +10,11 @@ _MEASURES = {
     "loss": Column("Float64", "accuracy_dense - accuracy, in shares (0.1 is ten points)"),
     "loss_low": Column("Float64", "lower end of the paired bootstrap interval"),
     "loss_high": Column("Float64", "upper end"),
-    "corrected_loss": Column("Float64", "loss / (accuracy_dense - chance); null where the dense "
-                             "model is at chance", nullable=True),
+    "corrected_loss": Column(
+        "Float64",
+        "loss / (accuracy_dense - chance); null where the dense model is at chance",
+        nullable=True,
+    ),
     "corrected_low": Column("Float64", "lower end", nullable=True),
     "corrected_high": Column("Float64", "upper end", nullable=True),
 }

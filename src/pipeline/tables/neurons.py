@@ -34,8 +34,11 @@ NEURONS = Table(
     {
         **_KEY,
         **_SUMS,
-        "active": Column("Int64", "the count that classification uses: active_nonzero for "
-                         "activations with exact zeros, active_cett for others"),
+        "active": Column(
+            "Int64",
+            "the count that classification uses: active_nonzero for "
+            "activations with exact zeros, active_cett for others",
+        ),
     },
 )
 
@@ -58,8 +61,10 @@ LAYERS = Table(
     {
         **LAYER_BLOCKS.columns,
         "tokens": Column("Int64", "tokens seen"),
-        "natural_sparsity": Column("Float64", "share of (token, neuron) pairs inactive, by the rule "
-                                   "that classification uses"),
+        "natural_sparsity": Column(
+            "Float64",
+            "share of (token, neuron) pairs inactive, by the rule that classification uses",
+        ),
         "zero_share": Column("Float64", "share of (token, neuron) pairs with h = 0"),
         "nonfinite": Column("Int64", "(token, neuron) pairs with a non-finite h"),
     },

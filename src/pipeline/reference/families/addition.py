@@ -22,9 +22,7 @@ def draw(rng: random.Random, columns: int) -> Item:
         carry = total // 10
     result = ([carry] if carry else []) + digits[::-1]
     prompt = f"add {' '.join(map(str, left))} + {' '.join(map(str, right))} ="
-    return Item(
-        "addition", prompt, f"{' '.join(clauses)} # {' '.join(map(str, result))}", columns
-    )
+    return Item("addition", prompt, f"{' '.join(clauses)} # {' '.join(map(str, result))}", columns)
 
 
 ADDITION = Family("addition", range(2, 6), draw)

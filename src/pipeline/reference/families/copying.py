@@ -1,6 +1,6 @@
 """Control: repeat a sequence. As many tokens as a reasoning answer has, and no reasoning.
 
-    copy q 4 b 9 =   ->   # q 4 b 9
+copy q 4 b 9 =   ->   # q 4 b 9
 """
 
 import random
