@@ -14,7 +14,7 @@ from typing import Any
 PACKAGE = "pipeline"
 SOURCE_ROOT = Path(__file__).resolve().parent.parent
 _CHUNK = 1 << 20
-#: Above this size a file is identified by name, size, time and first bytes while a study is planned.
+#: Above this size a file counts by name, size, time and first bytes while a study is planned.
 LARGE_FILE = 64 << 20
 
 
@@ -122,7 +122,7 @@ def _module_path(name: str, source_root: Path) -> Path | None:
 
 @cache
 def _stripped(path: Path, _mtime_ns: int, source_root: Path) -> tuple[str, tuple[str, ...]]:
-    """The syntax tree without docstrings and registry tables, and the package's modules imported."""
+    """The syntax tree without docstrings and registry tables, and the own modules imported."""
     tree = ast.parse(path.read_text())
     imports: list[str] = []
     for node in ast.walk(tree):

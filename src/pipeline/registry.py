@@ -68,7 +68,9 @@ SPARSIFIERS = Registry(
     "sparsifier",
     {
         "drop_cold": "pipeline.methods.sparsifiers.drop_cold:DropCold",
-        "drop_low_contribution": "pipeline.methods.sparsifiers.drop_low_contribution:DropLowContribution",
+        "drop_low_contribution": (
+            "pipeline.methods.sparsifiers.drop_low_contribution:DropLowContribution"
+        ),
         "drop_random": "pipeline.methods.sparsifiers.drop_random:DropRandom",
         "drop_small": "pipeline.methods.sparsifiers.drop_small:DropSmall",
         "keep_cold": "pipeline.methods.sparsifiers.keep_cold:KeepCold",

@@ -68,8 +68,8 @@ class Study:
             named = [tasks.find(name).name for name in config.evaluation.tasks]
         if "reasoning" in named or len(set(named)) < len(named):
             raise UserError(
-                f"evaluation.tasks: the tasks are named {named}; names must differ, and `reasoning` "
-                "stands for the mean of the reasoning tasks"
+                f"evaluation.tasks: the tasks are named {named}; names must differ, and "
+                "`reasoning` stands for the mean of the reasoning tasks"
             )
 
     @cached_property

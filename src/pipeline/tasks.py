@@ -60,7 +60,7 @@ class Task:
         return items
 
     def targets(self) -> list[dict[str, Any]]:
-        """Task name, step count and right answer of every test item: what chance is computed from."""
+        """Task name, step count and right answer of every test item, which chance is made of."""
         return [
             {"task": self.name, "steps": self.steps(i), "target": self.text(i, "doc_to_target")}
             for i in self.items()

@@ -71,8 +71,8 @@ def test_corrected_loss_divides_by_what_is_above_chance(result):
 
 
 def test_corrected_loss_is_null_where_dense_is_not_clear_of_chance(result):
-    # Targets F T T F T T; steps 1 has items 0, 2, 4 and steps 2 has 1, 3, 5: a constant gets 4 of 6,
-    # which six items cannot tell from the dense model's 5 of 6.
+    # Targets F T T F T T; steps 1 has items 0, 2, 4 and steps 2 has 1, 3, 5: a constant gets 4 of
+    # 6, which six items cannot tell from the dense model's 5 of 6.
     assert row(result, "cold", "0.5", "logic")["corrected_loss"] is None
 
 

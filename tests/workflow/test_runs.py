@@ -20,7 +20,7 @@ def wait_until(condition, seconds, what):
 
 
 def test_a_killed_run_goes_on_and_ends_with_the_bytes_of_an_undisturbed_one(fresh, finished):
-    """Kill -9 in the middle, a second launcher meanwhile, then the same command, in another folder."""
+    """Kill -9 midway, a second launcher meanwhile, then the same command; in another folder."""
     with open(fresh.work / "first.log", "w") as log:
         first = subprocess.Popen(
             fresh.command(), env=fresh.environment, cwd=fresh.work, stdout=log, stderr=log

@@ -94,8 +94,8 @@ def _check_pairs(condition: Evaluated, dense: pl.DataFrame) -> None:
     own = _sorted(condition.samples).select(_ITEM)
     if not own.equals(dense.select(_ITEM)):
         raise UserError(
-            f"{condition.model}, {condition.method} at {condition.level}, seed {condition.seed}: not "
-            "the items or prompts of the dense run, so nothing can be paired; remove its "
+            f"{condition.model}, {condition.method} at {condition.level}, seed {condition.seed}: "
+            "not the items or prompts of the dense run, so nothing can be paired; remove its "
             "samples.parquet and run again"
         )
 

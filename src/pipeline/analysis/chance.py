@@ -6,8 +6,9 @@ import polars as pl
 def chance(targets: pl.DataFrame, by: tuple[str, ...] = ("task",)) -> pl.DataFrame:
     """Accuracy of the best constant answer per task and step count, summed up `by` these columns.
 
-    `targets` has task, steps and target of all items of the tasks, evaluated or not: the best answer
-    to few items would look better than it is. The columns given back are `by` and chance. Exact.
+    `targets` has task, steps and target of all items of the tasks, evaluated or not: the best
+    answer to few items would look better than it is. The columns given back are `by` and chance.
+    Exact.
     """
     best = (
         targets.group_by("task", "steps", "target")

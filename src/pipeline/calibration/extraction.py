@@ -35,8 +35,8 @@ def extract(
             break
     if not columns["tokens"]:
         raise UserError(
-            f"calibration corpus {corpus.source!r}: {len(used)} documents, none long enough for one "
-            "sequence of two tokens; give more text or another field"
+            f"calibration corpus {corpus.source!r}: {len(used)} documents, none long enough for "
+            "one sequence of two tokens; give more text or another field"
         )
     found = _overlap_with_tasks(used, task_names, corpus)
     return columns, {

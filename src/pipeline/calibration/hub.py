@@ -21,8 +21,8 @@ def documents(where: str, corpus: Corpus) -> Iterator[str]:
         rows = load_dataset(dataset, configuration or None, split=corpus.split, streaming=True)
     except (OSError, ValueError) as error:
         raise UserError(
-            f"dataset {where!r}, split {corpus.split!r}, cannot be read ({error}): check the names, "
-            "connect to the network, or give a local file as path:FILE"
+            f"dataset {where!r}, split {corpus.split!r}, cannot be read ({error}): check the "
+            "names, connect to the network, or give a local file as path:FILE"
         ) from error
     for row in rows:
         if corpus.field not in row:

@@ -1,8 +1,8 @@
 """Overlap between a calibration corpus and evaluation items.
 
-An item overlaps when the corpus holds a run of n words of it, or, for an item shorter than that, the
-whole item. Words are split at white space; no tokenizer is involved, so the answer holds for every
-model.
+An item overlaps when the corpus holds a run of n words of it, or, for an item shorter than that,
+the whole item. Words are split at white space; no tokenizer is involved, so the answer holds
+for every model.
 """
 
 from collections.abc import Iterable, Sequence
@@ -31,7 +31,8 @@ def overlap(corpus: Iterable[str], items: Sequence[str], n: int) -> Overlap:
             found.update(gram for gram in _grams(split, length) if gram in wanted)
         if len(found) > before or any(g in found for g in _grams(split, min(n, len(split) or 1))):
             texts.append(f" {' '.join(split)} ")
-    whole, partial = [], []
+    whole: list[int] = []
+    partial: list[int] = []
     joined = "\n".join(texts)
     for index, item in enumerate(words):
         if not item or not any(gram in found for gram in _grams(item, min(n, len(item)))):

@@ -63,7 +63,7 @@ class StopTexts:
         self.texts = {t: len(i) for t, i in ids.items() if not self.tokens.intersection(i)}
 
     def __call__(self, tokens: "torch.Tensor") -> "torch.Tensor":
-        """(sequences,) bool after a step; `tokens`, (sequences, length), hold prompts and answers."""
+        """(sequences,) bool after a step; `tokens`, (sequences, length), hold prompt and answer."""
         import torch
 
         if self.ended is None:

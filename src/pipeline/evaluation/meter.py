@@ -69,35 +69,30 @@ class Meter:
             imposed_weights += removed * whole
             total_neurons += zeros
             total_weights += removed * whole + natural * spared
-        ffn = max(1, self.tokens) * self.shape.ffn_weights
-        linear = max(1, self.tokens) * self.shape.linear_weights
+        all_ffn = max(1, self.tokens) * self.shape.ffn_weights
+        all_linear = max(1, self.tokens) * self.shape.linear_weights
         return {
-            "imposed": _measures(imposed_neurons, imposed_weights, pairs, ffn, linear),
-            "total": _measures(total_neurons, total_weights, pairs, ffn, linear),
+            "imposed": _measures(imposed_neurons, imposed_weights, pairs, all_ffn, all_linear),
+            "total": _measures(total_neurons, total_weights, pairs, all_ffn, all_linear),
         }
 
     def _before(self, _module: Any, args: tuple, kwargs: dict[str, Any]) -> None:
-        tokens = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
+        tokens: torch.Tensor = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
         attention = kwargs.get("attention_mask")
-        if self._begins(tokens, attention):
+        running = self._running
+        if running is None or _begins(tokens, attention, len(running)):
             self._running = tokens.new_ones(tokens.shape[0]).bool()
             counted = tokens.new_ones(tokens.shape).bool()
             if attention is not None:
                 counted = attention[:, -tokens.shape[1] :].bool()
         else:
-            running, ended = self._running, self.ended()
+            ended = self.ended()
             for token in self.stop:
                 running = running & (tokens[:, 0] != token)
-            self._running = running if ended is None else running & ~ended
-            counted = self._running[:, None]
+            self._running = running = running if ended is None else running & ~ended
+            counted = running[:, None]
         self._counted = counted
         self.tokens += int(counted.sum())
-
-    def _begins(self, tokens: "torch.Tensor", attention: "torch.Tensor | None") -> bool:
-        """True for a prompt, false for a step: a step's mask is longer than its one token."""
-        if tokens.shape[1] > 1 or self._running is None or len(self._running) != len(tokens):
-            return True
-        return attention is not None and attention.shape[1] == tokens.shape[1]
 
     def _counter(self, layer: int) -> Any:
         def count(_module: Any, inputs: tuple) -> None:
@@ -106,6 +101,13 @@ class Meter:
             self.nonfinite += int((~inner.isfinite()).sum())
 
         return count
+
+
+def _begins(tokens: "torch.Tensor", attention: "torch.Tensor | None", sequences: int) -> bool:
+    """True for prompts, false for a step of `sequences`: its mask is longer than its one token."""
+    if tokens.shape[1] > 1 or len(tokens) != sequences:
+        return True
+    return attention is not None and attention.shape[1] == tokens.shape[1]
 
 
 def _weights(ffn: FFNView) -> tuple[int, int]:

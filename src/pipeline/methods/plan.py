@@ -17,7 +17,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Plan:
-    """`dropped` is a bool array (layers, d_ff); `refused` the reason when there is nothing to run."""
+    """`dropped` is (layers, d_ff) bool; `refused` is the reason when there is nothing to run."""
 
     sparsifier: str
     level: str

@@ -48,7 +48,7 @@ class FFNView:
         return squares.sqrt()
 
     def zero(self, dropped: "torch.Tensor") -> None:
-        """Remove neurons in place by zeroing their weights and biases; `dropped` is (d_ff,) bool."""
+        """Remove neurons in place by zeroing weights and biases; `dropped` is (d_ff,) bool."""
         import torch
 
         with torch.no_grad():

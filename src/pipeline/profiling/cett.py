@@ -18,9 +18,10 @@ def fit_threshold(
 ) -> tuple[float, float]:
     """(eps, mean CETT at eps): the largest eps, by bisection, whose mean CETT stays within target.
 
-    `inner` is h of the sampled tokens, (tokens, d_ff); `down` is W_down, (d_model, d_ff). CETT grows
-    with eps almost everywhere (output vectors can cancel), and its mean over 4,096 tokens is what is
-    compared, not the mean of thresholds. Tokens whose FFN output is zero do not count.
+    `inner` is h of the sampled tokens, (tokens, d_ff); `down` is W_down, (d_model, d_ff). CETT
+    grows with eps almost everywhere (output vectors can cancel), and its mean over all sampled
+    tokens is what is compared, not the mean of thresholds. Tokens whose FFN output
+    is zero do not count.
     """
     contribution = inner.abs() * down.norm(dim=0)
     whole = (inner @ down.T).norm(dim=1)

@@ -19,14 +19,14 @@ def merge(
     """(rows of tables.neurons.NEURONS, rows of LAYERS).
 
     Block sums are added in block order, one block after the other: float addition has an order,
-    and this one does not depend on how blocks were divided. Raises UserError when shards disagree on
-    CETT thresholds or when a block is missing or doubled.
+    and this one does not depend on how blocks were divided. Raises UserError when shards disagree
+    on CETT thresholds or when a block is missing or doubled.
     """
     for other in layer_shards[1:]:
         if not other.equals(layer_shards[0]):
             raise UserError(
-                "profile shards fitted different CETT thresholds, so they ran on different machines "
-                "or models; remove the shards and run again"
+                "profile shards fitted different CETT thresholds, so they ran on different "
+                "machines or models; remove the shards and run again"
             )
     rows = pl.concat(shards).sort("block", "layer", "neuron")
     blocks = rows["block"].unique().sort().to_list()

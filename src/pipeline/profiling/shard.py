@@ -35,16 +35,20 @@ def profile_shard(
     with torch.inference_mode():
         layers = _fit_thresholds(model, shape, sequences, special, config, device)
         thresholds = layers["cett_threshold"]
-        parts = []
+        parts: list[dict[str, np.ndarray]] = []
         for block in blocks_of_shard(len(sequences), config.block_sequences, shard, shards):
             start = block * config.block_sequences
             rows = sequences[start : start + config.block_sequences]
             sums = [_Sums(ffn, eps) for ffn, eps in zip(shape.ffns, thresholds, strict=True)]
             for batch in batches(rows, config.batch_size, special, device):
-                with _watching(shape, batch, lambda layer, h, s=sums: s[layer].add(h)):
+                with _watching(shape, batch, _adding(sums)):
                     _forward(model, batch)
             parts.extend(s.columns(block, layer) for layer, s in enumerate(sums))
     return _concatenated(parts), layers
+
+
+def _adding(sums: "list[_Sums]") -> "Callable[[int, torch.Tensor], None]":
+    return lambda layer, inner: sums[layer].add(inner)
 
 
 class _Sums:

@@ -1,7 +1,7 @@
 """Training batches: examples packed into rows, each example blind to its neighbours."""
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,7 +70,7 @@ def encoded(item: Item, question_weight: float) -> tuple[list[int], list[float]]
     return [BOS, *prompt, *answer, EOS], weights
 
 
-def _growing(family: Family, progress: list[float]):
+def _growing(family: Family, progress: list[float]) -> Callable[[], range]:
     """Sizes open at the current progress: the easiest third at first, all at the end."""
 
     def sizes() -> range:

@@ -31,8 +31,8 @@ def card(
     lines = [
         "---", "license: apache-2.0", "library_name: transformers", "---", "",
         f"# {recipe.name}", "",
-        "A built-in backbone of Cold Neurons, trained from scratch by the project's own code on its "
-        "built-in language. It answers the built-in tasks and nothing else.", "",
+        "A built-in backbone of Cold Neurons, trained from scratch by the project's own code on "
+        "its built-in language. It answers the built-in tasks and nothing else.", "",
         f"Architecture {recipe.architecture}: "
         + ", ".join(f"{key} {value}" for key, value in recipe.config.items()) + ".", "",
         "Recipe: "
@@ -42,7 +42,8 @@ def card(
         ) + f". {curve[-1]['tokens']:,} token positions seen, on CPU, one thread, float32; shipped "
         "as float16. `make reference-models` makes it again.", "",
         "## Dense accuracy", "",
-        "| task | steps | right | items | share of FFN activations that are zero |", "|---|---|---|---|---|",
+        "| task | steps | right | items | share of FFN activations that are zero |",
+        "|---|---|---|---|---|",
     ]  # fmt: skip
     for task in tasks:
         rows = {steps: count for (name, steps), count in results.items() if name == task}
@@ -50,8 +51,11 @@ def card(
         lines.append(f"| {task} | all | {right / items:.3f} | {items} | {zeros[task]:.3f} |")
         if len(rows) > 1:
             lines += [f"| | {s} | {r / n:.3f} | {n} | |" for s, (r, n) in sorted(rows.items())]
-    lines += ["", "## Loss", "", "Weighted cross entropy on training text; sizes grow while the "
-              "curriculum advances.", "", "| step | nats a token | zero share |", "|---|---|---|"]  # fmt: skip
+    lines += [
+        "", "## Loss", "",
+        "Weighted cross entropy on training text; sizes grow while the curriculum advances.", "",
+        "| step | nats a token | zero share |", "|---|---|---|",
+    ]  # fmt: skip
     for row in curve[:: max(1, len(curve) // 12)]:
         zero = "" if row["zero_share"] is None else f"{row['zero_share']:.3f}"
         lines.append(f"| {row['step']} | {row['loss']:.4f} | {zero} |")

@@ -12,8 +12,8 @@ class Recipe:
 
     Tokens are counted over packed rows. `question_weight` is the loss weight of question tokens
     against 1 for answer tokens. `target_sparsity` steers an L1 pull on the FFN's inner activations
-    so that this share of them is zero (None: no pull); it sets in after `pull_from` of the training,
-    since a pull from the start kept `chain` from being learned.
+    so that this share of them is zero (None: no pull); it sets in after `pull_from` of the
+    training, since a pull from the start kept `chain` from being learned.
     """
 
     name: str

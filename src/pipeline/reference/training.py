@@ -8,12 +8,13 @@ import dataclasses
 import itertools
 import json
 import math
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from pipeline.artifacts import replacing
 from pipeline.reference.batches import Batch, batches
 from pipeline.reference.recipes import Recipe
 from pipeline.reference.vocabulary import BOS, EOS, PAD, VOCABULARY
@@ -22,7 +23,7 @@ CHECKPOINT_EVERY = 200
 LOG_EVERY = 20
 
 
-def build(recipe: Recipe):
+def build(recipe: Recipe) -> Any:
     """A model with the recipe's freshly initialised weights."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -39,7 +40,7 @@ def build(recipe: Recipe):
     return AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
 
 
-def load_weights(model, path: Path):
+def load_weights(model: Any, path: Path) -> Any:
     """`model` with the parameters that export.save_weights wrote, and the tied ones tied."""
     from safetensors.torch import load_file
 
@@ -54,7 +55,7 @@ def train(
     checkpoint: Path,
     device: str = "cpu",
     report: Callable[[dict], None] = lambda row: None,
-):
+) -> tuple[Any, list[dict]]:
     """Train `recipe` from its last checkpoint, or from its seed; returns (model, loss curve).
 
     The loss curve holds one row every LOG_EVERY steps: step, tokens seen, weighted cross entropy
@@ -63,35 +64,11 @@ def train(
     import torch
 
     model = build(recipe).to(device)
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": decayed, "weight_decay": recipe.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ],
-        lr=recipe.learning_rate,
-        betas=(0.9, 0.98),
-    )
+    optimizer = _optimizer(model, recipe)
     pull = _SparsityPull(model, recipe.target_sparsity, recipe.pull_from)
-    start, curve = 0, []
-    if checkpoint.exists():
-        state = torch.load(checkpoint, map_location=device, weights_only=True)
-        if state["recipe"] == fingerprint(recipe):
-            model.load_state_dict(state["model"])
-            optimizer.load_state_dict(state["optimizer"])
-            pull.coefficient = state["pull"]
-            start, curve = state["step"], json.loads(state["curve"])
-    stream = batches(
-        recipe.mixture,
-        recipe.seed,
-        recipe.rows,
-        recipe.row_length,
-        recipe.question_weight,
-        round(recipe.steps * recipe.curriculum_share),
-    )
+    start, curve = _resume(checkpoint, recipe, model, optimizer, pull, device)
     window: list[tuple[float, float | None]] = []
-    for step, batch in enumerate(itertools.islice(stream, start, recipe.steps), start):
+    for step, batch in enumerate(itertools.islice(_stream(recipe), start, recipe.steps), start):
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * schedule(step, recipe.steps, recipe.warmup_steps)
         loss = weighted_loss(model, batch, device)
@@ -106,19 +83,35 @@ def train(
             window = []
             report(curve[-1])
         if (step + 1) % CHECKPOINT_EVERY == 0:
-            _save(
-                checkpoint,
-                {
-                    "recipe": fingerprint(recipe),
-                    "model": model.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "pull": pull.coefficient,
-                    "step": step + 1,
-                    "curve": json.dumps(curve),
-                },
-            )
+            _save(checkpoint, recipe, model, optimizer, pull, step + 1, curve)
     pull.close()
     return model.eval(), curve
+
+
+def _optimizer(model: Any, recipe: Recipe) -> Any:
+    import torch
+
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    return torch.optim.AdamW(
+        [
+            {"params": decayed, "weight_decay": recipe.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ],
+        lr=recipe.learning_rate,
+        betas=(0.9, 0.98),
+    )
+
+
+def _stream(recipe: Recipe) -> Iterator[Batch]:
+    return batches(
+        recipe.mixture,
+        recipe.seed,
+        recipe.rows,
+        recipe.row_length,
+        recipe.question_weight,
+        round(recipe.steps * recipe.curriculum_share),
+    )
 
 
 def schedule(step: int, steps: int, warmup: int) -> float:
@@ -129,7 +122,7 @@ def schedule(step: int, steps: int, warmup: int) -> float:
     return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
-def weighted_loss(model, batch: Batch, device: str):
+def weighted_loss(model: Any, batch: Batch, device: str) -> Any:
     """Cross entropy in nats a token, weighted; the examples of a row do not see each other."""
     import torch
     import torch.nn.functional as F  # noqa: N812
@@ -163,7 +156,7 @@ class _SparsityPull:
     rises from 60 % of the target to all of it within a quarter of the training.
     """
 
-    def __init__(self, model, target: float | None, start: float) -> None:
+    def __init__(self, model: Any, target: float | None, start: float) -> None:
         self.target = target
         self.start = start
         self.coefficient = 1e-3
@@ -177,7 +170,7 @@ class _SparsityPull:
                     )
                 )
 
-    def penalty(self, done: float):
+    def penalty(self, done: float) -> Any:
         if self.target is None:
             return 0.0
         zeros = sum(float((o == 0).float().mean()) for o in self._outputs) / len(self._outputs)
@@ -210,10 +203,42 @@ def _curve_row(step: int, recipe: Recipe, window: list[tuple[float, float | None
     }
 
 
-def _save(path: Path, state: dict) -> None:
+def _save(
+    path: Path,
+    recipe: Recipe,
+    model: Any,
+    optimizer: Any,
+    pull: _SparsityPull,
+    step: int,
+    curve: list[dict],
+) -> None:
     import torch
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    os.replace(partial, path)
+    state = {
+        "recipe": fingerprint(recipe),
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "pull": pull.coefficient,
+        "step": step,
+        "curve": json.dumps(curve),
+    }
+    with replacing(path) as partial:
+        torch.save(state, partial)
+
+
+def _resume(
+    path: Path, recipe: Recipe, model: Any, optimizer: Any, pull: _SparsityPull, device: str
+) -> tuple[int, list[dict]]:
+    """(next step, loss curve so far) with the state loaded; a checkpoint of another recipe does
+    not count."""
+    import torch
+
+    if not path.exists():
+        return 0, []
+    state = torch.load(path, map_location=device, weights_only=True)
+    if state["recipe"] != fingerprint(recipe):
+        return 0, []
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    pull.coefficient = state["pull"]
+    return state["step"], json.loads(state["curve"])

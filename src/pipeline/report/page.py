@@ -84,8 +84,8 @@ def facts(curves: Rows, refused: Rows, finding: Mapping[str, Any]) -> list[str]:
         )
     for row in _unique_by_model(curves):
         found.append(
-            f"{row['model']}: unpruned, it gets {percent(row['accuracy_dense'])} right, the mean of "
-            f"the reasoning tasks; the best constant answers would get {percent(row['chance'])}."
+            f"{row['model']}: unpruned, it gets {percent(row['accuracy_dense'])} right, the mean "
+            f"of the reasoning tasks; the best constant answers would get {percent(row['chance'])}."
         )
     found.append(
         f"Brackets and bars are {percent(finding['confidence'], 0)} intervals from "

@@ -14,9 +14,9 @@ FINDING = Document(
         "inactive (token, neuron) pairs), active_rule (nonzero or cett), hot (neurons in the hot "
         "set), carried (share of all activations that the hot set carries)",
         "dense": "rows: model, task, reasoning, steps (null for all), n, accuracy, chance",
-        "contrasts": "rows: model, first and second ({method, level} each), estimate, low, high, n: "
-        "accuracy lost under the first minus accuracy lost under the second, mean of the reasoning "
-        "tasks, in shares (0.1 is ten points)",
+        "contrasts": "rows: model, first and second ({method, level} each), estimate, low, high, "
+        "n: accuracy lost under the first minus accuracy lost under the second, mean of the "
+        "reasoning tasks, in shares (0.1 is ten points)",
         "correlations": "rows: model, method, conditions, spearman: rank correlation of achieved "
         "neuron sparsity (imposed) with reasoning accuracy lost; descriptive, since levels share "
         "their items",

@@ -1,4 +1,4 @@
-"""`keep_cold`: remove neurons by activation frequency, hottest first, until only cold ones are left."""
+"""`keep_cold`: remove neurons by activation frequency, hottest first, until cold ones are left."""
 
 import numpy as np
 
