@@ -8,7 +8,7 @@ STAMP := .venv/.installed
 PIP := $(PYTHON) -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 IS_311 := -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'
 
-.PHONY: help study test lint format docs reference-models
+.PHONY: help study test lint format docs readme reference-models
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -39,6 +39,9 @@ format: $(STAMP)  ## Format the Python and Snakemake sources
 docs: $(STAMP)  ## Write docs/configuration.md from the configuration's types
 	@$(PYTHON) -m pipeline.config.document > docs/configuration.md.new
 	@mv docs/configuration.md.new docs/configuration.md
+
+readme: $(STAMP)  ## Write the README's finding and figure from results/default
+	@$(PYTHON) -m pipeline.report.readme README.md results/default
 
 # A kill -9 leaves Snakemake's own lock behind, which would stop the same command.
 reference-models: $(STAMP)  ## Make built-in tasks and models that are missing or outdated (an hour)

@@ -152,8 +152,18 @@ TAKE = {"filter": [{"function": "take_first"}]}
         {"metric_list": []},
         {"output_type": "multiple_choice", "doc_to_choice": ["a", "b"]},
         {"filter_list": [{"name": "one", **TAKE}, {"name": "two", **TAKE}]},
+        {"generation_kwargs": {"until": ["<eos>"], "do_sample": True}},
+        {"generation_kwargs": {"until": ["<eos>"], "num_beams": 4}},
     ],
-    ids=["another metric", "two metrics", "no metric", "multiple choice", "two filters"],
+    ids=[
+        "another metric",
+        "two metrics",
+        "no metric",
+        "multiple choice",
+        "two filters",
+        "sampling",
+        "beams",
+    ],
 )
 def test_a_task_scored_otherwise_is_refused_by_name(writer, tokenizer, task_file, changes):
     with pytest.raises(UserError, match="task words: "):

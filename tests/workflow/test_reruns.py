@@ -36,7 +36,9 @@ def test_a_sparsifier_edited_plans_its_conditions_and_what_follows(edited):
 
 
 def test_a_policy_edited_plans_its_classification_and_what_follows(edited):
-    edited.edit("src/pipeline/classification/coverage.py", 'side="left") + 1', 'side="right") + 1')
+    edited.edit(
+        "src/pipeline/classification/coverage.py", 'side="left")) + 1', 'side="right")) + 1'
+    )
     assert set(edited.planned()) == {"classify", "fit", "evaluate"} | AGGREGATION
 
 
