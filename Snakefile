@@ -31,7 +31,7 @@ rule all:
     default_target: True
     input:
         f"{RESULTS}/report/index.html",
-        every_classification(),
+        every_result(),
 
 
 onsuccess:

@@ -92,20 +92,40 @@ def classes_of(wildcards):
     )
 
 
-def every_classification():
-    """One classification.json for every model, corpus and policy."""
+def every_result():
+    """All artifacts before the analysis, so that a deleted one is made anew, and what follows.
+
+    Snakemake makes a missing file only for a job that has to run. A profile's shards are left out:
+    merged, they have served.
+    """
+    folders = {
+        f"{SHARED}/resolve_model": (MODELS, ["model.json"]),
+        f"{SHARED}/extract_calibration": (CORPORA, ["sequences.parquet", "corpus.json"]),
+        f"{SHARED}/merge_profile": (PROFILES, ["neurons.parquet", "layers.parquet"]),
+        f"{SHARED}/evaluate_dense": (DENSE, ["samples.parquet", "sparsity.parquet"]),
+        f"{RESULTS}/classify": (
+            ["/".join(names) for names in STUDY.classified],
+            ["classes.parquet", "classification.json"],
+        ),
+        f"{RESULTS}/fit": (conditions(), ["plan.json", "plan.safetensors"]),
+        f"{RESULTS}/evaluate": (conditions(), ["samples.parquet", "sparsity.parquet"]),
+    }
     return [
-        f"{RESULTS}/classify/{model}/{corpus}/{classification}/classification.json"
-        for model, corpus, classification in STUDY.classified
+        f"{folder}/{name}/{file}"
+        for folder, (names, files) in folders.items()
+        for name in names
+        for file in files
     ]
+
+
+def conditions():
+    """All pruned conditions as they stand in paths, in the order of the configuration."""
+    return [f"{c.model}/{c.method}/{c.level}/{c.seed}" for c in STUDY.conditions]
 
 
 def of_conditions(file):
     """A file of every condition and then of every dense evaluation, in one fixed order."""
-    pruned = [
-        f"{RESULTS}/evaluate/{c.model}/{c.method}/{c.level}/{c.seed}/{file}"
-        for c in STUDY.conditions
-    ]
+    pruned = [f"{RESULTS}/evaluate/{condition}/{file}" for condition in conditions()]
     return pruned + [f"{SHARED}/evaluate_dense/{key}/{file}" for key in DENSE]
 
 

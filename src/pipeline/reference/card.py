@@ -56,7 +56,7 @@ def card(
         "Weighted cross entropy on training text; sizes grow while the curriculum advances.", "",
         "| step | nats a token | zero share |", "|---|---|---|",
     ]  # fmt: skip
-    for row in curve[:: max(1, len(curve) // 12)]:
+    for row in curve[len(curve) - 1 :: -max(1, len(curve) // 12)][::-1]:
         zero = "" if row["zero_share"] is None else f"{row['zero_share']:.3f}"
         lines.append(f"| {row['step']} | {row['loss']:.4f} | {zero} |")
     return "\n".join(lines) + "\n"
