@@ -6,7 +6,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from pipeline.config import parse_study
+from pipeline.config.study import parse_study
 from pipeline.errors import UserError
 from pipeline.launcher import JOBS_LOCK
 from pipeline.study import Study, rule_source

@@ -3,7 +3,7 @@ depends on no study; a training goes on from its last checkpoint."""
 
 from pipeline.reference.recipes import RECIPES
 from pipeline.registry import FAMILIES
-from pipeline.study import PROJECT, family_modules, rule_source
+from pipeline.study import PROJECT, family_entries, rule_source
 
 RESOURCES = str(PROJECT / "resources")
 LOGS = "results/logs/reference"
@@ -34,7 +34,7 @@ rule generate_tasks:
     resources:
         mem_mb=1000,
     params:
-        source=rule_source("generate_tasks", family_modules()),
+        source=rule_source("generate_tasks", family_entries()),
     script:
         "../workflow/scripts/generate_tasks.py"
 
@@ -53,7 +53,7 @@ rule train_reference:
     params:
         recipe=lambda w: RECIPES[w.backbone].as_dict(),
         checkpoint="results/reference/{backbone}.checkpoint.pt",
-        source=rule_source("train_reference", family_modules()),
+        source=rule_source("train_reference", family_entries()),
     script:
         "../workflow/scripts/train_reference.py"
 
@@ -75,6 +75,6 @@ rule ship_reference:
     params:
         recipe=lambda w: RECIPES[w.backbone].as_dict(),
         families=sorted(FAMILIES),
-        source=rule_source("ship_reference", family_modules()),
+        source=rule_source("ship_reference", family_entries()),
     script:
         "../workflow/scripts/ship_reference.py"

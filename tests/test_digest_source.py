@@ -127,14 +127,20 @@ def test_lines_of_a_registry_table_do_not_count_and_its_kind_does(tree):
     assert tree.closure("pipeline.names") != before
 
 
-def test_modules_left_out_do_not_count_nor_what_only_they_import(tree):
-    tree.edit("pipeline/tools.py", "def double", "from pipeline import other\n\ndef double")
-    before = tree.closure(without=["pipeline.tools"])
-    tree.edit("pipeline/tools.py", "2 * x", "4 * x")
-    tree.edit("pipeline/other.py", "0", "1")
-    assert tree.closure(without=["pipeline.tools"]) == before
-    tree.edit("pipeline/late.py", "+ 1", "+ 2")
-    assert tree.closure(without=["pipeline.tools"]) != before
+def test_a_description_of_a_configuration_key_does_not_count_and_its_bound_does(tree):
+    tree.write("pipeline/keys.py", 'share = Field(0.5, gt=0, description="a share")\n')
+    before = tree.closure("pipeline.keys")
+    tree.edit("pipeline/keys.py", "a share", "the share of all")
+    assert tree.closure("pipeline.keys") == before
+    tree.edit("pipeline/keys.py", "gt=0", "gt=1")
+    assert tree.closure("pipeline.keys") != before
+
+
+@pytest.mark.parametrize("line", ["from . import tools", "from .deep import inner"])
+def test_a_relative_import_is_refused_since_it_is_not_followed(tree, line):
+    tree.edit("pipeline/stage.py", "from pipeline import tools", line)
+    with pytest.raises(ValueError, match=r"stage\.py, line 2: write the import in full"):
+        tree.closure()
 
 
 def test_a_script_counts_by_name_and_not_by_place(tree, tmp_path):

@@ -8,7 +8,8 @@ import pytest
 
 from pipeline import digest, entry
 from pipeline.artifacts import Manifest
-from pipeline.config import Classification, Model
+from pipeline.config.classification import Classification
+from pipeline.config.models import Model
 from pipeline.errors import UserError
 
 
@@ -117,7 +118,7 @@ def test_the_manifest_holds_digests_of_inputs_and_the_configuration(tmp_path):
             "block_shards": [str(tmp_path / "d")],
         },
         params={
-            "source": "s" * 32,
+            "source": {"digest": "s" * 32, "libraries": {"numpy": "2.0"}},
             "seed": 4,
             "conditions": [1],
             "levels": (0.1, 0.2),
@@ -126,6 +127,7 @@ def test_the_manifest_holds_digests_of_inputs_and_the_configuration(tmp_path):
     )
     made = entry.manifest(job)
     assert (made.rule, made.source, made.seed) == ("fit", "s" * 32, 4)
+    assert made.versions == {"numpy": "2.0"}
     assert (made.device, made.dtype) == ("cpu", "bfloat16")
     assert made.inputs == {
         "record": digest.of_bytes(b"a"),
@@ -141,7 +143,8 @@ def test_a_script_that_asks_for_a_manifest_gets_it():
     def main(*, manifest: Manifest) -> None:
         """A script."""
 
-    assert entry.arguments(main, Job(params={"source": "s"}))["manifest"].source == "s"
+    source = {"digest": "s", "libraries": {}}
+    assert entry.arguments(main, Job(params={"source": source}))["manifest"].source == "s"
 
 
 CODE = """

@@ -23,7 +23,7 @@ PLAN = """
 import sys
 from pathlib import Path
 from pipeline import launcher, study
-from pipeline.config import parse_study
+from pipeline.config.study import parse_study
 planned = study.Study(parse_study(study.read_config(Path(sys.argv[1]))))
 for model, corpus in planned.profiled:
     planned.profile_key(model, corpus), planned.dense_key(model)
@@ -32,7 +32,7 @@ for model, corpus in planned.profiled:
 for condition in planned.conditions:
     planned.source("fit", method=condition.method)
 for rule in study.RULES:
-    study.rule_source(rule, study.family_modules())
+    study.rule_source(rule, study.family_entries())
 """
 
 

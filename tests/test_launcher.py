@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from pipeline import launcher
-from pipeline.config import parse_study
+from pipeline.config.study import parse_study
 from pipeline.digest import SOURCE_ROOT
 from pipeline.errors import UserError
 from pipeline.study import PROJECT

@@ -5,10 +5,11 @@ import json
 import pytest
 import yaml
 
+from pipeline import digest
 from pipeline import study as planning
-from pipeline.config import parse_study
+from pipeline.config.study import parse_study
 from pipeline.errors import UserError
-from pipeline.study import RULES, Condition, Study, library_versions, read_config, rule_source
+from pipeline.study import RULES, Condition, Study, read_config, rule_source
 
 
 @pytest.fixture
@@ -191,9 +192,44 @@ def test_a_corpus_from_a_file_is_keyed_by_its_content(plan, tmp_path):
 
 @pytest.mark.parametrize("rule", sorted(RULES))
 def test_every_rule_has_a_source_digest_of_its_own(rule):
-    assert len(rule_source(rule)) == 32
-    assert rule_source(rule) not in {rule_source(other) for other in RULES if other != rule}
-    assert set(library_versions(rule)) == set(RULES[rule][1])
+    source = rule_source(rule)
+    others = {rule_source(other)["digest"] for other in RULES if other != rule}
+    assert len(source["digest"]) == 32
+    assert source["digest"] not in others
+    assert set(source["libraries"]) == set(RULES[rule][1])
+
+
+def test_another_object_of_the_same_module_is_another_source():
+    entry = "pipeline.methods.sparsifiers.drop_cold:DropCold"
+    other = entry.replace(":DropCold", ":DropHot")
+    assert rule_source("fit", (entry,)) != rule_source("fit", (other,))
+
+
+#: What a rule may take note of in the planning and configuration of studies: its own sections.
+SECTIONS = {
+    "resolve_model": {"base", "models"},
+    "extract_calibration": {"base", "calibration", "models"},
+    "profile_shard": {"base", "models", "profile"},
+    "merge_profile": {"base"},
+    "classify": {"base", "classification"},
+    "fit": {"base", "methods"},
+    "evaluate": {"base", "evaluation", "methods", "models"},
+    "evaluate_dense": {"base", "evaluation", "models"},
+    "analyse": {"analysis", "base", "methods"},
+    "build_report": {"base"},
+    "generate_tasks": {"base"},
+    "train_reference": {"base"},
+    "ship_reference": {"base", "evaluation", "models"},
+}
+
+
+@pytest.mark.parametrize("rule", sorted(RULES))
+def test_a_rule_rests_on_its_own_sections_and_on_no_planning(rule):
+    script = planning.PROJECT / "workflow" / "scripts" / f"{rule}.py"
+    modules = digest.closure_modules(str(script))
+    assert "pipeline.study" not in modules
+    sections = {m.removeprefix("pipeline.config.") for m in modules if ".config." in m}
+    assert sections == SECTIONS[rule]
 
 
 def test_a_condition_is_keyed_by_the_code_of_its_own_entries(plan):
@@ -211,11 +247,11 @@ def test_a_condition_is_keyed_by_the_code_of_its_own_entries(plan):
 
 
 def test_a_hub_model_depends_on_every_architecture_view(plan):
-    local = plan().source("evaluate", model="backbone")
-    hub = plan(models__backbone__source="someone/some-model").source("evaluate", model="backbone")
-    assert len(local) == len(hub) == 32
-    modules = plan(models__backbone__source="someone/some-model")._architecture_modules("backbone")
-    assert modules == sorted({e.partition(":")[0] for e in planning.ARCHITECTURES.values()})
+    """Which one it needs is known only after its download."""
+    study = plan(models__backbone__source="someone/some-model")
+    every = tuple(sorted(planning.ARCHITECTURES.values()))
+    rests_on = rule_source("evaluate", every, tuple(study._task_identities))
+    assert study.source("evaluate", model="backbone") == rests_on
 
 
 def test_a_configuration_that_is_not_there_or_no_mapping_is_refused(tmp_path):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline import launcher
-from pipeline.config import parse_study
+from pipeline.config.study import parse_study
 from pipeline.errors import UserError
 from pipeline.study import PROJECT, Study, read_config
 

@@ -62,29 +62,31 @@ def identity_of_file(path: Path) -> str:
     return f"{head}/{stat.st_size}/{stat.st_mtime_ns}"
 
 
-def source_closure(
-    *roots: str, without: Iterable[str] = (), source_root: Path = SOURCE_ROOT
-) -> str:
+def source_closure(*roots: str, source_root: Path = SOURCE_ROOT) -> str:
     """Digest of modules (dotted names or script paths) and all they import from this package.
 
-    Comments, docstrings, layout and registry tables do not count. Imports inside functions do;
-    modules in `without` and what only they import do not.
+    Comments, docstrings, layout, descriptions of configuration keys and registry tables do not
+    count. Imports inside functions do. Raises ValueError for a relative import, which is not
+    followed.
     """
+    named = closure_modules(*roots, source_root=source_root)
+    return of_value({Path(n).name if n.endswith(".py") else n: c for n, c in named.items()})
+
+
+def closure_modules(*roots: str, source_root: Path = SOURCE_ROOT) -> dict[str, str]:
+    """The modules behind `source_closure` with what counts of their code."""
     seen: dict[str, str] = {}
     pending = list(roots)
-    skipped = set(without)
     while pending:
         name = pending.pop()
-        if name in seen or name in skipped:
+        if name in seen:
             continue
         path = Path(name) if name.endswith(".py") else _module_path(name, source_root)
         if path is None:
             continue
-        code, imports = _stripped(path, path.stat().st_mtime_ns, source_root)
-        seen[name] = code
+        seen[name], imports = _stripped(path, path.stat().st_mtime_ns, source_root)
         pending.extend(imports)
-    named = {Path(n).name if n.endswith(".py") else n: code for n, code in seen.items()}
-    return of_value(named)
+    return seen
 
 
 def rule_text(rules_file: Path, rule: str) -> str:
@@ -128,11 +130,15 @@ def _stripped(path: Path, _mtime_ns: int, source_root: Path) -> tuple[str, tuple
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             imports.extend(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+        elif isinstance(node, ast.ImportFrom):
+            if node.level or not node.module:
+                raise ValueError(f"{path.name}, line {node.lineno}: write the import in full")
             imports.append(node.module)
             imports.extend(f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Registry":
             node.args, node.keywords = node.args[:1], []
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Field":
+            node.keywords = [k for k in node.keywords if k.arg != "description"]
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and _is_docstring(body[0]):
             body[:] = body[1:] or [ast.Pass()]

@@ -12,7 +12,6 @@ from typing import Any
 from pipeline.artifacts import Manifest, input_digests
 from pipeline.config.base import Section
 from pipeline.errors import UserError
-from pipeline.study import library_versions
 
 #: Params that say how a job is run or keyed, and are no part of what its artifact is.
 _NOT_CONFIG = ("source", "seed", "conditions")
@@ -70,10 +69,10 @@ def manifest(snakemake: Any) -> Manifest:
     model = params.get("model")
     return Manifest(
         rule=snakemake.rule,
-        source=params["source"],
+        source=params["source"]["digest"],
         config={k: _plain(v) for k, v in params.items() if k not in _NOT_CONFIG},
         inputs=input_digests(files),
-        versions=library_versions(snakemake.rule),
+        versions=params["source"]["libraries"],
         seed=params.get("seed"),
         device=model.get("device", "cpu") if isinstance(model, dict) else "cpu",
         dtype=model.get("dtype") if isinstance(model, dict) else None,

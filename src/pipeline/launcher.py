@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.config import StudyConfig
+from pipeline.config.study import StudyConfig
 from pipeline.errors import UserError
 from pipeline.study import PROJECT
 

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import digest, tasks
-from pipeline.config import StudyConfig
 from pipeline.config.methods import level_text
+from pipeline.config.study import StudyConfig
 from pipeline.errors import UserError, at
 from pipeline.models import source as model_source
 from pipeline.registry import ARCHITECTURES, CORPORA, FAMILIES, POLICIES, SPARSIFIERS, Registry
 
 PROJECT = digest.SOURCE_ROOT.parent
 _KEY_DIGITS = 12
+
+Source = dict[str, Any]
 
 #: Rule -> (rules file, libraries whose version can change its result).
 RULES = {
@@ -146,57 +148,58 @@ class Study:
     # What decides a rerun, besides configuration.
 
     def source(self, rule: str, *, model: str = "", corpus: str = "", method: str = "",
-               classification: str = "") -> str:  # fmt: skip
+               classification: str = "") -> Source:  # fmt: skip
         """Digest of the code, entries, data and library versions behind one job."""
         entries: list[str] = []
         if model and rule in ("resolve_model", "profile_shard", "evaluate", "evaluate_dense"):
-            entries += self._architecture_modules(model)
+            entries += self._views(model)
         if corpus and rule == "extract_calibration":
             kind = self.config.calibration[corpus].source.partition(":")[0]
-            entries.append(_module(CORPORA, kind))
+            entries.append(_entry(CORPORA, kind))
         if classification:
-            entries.append(_module(POLICIES, self.config.classification[classification].policy))
+            entries.append(_entry(POLICIES, self.config.classification[classification].policy))
         if method:
-            entries.append(_module(SPARSIFIERS, self.config.methods[method].sparsifier))
+            entries.append(_entry(SPARSIFIERS, self.config.methods[method].sparsifier))
         data = []
         if rule in ("extract_calibration", "evaluate", "evaluate_dense", "analyse"):
             data = self._task_identities
         return rule_source(rule, tuple(entries), tuple(data))
 
-    def _architecture_modules(self, model: str) -> list[str]:
+    def _views(self, model: str) -> list[str]:
         """The view a model uses; all of them for a Hub model, known only after its download."""
         section = self.config.models[model]
         if section.kind == "hub":
-            return sorted({_module(ARCHITECTURES, name) for name in ARCHITECTURES})
+            return sorted({_entry(ARCHITECTURES, name) for name in ARCHITECTURES})
         settings = model_source.settings(model_source.local_folder(section))
         named = [n for n in settings.get("architectures") or [] if n in ARCHITECTURES]
-        return [_module(ARCHITECTURES, name) for name in named]
+        return [_entry(ARCHITECTURES, name) for name in named]
 
 
 @cache
-def rule_source(rule: str, entries: tuple[str, ...] = (), data: tuple[str, ...] = ()) -> str:
-    """Digest of a rule's text, its script's source closure, named entries, data and libraries."""
+def rule_source(rule: str, entries: tuple[str, ...] = (), data: tuple[str, ...] = ()) -> Source:
+    """What a rule's result rests on besides configuration and inputs: `digest`, of the rule's text,
+    its script's source closure, named registry entries with theirs, data and libraries; and
+    `libraries`, their versions."""
     rules_file, libraries = RULES[rule]
     script = PROJECT / "workflow" / "scripts" / f"{rule}.py"
-    return digest.of_value(
+    modules = {entry.partition(":")[0] for entry in entries}
+    versions = dict(digest.versions(*libraries))
+    found = digest.of_value(
         {
             "rule": digest.rule_text(PROJECT / "rules" / f"{rules_file}.smk", rule),
-            "source": digest.source_closure(str(script), *sorted(set(entries))),
+            "source": digest.source_closure(str(script), *sorted(modules)),
+            "entries": sorted(entries),
             "data": list(data),
-            "versions": dict(digest.versions(*libraries)),
+            "versions": versions,
             "template": _template() if rule == "build_report" else None,
         }
     )
+    return {"digest": found, "libraries": versions}
 
 
-def library_versions(rule: str) -> dict[str, str]:
-    """Versions of the libraries that can change a rule's result."""
-    return dict(digest.versions(*RULES[rule][1]))
-
-
-def family_modules() -> tuple[str, ...]:
-    """Modules of all task families of the built-in language."""
-    return tuple(sorted(_module(FAMILIES, name) for name in FAMILIES))
+def family_entries() -> tuple[str, ...]:
+    """Registry entries of all task families of the built-in language."""
+    return tuple(sorted(_entry(FAMILIES, name) for name in FAMILIES))
 
 
 def _template() -> str:
@@ -204,9 +207,9 @@ def _template() -> str:
     return digest.of_files(folder, folder.glob("*.j2"))
 
 
-def _module(registry: Registry, name: str) -> str:
-    registry.check(name)
-    return registry[name].partition(":")[0]
+def _entry(registry: Registry, name: str) -> str:
+    """`module:object` of a registered name."""
+    return registry[registry.check(name)]
 
 
 def _key(name: str, value: Any) -> str:

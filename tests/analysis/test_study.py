@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from pipeline.analysis.study import analysed, backbone_facts
-from pipeline.config import Analysis
+from pipeline.config.analysis import Analysis
 from pipeline.tables.curves import CURVES
 from pipeline.tables.finding import FINDING
 

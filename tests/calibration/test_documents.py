@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from pipeline.calibration.local import file_of
-from pipeline.config import Corpus
+from pipeline.config.calibration import Corpus
 from pipeline.errors import UserError
 from pipeline.registry import CORPORA
 

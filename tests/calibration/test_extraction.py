@@ -6,7 +6,7 @@ import pytest
 
 from pipeline import tasks
 from pipeline.calibration.extraction import extract
-from pipeline.config import Corpus
+from pipeline.config.calibration import Corpus
 from pipeline.digest import of_bytes
 from pipeline.errors import UserError
 from pipeline.tables.sequences import CORPUS, SEQUENCES

@@ -2,7 +2,8 @@
 
 from pydantic import BaseModel
 
-from pipeline.config import StudyConfig, document
+from pipeline.config import document
+from pipeline.config.study import StudyConfig
 from pipeline.study import PROJECT
 
 

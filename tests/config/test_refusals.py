@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.config import parse_study
+from pipeline.config.study import parse_study
 from pipeline.errors import UserError
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import study as planning
-from pipeline.config import parse_study
+from pipeline.config.study import parse_study
 from pipeline.study import Study, read_config
 
 

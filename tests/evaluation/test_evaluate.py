@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.config import Evaluation
+from pipeline.config.evaluation import Evaluation
 from pipeline.errors import UserError
 from pipeline.evaluation.evaluate import evaluate, refused
 from pipeline.evaluation.harness import Harness

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from pipeline.classification.classify import classify
-from pipeline.config import Classification
+from pipeline.config.classification import Classification
 from pipeline.methods.inputs import neurons_of
 
 

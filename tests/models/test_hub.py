@@ -6,7 +6,7 @@ import pytest
 
 RESOLVE = """
 import json, sys
-from pipeline.config import Model
+from pipeline.config.models import Model
 from pipeline.errors import UserError
 from pipeline.models.resolve import resolve
 try:

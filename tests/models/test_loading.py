@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pipeline.config import Model
+from pipeline.config.models import Model
 from pipeline.errors import UserError
 from pipeline.models import loading
 from pipeline.models.loading import load, load_tokenizer

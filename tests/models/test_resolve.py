@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pipeline.config import Model
+from pipeline.config.models import Model
 from pipeline.errors import UserError
 from pipeline.models import source
 from pipeline.models.resolve import resolve

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 import torch
 
-from pipeline.config import Profile
+from pipeline.config.profile import Profile
 from pipeline.profiling.merge import merge
 from pipeline.profiling.shard import profile_shard, sampled
 from pipeline.tables.neurons import LAYER_BLOCKS, LAYERS, NEURON_BLOCKS, NEURONS

@@ -176,7 +176,7 @@ def test_weights_of_another_shape_are_refused(tmp_path):
 
 
 def test_a_shipped_model_loads_as_any_other(tmp_path):
-    from pipeline.config import Model
+    from pipeline.config.models import Model
     from pipeline.models.loading import load
     from pipeline.models.resolve import resolve
 

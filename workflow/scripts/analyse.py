@@ -5,7 +5,7 @@ from pathlib import Path
 from pipeline.analysis.arms import Evaluated
 from pipeline.analysis.study import analysed
 from pipeline.artifacts import Manifest
-from pipeline.config import Analysis
+from pipeline.config.analysis import Analysis
 from pipeline.entry import job
 from pipeline.tables.classes import CLASSIFICATION
 from pipeline.tables.curves import CURVES, REFUSED

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pipeline.artifacts import Manifest
 from pipeline.classification.classify import classify
-from pipeline.config import Classification
+from pipeline.config.classification import Classification
 from pipeline.entry import job
 from pipeline.tables.classes import CLASSES, CLASSIFICATION
 from pipeline.tables.model import MODEL

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from pipeline.artifacts import Manifest
 from pipeline.calibration.extraction import extract
-from pipeline.config import Corpus, Model
+from pipeline.config.calibration import Corpus
+from pipeline.config.models import Model
 from pipeline.entry import job
 from pipeline.models.loading import load_tokenizer
 from pipeline.tables.model import MODEL

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from pipeline.artifacts import Manifest
-from pipeline.config import Model, Profile
+from pipeline.config.models import Model
+from pipeline.config.profile import Profile
 from pipeline.entry import job
 from pipeline.models.loading import load
 from pipeline.profiling.shard import profile_shard

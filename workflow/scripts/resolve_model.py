@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pipeline.artifacts import Manifest
-from pipeline.config import Model
+from pipeline.config.models import Model
 from pipeline.entry import job
 from pipeline.models.resolve import resolve
 from pipeline.tables.model import MODEL

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from pipeline.config import Evaluation, Model
+from pipeline.config.evaluation import Evaluation
+from pipeline.config.models import Model
 from pipeline.entry import job
 from pipeline.evaluation.evaluate import evaluate
 from pipeline.models.loading import load

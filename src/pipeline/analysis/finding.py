@@ -9,7 +9,7 @@ from pipeline.analysis.arms import DENSE, REASONING, Arm, Evaluated
 from pipeline.analysis.chance import chance
 from pipeline.analysis.curves import Losses, rank_correlation
 from pipeline.analysis.sentences import sentences
-from pipeline.config import Analysis
+from pipeline.config.analysis import Analysis
 from pipeline.config.methods import level_text
 
 #: Sparsifiers of the two arms, and of the control that they are told against.

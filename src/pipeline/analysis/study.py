@@ -11,7 +11,7 @@ from pipeline.analysis.bootstrap import Resamples
 from pipeline.analysis.chance import chance
 from pipeline.analysis.curves import Losses, curves
 from pipeline.analysis.finding import finding
-from pipeline.config import Analysis
+from pipeline.config.analysis import Analysis
 
 Backbone = tuple[Mapping[str, Any], pl.DataFrame, Mapping[str, Any]]
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from pipeline.config import Corpus
+from pipeline.config.calibration import Corpus
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 from pipeline import tasks
 from pipeline.calibration.overlap import Overlap, overlap
-from pipeline.config import Corpus
+from pipeline.config.calibration import Corpus
 from pipeline.digest import of_bytes
 from pipeline.errors import UserError
 from pipeline.registry import CORPORA

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from pipeline.calibration.base import CorpusKind
-from pipeline.config import Corpus
+from pipeline.config.calibration import Corpus
 from pipeline.errors import UserError
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pipeline.calibration.base import CorpusKind
-from pipeline.config import Corpus
+from pipeline.config.calibration import Corpus
 from pipeline.digest import SOURCE_ROOT, identity_of_file
 from pipeline.errors import UserError
 from pipeline.registry import unknown_name

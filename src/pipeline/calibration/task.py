@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from pipeline import tasks
 from pipeline.calibration.base import CorpusKind
-from pipeline.config import Corpus
+from pipeline.config.calibration import Corpus
 
 
 def documents(where: str, corpus: Corpus) -> Iterator[str]:

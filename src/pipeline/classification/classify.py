@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pipeline.config import Classification
+from pipeline.config.classification import Classification
 from pipeline.ranking import heat_ranks
 from pipeline.registry import POLICIES
 

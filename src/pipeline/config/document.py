@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from pipeline.config import StudyConfig
 from pipeline.config.base import Name
+from pipeline.config.study import StudyConfig
 
 _OPENING = """\
 # Configuration

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.config import Evaluation
+from pipeline.config.evaluation import Evaluation
 from pipeline.evaluation.harness import Harness
 from pipeline.evaluation.meter import Meter
 from pipeline.models.views import view

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.config import Profile
+from pipeline.config.profile import Profile
 from pipeline.models.views import FFNView, ModelView, view
 from pipeline.profiling.batches import Batch, batches, blocks_of_shard
 from pipeline.profiling.cett import fit_threshold

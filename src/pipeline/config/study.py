@@ -1,0 +1,109 @@
+"""A whole study's configuration.
+
+`parse_study` turns a mapping into a `Study` or explains, key by key, what is wrong with it.
+"""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, get_args, get_origin
+
+from pydantic import Field, ValidationError, model_validator
+
+from pipeline.config.analysis import Analysis
+from pipeline.config.base import Name, Section
+from pipeline.config.calibration import Corpus
+from pipeline.config.classification import Classification
+from pipeline.config.evaluation import Evaluation
+from pipeline.config.methods import Method
+from pipeline.config.models import Model
+from pipeline.config.profile import Profile
+from pipeline.errors import UserError
+from pipeline.registry import unknown_name
+
+#: Folders beside the studies' own.
+_TAKEN = ("logs", "reference", "shared", "timing")
+
+
+class StudyConfig(Section):
+    """A whole study."""
+
+    study: Name = Field(description="results go to results/STUDY")
+    seed: int = Field(0, ge=0, description="root of every random choice")
+    models: dict[Name, Model] = Field(min_length=1)
+    calibration: dict[Name, Corpus] = Field(min_length=1)
+    profile: Profile
+    classification: dict[Name, Classification] = Field(min_length=1)
+    methods: dict[Name, Method] = Field(min_length=1)
+    evaluation: Evaluation
+    analysis: Analysis
+
+    @model_validator(mode="after")
+    def _references(self) -> "StudyConfig":
+        if self.study in _TAKEN:
+            raise UserError(
+                f"study: results/{self.study} is a folder of the pipeline's own "
+                f"({', '.join(_TAKEN)}); choose another name"
+            )
+        if "dense" in self.methods:
+            raise UserError("methods.dense: the name stands for the unpruned model; choose another")
+        for name, method in self.methods.items():
+            if method.corpus not in self.calibration:
+                raise UserError(
+                    f"methods.{name}.corpus: "
+                    + unknown_name("corpus", method.corpus, self.calibration)
+                )
+            if method.classification not in self.classification:
+                raise UserError(
+                    f"methods.{name}.classification: "
+                    + unknown_name("classification", method.classification, self.classification)
+                )
+            self._boundary_has_one_scope(name, method)
+        return self
+
+    def _boundary_has_one_scope(self, name: str, method: Method) -> None:
+        """Levels `cold` and `hot` mean the classification's own sets, ranked as it ranks them."""
+        scope = self.classification[method.classification].scope
+        if scope != method.scope and {"cold", "hot"} & set(method.levels):
+            raise UserError(
+                f"methods.{name}.scope: {method.scope!r} with the level `cold` or `hot`, but "
+                f"classification {method.classification} ranks by {scope!r}; give both one scope"
+            )
+
+
+def parse_study(values: Mapping[str, Any]) -> StudyConfig:
+    """A validated study; raises UserError with the path, the value and what is allowed."""
+    try:
+        return StudyConfig.model_validate(dict(values))
+    except ValidationError as error:
+        lines = [_explain(problem) for problem in error.errors(include_url=False)]
+        raise UserError("the configuration is refused:\n  " + "\n  ".join(lines)) from None
+
+
+def _explain(problem: Mapping[str, Any]) -> str:
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        known = _keys_at(problem["loc"][:-1])
+        return f"{where}: unknown key. " + _nearest(str(problem["loc"][-1]), known)
+    if problem["type"] == "missing":
+        return f"{where}: this key is missing"
+    message = problem["msg"].removeprefix("Value error, ")
+    if not where:
+        return message
+    return f"{where}: {problem['input']!r} is refused: {message}"
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return (f"Did you mean {near[0]!r}? " if near else "") + f"Allowed: {', '.join(known)}"
+
+
+def _keys_at(location: tuple[Any, ...]) -> list[str]:
+    """Keys allowed in the section at `location`; names inside mappings are passed over."""
+    model: Any = StudyConfig
+    parts = iter(location)
+    for part in parts:
+        model = model.model_fields[str(part)].annotation
+        if get_origin(model) is dict:
+            next(parts, None)
+            model = get_args(model)[1]
+    return sorted(model.model_fields)
