@@ -5,6 +5,10 @@ rule build_report:
         finding=rules.analyse.output.finding,
         models=rules.analyse.input.models,
         corpora=[f"{SHARED}/extract_calibration/{key}/corpus.json" for key in CORPORA],
+        classifications=[
+            f"{RESULTS}/classify/{'/'.join(names)}/classification.json"
+            for names in STUDY.classified
+        ],
     output:
         page=report(
             f"{RESULTS}/report/index.html",
@@ -27,6 +31,9 @@ rule build_report:
         mem_mb=2000,
     params:
         study=CONFIG.study,
+        seed=CONFIG.seed,
+        libraries=rule_source("evaluate_dense")["libraries"]
+        | rule_source("analyse")["libraries"],
         source=rule_source("build_report"),
     script:
         "../workflow/scripts/build_report.py"

@@ -20,7 +20,7 @@ import sys, yaml
 from pathlib import Path
 from pipeline import launcher
 from types import SimpleNamespace
-print(launcher.lock(SimpleNamespace(study="small"), Path(sys.argv[1])), flush=True)
+print(launcher.lock(SimpleNamespace(study=sys.argv[2]), Path(sys.argv[1])), flush=True)
 if "child" in sys.argv:
     import os
     if os.fork() == 0:
@@ -36,9 +36,9 @@ def start(tmp_path):
     """A function that starts a process which takes the study's lock; all end with the test."""
     started = []
 
-    def run(*arguments):
+    def run(*arguments, study="small"):
         process = subprocess.Popen(
-            [sys.executable, "-c", HOLD, str(tmp_path), *arguments],
+            [sys.executable, "-c", HOLD, str(tmp_path), study, *arguments],
             env={**os.environ, "PYTHONPATH": str(SOURCE_ROOT)},
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             start_new_session=True,
@@ -66,10 +66,19 @@ def test_a_second_launcher_is_told_the_process_that_holds_the_study(start, study
     assert f"study 'small' is being run by process {holder.pid}" in str(refused.value)
 
 
-def test_another_study_of_the_same_folder_is_free(start, study, tmp_path):
+def test_another_study_of_the_same_folder_waits_since_both_would_make_what_they_share(start):
+    holder = start()
+    assert holder.stdout.readline()
+    waiting = start(study="other")
+    assert f"waiting for study 'small', process {holder.pid}" in waiting.stderr.readline()
+    assert waiting.poll() is None
+    holder.send_signal(signal.SIGTERM)
+    assert waiting.stdout.readline().strip().endswith("results/.jobs.lock")
+
+
+def test_another_folder_is_free(start, study, tmp_path):
     assert start().stdout.readline()
-    other = study.model_copy(update={"study": "other"})
-    assert launcher.lock(other, tmp_path) == tmp_path / "results/other/.jobs.lock"
+    assert launcher.lock(study, tmp_path / "out") == tmp_path / "out/results/.jobs.lock"
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
@@ -78,7 +87,7 @@ def test_the_lock_ends_with_its_process_however_that_ends(start, study, tmp_path
     assert holder.stdout.readline()
     holder.send_signal(end)
     holder.wait()
-    assert launcher.lock(study, tmp_path) == tmp_path / "results/small/.jobs.lock"
+    assert launcher.lock(study, tmp_path) == tmp_path / "results/.jobs.lock"
 
 
 def test_the_lock_is_kept_by_the_process_that_the_launcher_becomes(start, study, tmp_path):
@@ -90,7 +99,7 @@ def test_the_lock_is_kept_by_the_process_that_the_launcher_becomes(start, study,
 
 
 def test_a_launcher_waits_for_jobs_that_a_killed_run_left(start, tmp_path):
-    jobs = tmp_path / "results" / "small" / ".jobs.lock"
+    jobs = tmp_path / "results" / ".jobs.lock"
     jobs.parent.mkdir(parents=True)
     with open(jobs, "w") as orphan:
         fcntl.flock(orphan, fcntl.LOCK_SH)

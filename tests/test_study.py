@@ -132,7 +132,7 @@ def keys(study):
         ("study", "other", set()),
         ("seed", 5, set()),
         ("profile__shards", 7, set()),
-        ("methods__drop_cold__levels", [0.5], set()),
+        ("methods__drop_cold__levels", [0.25], set()),
         ("classification__coverage80__share", 0.7, set()),
         ("analysis__bootstrap", 999, set()),
         ("profile__cett", 0.1, {"profile"}),

@@ -1,6 +1,8 @@
 """Start a study: one launcher at a time, and the same command goes on after any interruption.
 
-The launcher locks `results/STUDY` and becomes Snakemake, which keeps the lock as long as it lives.
+The launcher locks `results` and becomes Snakemake, which keeps the lock as long as it lives. The
+folder rather than the study, because studies share artifacts: two runs at once would make, and
+delete, the same ones.
 Every job holds a shared lock on a second file, from its shell's first moment on, so a launcher that
 follows a killed one waits until the orphaned jobs have ended. Both locks are the kernel's: they end
 with their processes, whatever ended those.
@@ -39,22 +41,30 @@ def command(
 
 
 def lock(study: StudyConfig, directory: Path) -> Path:
-    """Take the study's lock for this process and what it becomes; returns the jobs' lock file.
+    """Take the results' lock for this process and what it becomes; returns the jobs' lock file.
 
-    Waits for jobs that a killed run left behind. Raises UserError when another launcher is at work.
+    Waits for a run of another study, since both would make what they share, and for jobs that a
+    killed run left behind. Raises UserError when another launcher is at work on this study.
     """
-    folder = directory / "results" / study.study
+    folder = directory / "results"
     folder.mkdir(parents=True, exist_ok=True)
     holder = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(holder, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise UserError(
-            f"study {study.study!r} is being run by {_holder(holder)}; wait for it, or end it: the "
-            "same command then goes on where it stopped"
-        ) from None
+        other, process = _held_by(holder)
+        if other == study.study:
+            raise UserError(
+                f"study {other!r} is being run by {process}; wait for it, or end it: the same "
+                "command then goes on where it stopped"
+            ) from None
+        _tell(
+            f"waiting for study {other!r}, {process}, which shares {folder}/shared with this one; "
+            "with --directory a study has a results folder of its own"
+        )
+        fcntl.flock(holder, fcntl.LOCK_EX)
     os.ftruncate(holder, 0)
-    os.pwrite(holder, json.dumps({"process": os.getpid()}).encode(), 0)
+    os.pwrite(holder, json.dumps({"study": study.study, "process": os.getpid()}).encode(), 0)
     os.set_inheritable(holder, True)
     jobs = folder / ".jobs.lock"
     _wait_for_orphans(jobs)
@@ -75,15 +85,21 @@ def _wait_for_orphans(path: Path) -> None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            sys.stderr.write("waiting for jobs that an interrupted run left behind\n")
-            sys.stderr.flush()
+            _tell("waiting for jobs that an interrupted run left behind")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
     finally:
         os.close(descriptor)
 
 
-def _holder(descriptor: int) -> str:
+def _held_by(descriptor: int) -> tuple[str | None, str]:
+    """(study, process in words) of who holds the lock; (None, ...) before it has said so."""
     try:
-        return f"process {json.loads(os.pread(descriptor, 1024, 0))['process']}"
+        said = json.loads(os.pread(descriptor, 1024, 0))
+        return said["study"], f"process {said['process']}"
     except (ValueError, KeyError):
-        return "another process"
+        return None, "another process"
+
+
+def _tell(message: str) -> None:
+    sys.stderr.write(message + "\n")
+    sys.stderr.flush()

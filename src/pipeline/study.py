@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import digest, tasks
-from pipeline.config.methods import level_text
+from pipeline.config.methods import Method, level_text
 from pipeline.config.study import StudyConfig
 from pipeline.errors import UserError, at
 from pipeline.models import source as model_source
@@ -30,7 +30,7 @@ RULES = {
     "fit": ("fit", ("numpy", "polars", "safetensors")),
     "evaluate": ("evaluate", ("torch", "transformers", "tokenizers", "lm_eval", "pyarrow")),
     "evaluate_dense": ("evaluate", ("torch", "transformers", "tokenizers", "lm_eval", "pyarrow")),
-    "analyse": ("analyse", ("numpy", "polars", "pyarrow")),
+    "analyse": ("analyse", ("numpy", "polars", "pyarrow", "scipy")),
     "build_report": ("report", ("altair", "vl-convert-python", "jinja2", "polars")),
     "generate_tasks": ("reference", ()),
     "train_reference": ("reference", ("torch", "transformers", "numpy")),
@@ -102,13 +102,19 @@ class Study:
 
     @property
     def main_corpus(self) -> str:
-        """The corpus that facts about a model are told of: the first method's."""
-        return next(iter(self.config.methods.values())).corpus
+        """The corpus that facts about a model are told of: that of the cold or hot arm."""
+        return self._main_method.corpus
 
     @property
     def main_classification(self) -> str:
-        """The hot/cold policy that facts about a model are told of: the first method's."""
-        return next(iter(self.config.methods.values())).classification
+        """The hot/cold policy that facts about a model are told of: that of the cold or hot arm."""
+        return self._main_method.classification
+
+    @property
+    def _main_method(self) -> Method:
+        methods = list(self.config.methods.values())
+        arms = [m for m in methods if m.sparsifier in ("drop_cold", "keep_cold")]
+        return (arms or methods)[0]
 
     # Keys: a name people know, and a digest of all that the artifact depends on besides source.
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.analysis.bootstrap import Resamples, interval
+from pipeline.analysis.bootstrap import Resamples, interval, stretch
 
 
 def test_weights_are_shares_of_whole_draws():
-    weights = Resamples(3, 50).items("task", 7)
+    weights = Resamples(3, 50, 0.95).items("task", 7)
     counts = weights * 7
     assert weights.shape == (50, 7)
     assert np.allclose(counts, counts.round())
@@ -17,7 +17,7 @@ def test_weights_are_shares_of_whole_draws():
 
 def test_accuracy_is_the_mean_over_drawn_seeds_and_items():
     right = np.array([[1, 0, 1, 1], [0, 0, 1, 0], [1, 1, 1, 0]], dtype=bool)
-    resamples = Resamples(0, 20)
+    resamples = Resamples(0, 20, 0.95)
     drawn = resamples.accuracy("task", "method", right)
     items = (resamples.items("task", 4) * 4).round().astype(int)
     seeds = (resamples.seeds("method", 3) * 3).round().astype(int)
@@ -27,20 +27,28 @@ def test_accuracy_is_the_mean_over_drawn_seeds_and_items():
             for s in np.repeat(np.arange(3), seeds[index])
             for i in np.repeat(np.arange(4), items[index])
         ]
-        assert drawn[index] == pytest.approx(np.mean(cells))
+        mean = np.mean(
+            [right[s, i] for s in range(3) for i in np.repeat(np.arange(4), items[index])]
+        )
+        stretched = mean + stretch(3, 0.95) * (np.mean(cells) - mean)
+        assert drawn[index] == pytest.approx(stretched)
 
 
 def test_names_and_seed_decide_the_draws():
-    assert np.array_equal(Resamples(1, 9).items("a", 5), Resamples(1, 9).items("a", 5))
-    assert not np.array_equal(Resamples(1, 9).items("a", 5), Resamples(1, 9).items("b", 5))
-    assert not np.array_equal(Resamples(1, 9).items("a", 5), Resamples(2, 9).items("a", 5))
+    assert np.array_equal(Resamples(1, 9, 0.95).items("a", 5), Resamples(1, 9, 0.95).items("a", 5))
+    assert not np.array_equal(
+        Resamples(1, 9, 0.95).items("a", 5), Resamples(1, 9, 0.95).items("b", 5)
+    )
+    assert not np.array_equal(
+        Resamples(1, 9, 0.95).items("a", 5), Resamples(2, 9, 0.95).items("a", 5)
+    )
 
 
 def test_interval_agrees_with_an_independent_bootstrap():
     generator = np.random.default_rng(0)
     before = generator.random(200) < 0.9
     after = before & (generator.random(200) < 0.7)
-    resamples = Resamples(0, 8000)
+    resamples = Resamples(0, 8000, 0.95)
     draws = resamples.accuracy("t", "d", before[None]) - resamples.accuracy("t", "m", after[None])
     ours = interval(float(before.mean() - after.mean()), draws, 200, 0.95)
     scipys = stats.bootstrap(
@@ -56,7 +64,7 @@ def test_pairing_narrows_the_interval():
     before = generator.random(300) < 0.5
     after = before.copy()
     after[:6] = ~after[:6]
-    resamples = Resamples(0, 2000)
+    resamples = Resamples(0, 2000, 0.95)
     paired = resamples.accuracy("t", "d", before[None]) - resamples.accuracy("t", "m", after[None])
     apart = resamples.accuracy("t", "d", before[None]) - resamples.accuracy("u", "m", after[None])
     assert paired.std() < apart.std() / 4
@@ -67,7 +75,7 @@ def test_seeds_that_disagree_widen_the_interval():
     seeds[:2] = True
     one = np.zeros((1, 100), dtype=bool)
     one[:, :50] = True
-    resamples = Resamples(0, 2000)
+    resamples = Resamples(0, 2000, 0.95)
     assert (
         resamples.accuracy("t", "four", seeds).std() > 3 * resamples.accuracy("t", "one", one).std()
     )
@@ -79,3 +87,26 @@ def test_resamples_that_all_agree_get_the_exact_binomial_bound(estimate):
     bound = stats.binomtest(0, 50).proportion_ci(0.95, method="exact").high
     assert low == pytest.approx(max(-1, estimate - bound))
     assert high == pytest.approx(min(1, estimate + bound))
+
+
+def test_the_stretch_makes_a_bootstrap_of_seeds_a_t_interval():
+    # Standard error with n - 1, and t over z: 4.303 and 1.960 for three seeds.
+    assert stretch(3, 0.95) == pytest.approx(np.sqrt(3 / 2) * 4.3026527 / 1.9599640)
+    assert stretch(1, 0.95) == 1
+    assert stretch(1000, 0.95) == pytest.approx(1, abs=0.002)
+
+
+@pytest.mark.parametrize("seeds", [2, 5])
+@pytest.mark.parametrize("spread", [0.0, 0.05, 0.12])
+def test_intervals_over_seeds_cover_the_mean_that_more_seeds_would_have(seeds, spread):
+    """200 studies of a method whose accuracy varies by seed around 0.6, on items of 0.5 to 0.9."""
+    generator = np.random.default_rng(seeds)
+    covered = 0
+    for study in range(200):
+        hardness = generator.uniform(-0.2, 0.2, 150)
+        drawn = np.clip(0.6 + spread * generator.standard_normal((seeds, 1)) + hardness, 0, 1)
+        right = generator.random((seeds, 150)) < drawn
+        draws = Resamples(study, 300, 0.95).accuracy("t", "m", right)
+        low, high = interval(float(right.mean()), draws, 150, 0.95)
+        covered += low <= 0.6 <= high
+    assert covered >= 182

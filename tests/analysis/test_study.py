@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from pipeline.analysis.sentences import sentences
 from pipeline.analysis.study import analysed, backbone_facts
 from pipeline.config.analysis import Analysis
 from pipeline.tables.curves import CURVES
@@ -17,7 +18,14 @@ SPARSIFIERS = {"cold": "drop_cold", "hot": "keep_cold", "random": "drop_random"}
 BACKBONE = (
     {"name": "m", "activation": "relu", "parameters": 10},
     pl.DataFrame({"natural_sparsity": [0.8, 0.9]}),
-    {"neurons": 100, "hot": 30, "carried": 0.81, "active_rule": "nonzero"},
+    {
+        "neurons": 100,
+        "hot": 30,
+        "carried": 0.81,
+        "active_rule": "nonzero",
+        "policy": "coverage",
+        "share": 0.8,
+    },
 )
 
 
@@ -117,11 +125,81 @@ def test_dense_rows_give_accuracy_and_chance_per_task_and_step_count(result):
 
 def test_sentences_name_sets_costs_and_direction(result):
     first, second = result.finding["sentences"]
-    assert "on m, 15% of whose neurons fire at a token" in first
-    assert "its cold set (70% of the FFN neurons) costs 33.3 [" in first
-    assert "its hot set (30%) costs 91.7 [" in first
-    assert "At 25% of the neurons" in second
-    assert "0.87 on m (descriptive)" in second
+    assert first.startswith("Points of reasoning accuracy lost, with paired 90% intervals in ")
+    assert "on m, 15% of whose neurons are active at a token, removing the cold set" in first
+    # Sizes are those measured, not those of a classification.
+    assert "the cold set (70% of the FFN neurons) costs 33.3 [" in first
+    assert "the hot set (30% of the FFN neurons) costs 91.7 [" in first
+    assert second.startswith("At 25% of the neurons, taking the coldest costs 0.0 [−22.1, 22.1]")
+    assert "against as many at random (2 draws)" in second
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "estimate", "said"),
+    [
+        (-0.2, -0.05, -0.1, "10.0 less [5.0, 20.0] against as many at random (5 draws)"),
+        (0.05, 0.2, 0.1, "10.0 more [5.0, 20.0] against as many at random (5 draws)"),
+        (-0.05, 0.2, 0.1, "no clear difference, 10.0 [−5.0, 20.0], against as many at"),
+    ],
+)
+def test_a_difference_is_told_with_its_interval_the_same_way_round(low, high, estimate, said):
+    own = curve("cold", "0.25", 0.2)
+    random = curve("random", "0.25", 0.3, seeds=5)
+    contrast = {
+        "model": "m",
+        "first": {"method": "cold", "level": "0.25"},
+        "second": {"method": "random", "level": "0.25"},
+        "estimate": estimate,
+        "low": low,
+        "high": high,
+    }
+    facts = [curve("dense", "0", 0.0), own, random]
+    second = sentences([MODEL], facts, [contrast], SPARSIFIERS, 0.95)[1]
+    assert f"costs 20.0 [15.0, 25.0] on m, {said}" in second
+
+
+def curve(method, level, loss, seeds=1, corrected=0.1):
+    return {
+        "model": "m",
+        "method": method,
+        "level": level,
+        "task": "reasoning",
+        "seeds": seeds,
+        "neuron_sparsity_imposed": 0.4,
+        "loss": loss,
+        "loss_low": loss - 0.05,
+        "loss_high": loss + 0.05,
+        "corrected_loss": corrected,
+    }
+
+
+MODEL = {"model": "m", "natural_sparsity": 0.3, "active_rule": "cett"}
+
+
+def test_a_set_is_told_beside_as_many_neurons_at_random():
+    rows = [curve("dense", "0", 0), curve("cold", "cold", 0.2), curve("random", "cold", 0.5)]
+    first, _ = sentences([MODEL], rows, [], SPARSIFIERS, 0.95)
+    assert "70% of whose neurons are active (by CETT) at a token" in first
+    assert (
+        "(40% of the FFN neurons) costs 20.0 [15.0, 25.0], against as many at random (one " in first
+    )
+    assert "(one draw) 50.0 [45.0, 55.0]" in first
+
+
+def test_a_model_that_is_not_clear_of_chance_has_nothing_to_lose():
+    rows = [curve("dense", "0", 0, corrected=None), curve("cold", "cold", 0.0, corrected=None)]
+    first, _ = sentences([MODEL], rows, [], SPARSIFIERS, 0.95)
+    assert first.startswith("No model of this study is clear of chance")
+    able = [{**row, "model": "n", "corrected_loss": 0.1} for row in rows]
+    first, second = sentences([MODEL, {**MODEL, "model": "n"}], rows + able, [], SPARSIFIERS, 0.95)
+    assert "on n, " in first and "on m, " not in first
+    assert "Not clear of chance before pruning, and left out: m." in first
+
+
+def test_the_first_of_several_methods_with_one_sparsifier_is_told():
+    rows = [curve("dense", "0", 0), curve("cold", "cold", 0.2), curve("other", "cold", 0.9)]
+    first, _ = sentences([MODEL], rows, [], {"cold": "drop_cold", "other": "drop_cold"}, 0.95)
+    assert "costs 20.0" in first and "90.0" not in first
 
 
 def test_the_same_inputs_give_the_same_figures(condition, targets, result):

@@ -194,9 +194,17 @@ def test_an_exact_boundary_needs_one_scope_for_method_and_classification(study_v
 
 
 def test_shares_need_not_be_of_the_classifications_scope(study_values):
-    change(study_values, "methods.drop_cold.levels", [0.5])
+    change(study_values, "methods.drop_cold.levels", [0.25])
     change(study_values, "methods.drop_cold.scope", "layer")
     assert parse_study(study_values).methods["drop_cold"].scope == "layer"
+
+
+def test_the_level_to_compare_at_is_one_that_a_method_has(study_values):
+    change(study_values, "analysis.reference_level", 0.33)
+    message = refusal(study_values)
+    assert "analysis.reference_level: 0.33 is no level of any method; there are 0.25" in message
+    change(study_values, "methods.drop_cold.levels", ["cold"])
+    assert parse_study(study_values).analysis.reference_level == 0.33
 
 
 def test_all_faults_are_told_at_once(study_values):

@@ -88,6 +88,8 @@ def finding():
                 "neurons": 1000,
                 "natural_sparsity": sparsity,
                 "active_rule": rule,
+                "policy": "coverage",
+                "share": 0.8,
                 "hot": 380,
                 "carried": 0.803,
             }
@@ -113,8 +115,8 @@ def finding():
         "contrasts": [
             {
                 "model": "ref-reglu",
-                "first": {"method": "drop_cold", "level": "0.1"},
-                "second": {"method": second, "level": "0.1"},
+                "first": {"method": "drop_cold", "level": "0.1", "neuron_sparsity": 0.102},
+                "second": {"method": second, "level": "0.1", "neuron_sparsity": 0.125},
                 "estimate": estimate,
                 "low": estimate - 0.02,
                 "high": estimate + 0.02,
@@ -143,6 +145,30 @@ def corpora():
             "allowed": False,
         }
     }
+
+
+@pytest.fixture
+def classifications():
+    """Bodies of CLASSIFICATION with model, corpus and name."""
+    return [
+        {
+            "model": model,
+            "corpus": "reasoning",
+            "classification": name,
+            "policy": policy,
+            "share": share,
+            "scope": "model",
+            "neurons": 1000,
+            "hot": hot,
+            "carried": carried,
+            "active_rule": "nonzero",
+        }
+        for model in MODELS
+        for name, policy, share, hot, carried in (
+            ("coverage80", "coverage", 0.8, 380, 0.803),
+            ("budget20", "budget", 0.2, 200, 0.605),
+        )
+    ]
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 from pipeline.digest import SOURCE_ROOT
 from pipeline.errors import UserError
 from pipeline.report import page as report
+from pipeline.tables.classes import CLASSIFICATION
 from pipeline.tables.curves import CURVES, REFUSED
 from pipeline.tables.finding import FINDING
 from pipeline.tables.model import MODEL
@@ -45,7 +46,7 @@ class Reader(HTMLParser):
 
 
 @pytest.fixture
-def parts(curves, refused, finding, corpora, models, manifest):
+def parts(curves, refused, finding, corpora, models, classifications, manifest):
     """Keywords of `page`, to be changed by a test."""
     return {
         "study": "small",
@@ -54,6 +55,8 @@ def parts(curves, refused, finding, corpora, models, manifest):
         "finding": finding,
         "corpora": corpora,
         "models": models,
+        "classifications": classifications,
+        "libraries": {"torch": "2.13.0", "lm_eval": "0.4.13"},
         "manifest": manifest,
         **FIGURES,
     }
@@ -117,7 +120,11 @@ def hostile_tasks(parts):
     for row in parts["finding"]["dense"]:
         row["task"] = HOSTILE
     for row in parts["finding"]["contrasts"]:
-        row["first"] = row["second"] = {"method": HOSTILE, "level": HOSTILE}
+        row["first"] = row["second"] = {
+            "method": HOSTILE,
+            "level": HOSTILE,
+            "neuron_sparsity": 0.1,
+        }
     parts["corpora"] = {HOSTILE: {**next(iter(parts["corpora"].values())), "allowed": True}}
 
 
@@ -196,6 +203,16 @@ def test_overlap_is_warned_of_only_where_it_is_allowed(parts):
     assert text.index("Calibration data overlaps") < text.index("What to know")
 
 
+def test_every_classification_stands_with_its_policy(parts):
+    (row,) = table_rows(parts, "ref-reglu", "reasoning", "budget20")
+    assert row[3:] == ["budget", "20.0%", "model", "200", "20.0%", "60.5%"]
+
+
+def test_a_contrast_shows_what_both_sides_remove(parts):
+    (row,) = table_rows(parts, "ref-reglu", "drop_cold, 10%", "10.2%", "other, 10%")
+    assert row[4:6] == ["12.5%", "5.0"]
+
+
 def test_dense_accuracy_and_its_steps_stand_apart(parts):
     text = report.page(**parts)
     folded = text.index("By number of reasoning steps")
@@ -248,14 +265,6 @@ def test_the_dense_row_comes_first_whatever_the_methods_are_called(make_curve):
 
 
 @pytest.mark.parametrize(
-    ("share", "shown"),
-    [(0.1234, "12.3"), (-0.05, "−5.0"), (-0.0001, "0.0"), (0.0, "0.0"), (None, "–")],
-)
-def test_points(share, shown):
-    assert report.points(share) == shown
-
-
-@pytest.mark.parametrize(
     ("given", "shown"),
     [("0.25", "25%"), ("0.125", "12.5%"), ("0", "0%"), ("cold", "cold set"), ("other", "other")],
 )
@@ -263,19 +272,11 @@ def test_level(given, shown):
     assert report.level(given) == shown
 
 
-def test_percent_count_number_and_span():
-    assert report.percent(0.955) == "95.5%"
-    assert report.percent(0.95, 0) == "95%"
-    assert report.count(1_240_320) == "1,240,320"
-    assert report.number(-0.5) == "−0.50"
-    assert report.span(-0.01, 0.02) == "[−1.0, 2.0]"
-    assert report.span(None, 0.02) == "–"
-
-
 def test_provenance_tells_source_seed_and_weights(parts, manifest):
     (source,) = table_rows(parts, "Source of this page")
     assert manifest.source in source[1]
     assert table_rows(parts, "Seed") == [["Seed", "3"]]
+    assert table_rows(parts, "Libraries") == [["Libraries", "lm_eval 0.4.13, torch 2.13.0"]]
     (weights,) = table_rows(parts, "Model ref-reglu")
     assert "a" * 32 in weights[1]
 
@@ -301,6 +302,12 @@ def build(main, folder, parts, manifest):
     models = [folder / model["name"] / "model.json" for model in parts["models"]]
     for path, body in zip(models, parts["models"], strict=True):
         MODEL.write(path, body, manifest)
+    classifications = [
+        folder / row["model"] / row["corpus"] / row["classification"] / "classification.json"
+        for row in parts["classifications"]
+    ]
+    for path, body in zip(classifications, parts["classifications"], strict=True):
+        CLASSIFICATION.write(path, {key: body[key] for key in CLASSIFICATION.keys}, manifest)
     made = {
         "page": folder / "index.html",
         "main_spec": folder / "main.vl.json",
@@ -313,7 +320,9 @@ def build(main, folder, parts, manifest):
         finding=folder / "finding.json",
         corpora=corpora,
         models=models,
+        classifications=classifications,
         study="small",
+        libraries=parts["libraries"],
         manifest=manifest,
         **made,
     )
@@ -348,7 +357,9 @@ def test_the_script_refuses_a_foreign_file(build_report, parts, manifest, tmp_pa
             finding=tmp_path / "finding.json",
             corpora=[],
             models=[],
+            classifications=[],
             study="small",
+            libraries={},
             manifest=manifest,
             **{name: tmp_path / name for name in ("page", "main_spec", "task_spec", "main_figure")},
         )

@@ -8,6 +8,7 @@ from pipeline.report.figures import main_figure as draw_main
 from pipeline.report.figures import task_figure as draw_tasks
 from pipeline.report.page import page as compose
 from pipeline.report.render import spec_text, svg
+from pipeline.tables.classes import CLASSIFICATION
 from pipeline.tables.curves import CURVES, REFUSED
 from pipeline.tables.finding import FINDING
 from pipeline.tables.model import MODEL
@@ -21,7 +22,9 @@ def main(
     finding: Path,
     corpora: list[Path],
     models: list[Path],
+    classifications: list[Path],
     study: str,
+    libraries: dict[str, str],
     page: Path,
     main_spec: Path,
     task_spec: Path,
@@ -43,6 +46,12 @@ def main(
         finding=answer,
         corpora={path.parent.name: CORPUS.read(path) for path in corpora},
         models=[MODEL.read(path) for path in models],
+        classifications=[
+            dict(zip(("model", "corpus", "classification"), path.parts[-4:-1], strict=True))
+            | CLASSIFICATION.read(path)
+            for path in classifications
+        ],
+        libraries=libraries,
         manifest=manifest,
         main_figure=svg(by_all),
         task_figure=svg(by_task),

@@ -2,7 +2,8 @@
 
 One resample draws the same items for every condition, so differences between conditions stay
 paired; tasks are resampled apart, each to its own size. Seeds are drawn as a second, crossed factor
-(Owen, 2007, the pigeonhole bootstrap), since the items of all seeds are the same.
+(Owen, 2007, the pigeonhole bootstrap), since the items of all seeds are the same. A bootstrap of
+few seeds is too narrow: their deviations are stretched to a t interval's.
 """
 
 import hashlib
@@ -14,17 +15,23 @@ import numpy as np
 class Resamples:
     """Resampling weights from one seed; equal names give equal weights in every process."""
 
-    def __init__(self, seed: int, count: int) -> None:
+    def __init__(self, seed: int, count: int, confidence: float) -> None:
         self.seed = seed
         self.count = count
+        self.confidence = confidence
         self.items = cache(lambda task, n: self._weights(f"items of {task}", n))
         self.seeds = cache(lambda method, n: self._weights(f"seeds of {method}", n))
 
     def accuracy(self, task: str, method: str, right: np.ndarray) -> np.ndarray:
-        """Accuracy in every resample, (count,); `right` is (seeds, items) of 0 and 1."""
+        """Accuracy in every resample, (count,); `right` is (seeds, items) of 0 and 1.
+
+        Stretched seeds can carry single resamples out of [0, 1].
+        """
         seeds, items = right.shape
         by_seed = self.items(task, items) @ right.T.astype(float)
-        return (by_seed * self.seeds(method, seeds)).sum(axis=1)
+        mean = by_seed.mean(axis=1)
+        drawn = (by_seed * self.seeds(method, seeds)).sum(axis=1)
+        return mean + stretch(seeds, self.confidence) * (drawn - mean)
 
     def _weights(self, name: str, size: int) -> np.ndarray:
         """(count, size), every row the shares of a draw of `size` with replacement."""
@@ -33,6 +40,18 @@ class Resamples:
         digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
         generator = np.random.default_rng([self.seed, int.from_bytes(digest, "big")])
         return generator.multinomial(size, np.full(size, 1 / size), size=self.count) / size
+
+
+def stretch(seeds: int, confidence: float) -> float:
+    """Factor that makes a bootstrap of so many seeds as wide as a t interval: sqrt(n / (n - 1)) for
+    the variance that a bootstrap leaves out, and the t quantile over the normal one."""
+    from scipy import stats
+
+    if seeds == 1:
+        return 1.0
+    tail = (1 + confidence) / 2
+    quantiles = stats.t.ppf(tail, seeds - 1) / stats.norm.ppf(tail)
+    return float(np.sqrt(seeds / (seeds - 1)) * quantiles)
 
 
 def interval(
@@ -48,5 +67,5 @@ def interval(
     if np.ptp(draws) < 1e-12:
         bound = 1 - tail ** (1 / items)
         return max(-1.0, estimate - bound), min(1.0, estimate + bound)
-    low, high = np.quantile(draws, [tail, 1 - tail])
+    low, high = np.clip(np.quantile(draws, [tail, 1 - tail]), -1, 1)
     return float(low), float(high)

@@ -3,22 +3,25 @@
 import polars as pl
 
 
-def chance(targets: pl.DataFrame, by: tuple[str, ...] = ("task",)) -> pl.DataFrame:
-    """Accuracy of the best constant answer per task and step count, summed up `by` these columns.
+def chance(
+    targets: pl.DataFrame, evaluated: pl.DataFrame, by: tuple[str, ...] = ("task",)
+) -> pl.DataFrame:
+    """Accuracy of the best constant answer per task and step count, as mean over evaluated items.
 
     `targets` has task, steps and target of all items of the tasks, evaluated or not: the best
-    answer to few items would look better than it is. The columns given back are `by` and chance.
-    Exact.
+    answer to few items would look better than it is. `evaluated` has task and steps of those that
+    were, and weights the step counts. The columns given back are `by` and chance. Exact.
     """
     best = (
         targets.group_by("task", "steps", "target")
         .len()
         .group_by("task", "steps")
-        .agg(best=pl.col("len").max(), n=pl.col("len").sum())
+        .agg(best=pl.col("len").max() / pl.col("len").sum())
+        .cast({"steps": evaluated["steps"].dtype})
     )
     return (
-        best.group_by(by)
-        .agg(n=pl.col("n").sum(), best=pl.col("best").sum())
-        .select(*by, chance=pl.col("best") / pl.col("n"))
+        evaluated.join(best, on=["task", "steps"], how="left")
+        .group_by(by)
+        .agg(chance=pl.col("best").mean())
         .sort(*by)
     )

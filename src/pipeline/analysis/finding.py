@@ -12,8 +12,8 @@ from pipeline.analysis.sentences import sentences
 from pipeline.config.analysis import Analysis
 from pipeline.config.methods import level_text
 
-#: Sparsifiers of the two arms, and of the control that they are told against.
-COLDEST, HOTTEST, RANDOM = "drop_cold", "keep_cold", "drop_random"
+#: Sparsifiers of the two arms.
+COLDEST, HOTTEST = "drop_cold", "keep_cold"
 
 
 def finding(
@@ -33,15 +33,14 @@ def finding(
     """
     found = contrasts(arms, losses, sparsifiers, level_text(analysis.reference_level))
     dense = [row for e in evaluated if e.method == DENSE for row in dense_rows(e, targets)]
-    correlations = _correlations(rows)
     return {
-        "sentences": sentences(models, rows, found, correlations, sparsifiers),
+        "sentences": sentences(models, rows, found, sparsifiers, analysis.confidence),
         "confidence": analysis.confidence,
         "bootstrap": analysis.bootstrap,
         "models": list(models),
         "dense": dense,
         "contrasts": found,
-        "correlations": correlations,
+        "correlations": _correlations(rows),
     }
 
 
@@ -76,13 +75,18 @@ def _contrast(losses: Losses, first: Arm, second: Arm) -> dict[str, Any]:
     members = losses.tasks[REASONING]
     return {
         "model": first.model,
-        "first": {"method": first.method, "level": first.level},
-        "second": {"method": second.method, "level": second.level},
+        "first": _side(first, members),
+        "second": _side(second, members),
         "estimate": estimate,
         "low": low,
         "high": high,
         "n": sum(first.right[member].shape[1] for member in members),
     }
+
+
+def _side(arm: Arm, tasks: Sequence[str]) -> dict[str, Any]:
+    share = arm.achieved(tasks)["neuron_sparsity_imposed"]
+    return {"method": arm.method, "level": arm.level, "neuron_sparsity": share}
 
 
 def dense_rows(dense: Evaluated, targets: pl.DataFrame) -> list[dict[str, Any]]:
@@ -92,7 +96,7 @@ def dense_rows(dense: Evaluated, targets: pl.DataFrame) -> list[dict[str, Any]]:
         facts = dense.samples.group_by(by).agg(
             reasoning=pl.col("reasoning").first(), accuracy=pl.col("correct").mean(), n=pl.len()
         )
-        levels = chance(targets.cast({"steps": dense.samples["steps"].dtype}), by)
+        levels = chance(targets, dense.samples, by)
         for row in facts.join(levels, on=by).sort(by).iter_rows(named=True):
             found.append({"model": dense.model, "steps": None} | row)
     return found

@@ -3,91 +3,134 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.analysis.arms import REASONING
+from pipeline.analysis.arms import DENSE, REASONING
+from pipeline.numbers import percent, points, span
 
-Rows = Sequence[Mapping[str, Any]]
+Row = Mapping[str, Any]
+Rows = Sequence[Row]
 
 
 def sentences(
-    models: Rows, curves: Rows, contrasts: Rows, correlations: Rows, sparsifiers: Mapping[str, str]
+    models: Rows,
+    curves: Rows,
+    contrasts: Rows,
+    sparsifiers: Mapping[str, str],
+    confidence: float,
 ) -> list[str]:
     """Two sentences: what the cold and the hot set cost; whether coldness itself matters.
 
     Every figure is points of accuracy, mean of the reasoning tasks, with its interval in brackets.
+    Of several methods with one sparsifier the first is told. A model that is not clear of chance
+    before pruning is told as such, since it has nothing to lose.
     """
-    return [_sets(models, curves, sparsifiers), _coldness(contrasts, correlations, sparsifiers)]
+    rows = _Reasoning(curves, sparsifiers)
+    able = [model for model in models if rows.clear_of_chance(model["model"])]
+    unable = [model["model"] for model in models if model not in able]
+    if not able:
+        return [
+            "No model of this study is clear of chance on the reasoning tasks before pruning, so "
+            "nothing can be said of what pruning costs.",
+            "Their accuracies stand beside chance below.",
+        ]
+    first = _sets(able, rows, confidence)
+    if unable:
+        first += f" Not clear of chance before pruning, and left out: {', '.join(unable)}."
+    return [first, _coldness(able, rows, contrasts)]
 
 
-def _sets(models: Rows, curves: Rows, sparsifiers: Mapping[str, str]) -> str:
-    by_name = {model["model"]: model for model in models}
+class _Reasoning:
+    """Curve rows of the mean of the reasoning tasks, by model, sparsifier and level."""
+
+    def __init__(self, curves: Rows, sparsifiers: Mapping[str, str]) -> None:
+        self.methods: dict[str, str] = {}
+        for method, sparsifier in sparsifiers.items():
+            self.methods.setdefault(sparsifier, method)
+        pooled = [row for row in curves if row["task"] == REASONING]
+        self._rows = {(row["model"], row["method"], row["level"]): row for row in pooled}
+        self._dense = {row["model"]: row for row in pooled if row["method"] == DENSE}
+
+    def clear_of_chance(self, model: str) -> bool:
+        """True when the dense model's interval lies above chance."""
+        return model in self._dense and self._dense[model]["corrected_loss"] is not None
+
+    def at(self, model: str, sparsifier: str, level: str) -> Row | None:
+        """The row of a condition, or None."""
+        return self._rows.get((model, self.methods.get(sparsifier, ""), level))
+
+
+def _sets(models: Rows, rows: _Reasoning, confidence: float) -> str:
     parts = []
-    for name, model in by_name.items():
-        cold = _at(curves, name, _named(sparsifiers, "drop_cold"), "cold")
-        hot = _at(curves, name, _named(sparsifiers, "keep_cold"), "hot")
-        costs = []
-        if cold:
-            share = 1 - model["hot"] / model["neurons"]
-            costs.append(f"its cold set ({share:.0%} of the FFN neurons) costs {_loss(cold)}")
-        if hot:
-            share = model["hot"] / model["neurons"]
-            costs.append(f"its hot set ({share:.0%}) costs {_loss(hot)}")
+    for model in models:
+        costs = [
+            cost
+            for which, sparsifier in (("cold", "drop_cold"), ("hot", "keep_cold"))
+            if (cost := _set(rows, model["model"], which, sparsifier))
+        ]
         if costs:
-            active = 1 - model["natural_sparsity"]
-            parts.append(f"on {name}, {active:.0%} of whose neurons fire at a token, removing "
-                         + " and removing ".join(costs))  # fmt: skip
+            active = percent(1 - model["natural_sparsity"], 0)
+            rule = " (by CETT)" if model["active_rule"] == "cett" else ""
+            parts.append(
+                f"on {model['model']}, {active} of whose neurons are active{rule} at a token, "
+                + " and ".join(costs)
+            )
     if not parts:
         return (
             "This study holds no condition that removes a whole cold or hot set (levels `cold` and "
             "`hot`), so it cannot say what either costs."
         )
-    return f"Points of reasoning accuracy lost: {'; '.join(parts)}."
-
-
-def _coldness(contrasts: Rows, correlations: Rows, sparsifiers: Mapping[str, str]) -> str:
-    random = _named(sparsifiers, "drop_random")
-    parts, level = [], ""
-    for row in contrasts:
-        if row["second"]["method"] in random and row["first"]["level"] == row["second"]["level"]:
-            level = f"{float(row['first']['level']):.0%}"
-            parts.append(f"{_difference(row)} on {row['model']}")
-    cold = _named(sparsifiers, "drop_cold")
-    ranks = [
-        f"{row['spearman']:.2f} on {row['model']}"
-        for row in correlations
-        if row["method"] in cold and row["spearman"] is not None
-    ]
-    rising = (
-        "rank correlation of achieved sparsity with accuracy lost along that arm: "
-        f"{' and '.join(ranks)} (descriptive)"
-        if ranks
-        else "too few levels for a rank correlation"
-    )
-    if not parts:
-        return f"This study compares no level of cold neurons with random ones; {rising}."
     return (
-        f"At {level} of the neurons, taking the coldest costs, against as many drawn at random, "
-        f"{' and '.join(parts)}; {rising}."
+        "Points of reasoning accuracy lost, with paired "
+        f"{percent(confidence, 0)} intervals in brackets: {'; '.join(parts)}."
     )
 
 
-def _difference(row: Mapping[str, Any]) -> str:
-    points = f"[{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
-    if row["low"] > 0:
-        return f"{100 * row['estimate']:.1f} points more {points}"
+def _set(rows: _Reasoning, model: str, which: str, sparsifier: str) -> str | None:
+    row = rows.at(model, sparsifier, which)
+    if row is None:
+        return None
+    size = percent(row["neuron_sparsity_imposed"], 0)
+    text = f"removing the {which} set ({size} of the FFN neurons) costs {_loss(row)}"
+    random = rows.at(model, "drop_random", which)
+    return text + (f", {_drawn(random)} {_loss(random)}" if random else "")
+
+
+def _coldness(models: Rows, rows: _Reasoning, contrasts: Rows) -> str:
+    parts, level = [], ""
+    for model in models:
+        for row in contrasts:
+            if row["model"] == model["model"] and _is_coldness(row, rows):
+                level = row["first"]["level"]
+                own = rows.at(row["model"], "drop_cold", level)
+                random = rows.at(row["model"], "drop_random", level)
+                if own and random:
+                    cost = f"{_loss(own)} on {row['model']}, {_difference(row)}"
+                    parts.append(f"{cost} {_drawn(random)}")
+    if not parts:
+        return "This study compares no level of cold neurons with as many drawn at random."
+    share = percent(float(level), 0)
+    return f"At {share} of the neurons, taking the coldest costs {'; and '.join(parts)}."
+
+
+def _is_coldness(contrast: Row, rows: _Reasoning) -> bool:
+    """True for the coldest against random ones at one level that is a share."""
+    first, second = contrast["first"], contrast["second"]
+    methods = (rows.methods.get("drop_cold"), rows.methods.get("drop_random"))
+    same = first["level"] == second["level"] and first["level"] not in ("cold", "hot")
+    return (first["method"], second["method"]) == methods and same
+
+
+def _drawn(random: Row) -> str:
+    draws = "one draw" if random["seeds"] == 1 else f"{random['seeds']} draws"
+    return f"against as many at random ({draws})"
+
+
+def _difference(row: Row) -> str:
     if row["high"] < 0:
-        return f"{-100 * row['estimate']:.1f} points less {points}"
-    return f"no clear difference ({100 * row['estimate']:+.1f} {points})"
+        return f"{points(-row['estimate'])} less {span(-row['high'], -row['low'])}"
+    if row["low"] > 0:
+        return f"{points(row['estimate'])} more {span(row['low'], row['high'])}"
+    return f"no clear difference, {points(row['estimate'])} {span(row['low'], row['high'])},"
 
 
-def _loss(row: Mapping[str, Any]) -> str:
-    loss, low, high = (100 * row[key] for key in ("loss", "loss_low", "loss_high"))
-    return f"{loss:.1f} [{low:.1f}, {high:.1f}]"
-
-
-def _at(curves: Rows, model: str, methods: Sequence[str], level: str) -> Mapping[str, Any] | None:
-    wanted = (row for row in curves if row["model"] == model and row["task"] == REASONING)
-    return next((r for r in wanted if r["method"] in methods and r["level"] == level), None)
-
-
-def _named(sparsifiers: Mapping[str, str], sparsifier: str) -> list[str]:
-    return [name for name, used in sparsifiers.items() if used == sparsifier]
+def _loss(row: Row) -> str:
+    return f"{points(row['loss'])} {span(row['loss_low'], row['loss_high'])}"

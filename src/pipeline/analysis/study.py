@@ -39,14 +39,14 @@ def analysed(
     `targets` the rows of tasks.Task.targets of all tasks.
     """
     paired, refused = arms(evaluated)
-    resamples = Resamples(seed, analysis.bootstrap)
+    resamples = Resamples(seed, analysis.bootstrap, analysis.confidence)
     items = pl.DataFrame(targets)
-    levels = dict(chance(items).select("task", "chance").iter_rows())
     losses = {}
     for run in evaluated:
         if run.method == DENSE:
             dense = next(a for a in paired if (a.model, a.method) == (run.model, DENSE))
             reasoning = dict(run.samples.select("task", "reasoning").unique().iter_rows())
+            levels = dict(chance(items, run.samples).iter_rows())
             losses[run.model] = Losses(dense, reasoning, levels, resamples, analysis.confidence)
     rows = curves(paired, losses)
     facts = [backbone_facts(*backbone) for backbone in backbones]
@@ -66,6 +66,8 @@ def backbone_facts(
         "neurons": classification["neurons"],
         "natural_sparsity": float(layers["natural_sparsity"].mean()),
         "active_rule": classification["active_rule"],
+        "policy": classification["policy"],
+        "share": classification["share"],
         "hot": classification["hot"],
         "carried": classification["carried"],
     }

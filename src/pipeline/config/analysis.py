@@ -11,5 +11,8 @@ class Analysis(Section):
     bootstrap: int = Field(2000, ge=100, description="resamples")
     confidence: float = Field(0.95, gt=0.5, lt=1)
     reference_level: float = Field(
-        0.25, gt=0, lt=1, description="level at which the page's first sentence compares the arms"
+        0.25,
+        gt=0,
+        lt=1,
+        description="level, of some method, at which the arms are compared",
     )

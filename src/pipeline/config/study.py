@@ -58,6 +58,13 @@ class StudyConfig(Section):
                     + unknown_name("classification", method.classification, self.classification)
                 )
             self._boundary_has_one_scope(name, method)
+        levels = {level for method in self.methods.values() for level in method.levels}
+        shares = sorted(level for level in levels if not isinstance(level, str))
+        if shares and self.analysis.reference_level not in shares:
+            raise UserError(
+                f"analysis.reference_level: {self.analysis.reference_level} is no level of any "
+                f"method; there are {', '.join(map(str, shares))}"
+            )
         return self
 
     def _boundary_has_one_scope(self, name: str, method: Method) -> None:

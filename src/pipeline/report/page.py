@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import Manifest
+from pipeline.numbers import count, number, percent, points, span
 
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
 
 REASONING = "reasoning"
 DENSE = "dense"
-NOTHING = "–"
 _TEMPLATE = "template.html.j2"
 
 
@@ -27,6 +27,8 @@ def page(
     finding: Mapping[str, Any],
     corpora: Mapping[str, Row],
     models: Rows,
+    classifications: Rows,
+    libraries: Mapping[str, str],
     manifest: Manifest,
     main_figure: str,
     task_figure: str,
@@ -34,7 +36,9 @@ def page(
     """The page as HTML text; equal input gives equal text.
 
     `curves` and `refused` are rows of tables.curves, `finding` the body of FINDING, `corpora` the
-    bodies of CORPUS by a name for each, `models` the bodies of MODEL. The figures are SVG text.
+    bodies of CORPUS by a name for each, `models` the bodies of MODEL, `classifications` those of
+    CLASSIFICATION with model, corpus and name, `libraries` the versions of what computed the
+    results. The figures are SVG text.
     """
     import jinja2
     from markupsafe import Markup
@@ -61,6 +65,8 @@ def page(
         refused=refused,
         corpora=corpora,
         models=with_profile(models, finding["models"]),
+        classifications=classifications,
+        libraries=libraries,
         manifest=manifest,
         main_figure=Markup(main_figure),
         task_figure=Markup(task_figure),
@@ -140,45 +146,12 @@ def with_profile(models: Rows, profiles: Rows) -> list[dict[str, Any]]:
     return [{**model, "profile": known.get(model["name"])} for model in models]
 
 
-def percent(share: float | None, digits: int = 1) -> str:
-    """A share as a percentage."""
-    return NOTHING if share is None else f"{_signed(100 * share, digits)}%"
-
-
-def points(share: float | None) -> str:
-    """A difference of shares in points, to a tenth."""
-    return NOTHING if share is None else _signed(100 * share, 1)
-
-
-def span(low: float | None, high: float | None) -> str:
-    """An interval of shares in points."""
-    return NOTHING if low is None or high is None else f"[{points(low)}, {points(high)}]"
-
-
-def count(value: int | None) -> str:
-    """A whole number with thousands set apart."""
-    return NOTHING if value is None else f"{value:,}"
-
-
-def number(value: float | None) -> str:
-    """A number to two digits behind the point."""
-    return NOTHING if value is None else _signed(value, 2)
-
-
 def level(text: str) -> str:
     """A configured level: a share as a percentage, or the name of a set."""
     try:
         return f"{100 * float(text):g}%"
     except ValueError:
         return f"{text} set" if text in ("cold", "hot") else text
-
-
-def _signed(value: float, digits: int) -> str:
-    """Fixed digits, a true minus sign, and no minus before zero."""
-    text = f"{value:,.{digits}f}"
-    if not text.strip("-0.,"):
-        return text.lstrip("-")
-    return text.replace("-", "−")
 
 
 def _several(number_of: int, noun: str) -> str:

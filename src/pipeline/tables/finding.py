@@ -4,19 +4,20 @@ from pipeline.tables.base import Document
 
 FINDING = Document(
     "finding",
-    1,
+    2,
     "The answer in two sentences, and the figures behind them.",
     {
         "sentences": "two sentences with figures and intervals",
         "confidence": "coverage of every interval in this study",
         "bootstrap": "resamples behind every interval",
         "models": "rows: model, activation, parameters, neurons, natural_sparsity (share of "
-        "inactive (token, neuron) pairs), active_rule (nonzero or cett), hot (neurons in the hot "
-        "set), carried (share of all activations that the hot set carries)",
+        "inactive (token, neuron) pairs), active_rule (nonzero or cett), policy and share (of the "
+        "classification that the cold and the hot arm go by), hot (neurons in the hot set), "
+        "carried (share of all activations that the hot set carries)",
         "dense": "rows: model, task, reasoning, steps (null for all), n, accuracy, chance",
-        "contrasts": "rows: model, first and second ({method, level} each), estimate, low, high, "
-        "n: accuracy lost under the first minus accuracy lost under the second, mean of the "
-        "reasoning tasks, in shares (0.1 is ten points)",
+        "contrasts": "rows: model, first and second ({method, level, neuron_sparsity} each, the "
+        "last one imposed), estimate, low, high, n: accuracy lost under the first minus accuracy "
+        "lost under the second, mean of the reasoning tasks, in shares (0.1 is ten points)",
         "correlations": "rows: model, method, conditions, spearman: rank correlation of achieved "
         "neuron sparsity (imposed) with reasoning accuracy lost; descriptive, since levels share "
         "their items",
