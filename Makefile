@@ -44,7 +44,7 @@ readme: $(STAMP)  ## Write the README's finding and figure from results/default
 	@$(PYTHON) -m pipeline.report.readme README.md results/default
 
 # A kill -9 leaves Snakemake's own lock behind, which would stop the same command.
-reference-models: $(STAMP)  ## Make built-in tasks and models that are missing or outdated (an hour)
+reference-models: $(STAMP)  ## Train the built-in models again, from their seeds (half an hour)
 	@$(PYTHON) -m snakemake --snakefile rules/reference.smk --profile profiles/$(PROFILE) \
 		--workflow-profile profiles/default --nolock --rerun-incomplete
 

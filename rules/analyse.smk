@@ -29,7 +29,7 @@ rule analyse:
         mem_mb=2000,
     params:
         conditions=all_conditions(),
-        tasks=list(CONFIG.evaluation.tasks),
+        tasks=STUDY.evaluation()["tasks"],
         sparsifiers={name: method.sparsifier for name, method in CONFIG.methods.items()},
         analysis=CONFIG.analysis.model_dump(),
         seed=CONFIG.seed,

@@ -12,9 +12,9 @@ rule extract_calibration:
     resources:
         mem_mb=2000,
     params:
-        model=lambda w: section("models", CORPORA[w.corpus_key][0]),
-        config=lambda w: section("calibration", CORPORA[w.corpus_key][1]),
-        tasks=list(CONFIG.evaluation.tasks),
+        model=lambda w: STUDY.section("models", CORPORA[w.corpus_key][0]),
+        config=lambda w: STUDY.section("calibration", CORPORA[w.corpus_key][1]),
+        tasks=STUDY.evaluation()["tasks"],
         source=lambda w: STUDY.source("extract_calibration", corpus=CORPORA[w.corpus_key][1]),
     script:
         "../workflow/scripts/extract_calibration.py"

@@ -13,7 +13,7 @@ rule classify:
     resources:
         mem_mb=1000,
     params:
-        config=lambda w: section("classification", w.classification),
+        config=lambda w: STUDY.section("classification", w.classification),
         source=lambda w: STUDY.source("classify", classification=w.classification),
     script:
         "../workflow/scripts/classify.py"

@@ -7,15 +7,19 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from pipeline.config.study import parse_study
+from pipeline.entry import PLACES
 from pipeline.errors import UserError
 from pipeline.launcher import JOBS_LOCK
 from pipeline.study import Study, rule_source
 from pipeline.tables.finding import FINDING
 
 try:
-    STUDY = Study(parse_study(config))
+    given = {key: value for key, value in config.items() if key != PLACES}
+    STUDY = Study(parse_study(given, Path(workflow.configfiles[-1]).parent))
 except UserError as error:
     raise WorkflowError(str(error)) from None
+
+config[PLACES] = STUDY.places
 
 CONFIG = STUDY.config
 RESULTS = f"results/{CONFIG.study}"
@@ -48,11 +52,6 @@ wildcard_constraints:
     corpus_key=names(CORPORA),
     profile_key=names(PROFILES),
     dense_key=names(DENSE),
-
-
-def section(name, key):
-    """The configuration of one entry, as a plain mapping that Snakemake can compare."""
-    return getattr(CONFIG, name)[key].model_dump(mode="json")
 
 
 def model_of(wildcards):

@@ -14,8 +14,8 @@ rule evaluate:
     resources:
         mem_mb=2000,
     params:
-        model=lambda w: section("models", w.model),
-        evaluation=CONFIG.evaluation.model_dump(mode="json"),
+        model=lambda w: STUDY.section("models", w.model),
+        evaluation=STUDY.evaluation(),
         source=lambda w: STUDY.source("evaluate", model=w.model),
     script:
         "../workflow/scripts/evaluate.py"
@@ -35,8 +35,8 @@ rule evaluate_dense:
     resources:
         mem_mb=2000,
     params:
-        model=lambda w: section("models", DENSE[w.dense_key]),
-        evaluation=CONFIG.evaluation.model_dump(mode="json"),
+        model=lambda w: STUDY.section("models", DENSE[w.dense_key]),
+        evaluation=STUDY.evaluation(),
         source=lambda w: STUDY.source("evaluate_dense", model=DENSE[w.dense_key]),
     script:
         "../workflow/scripts/evaluate_dense.py"

@@ -10,7 +10,7 @@ rule resolve_model:
         mem_mb=2000,
     params:
         name=lambda w: MODELS[w.model_key],
-        config=lambda w: section("models", MODELS[w.model_key]),
+        config=lambda w: STUDY.section("models", MODELS[w.model_key]),
         source=lambda w: STUDY.source("resolve_model", model=MODELS[w.model_key]),
     script:
         "../workflow/scripts/resolve_model.py"

@@ -14,7 +14,7 @@ rule profile_shard:
     resources:
         mem_mb=2000,
     params:
-        model=lambda w: section("models", PROFILES[w.profile_key][0]),
+        model=lambda w: STUDY.section("models", PROFILES[w.profile_key][0]),
         config=CONFIG.profile.model_dump(exclude={"shards"}) | {"shards": 1},
         source=lambda w: STUDY.source("profile_shard", model=PROFILES[w.profile_key][0]),
     script:

@@ -25,6 +25,7 @@ class Job:
         self.input, self.output = Named(inputs), Named(outputs)
         self.params, self.wildcards = Named(params), Named(wildcards)
         self.log = list(log)
+        self.config = {}
 
 
 def test_values_are_cast_as_annotated():
@@ -139,6 +140,25 @@ def test_the_manifest_holds_digests_of_inputs_and_the_configuration(tmp_path):
     json.loads(made.text("plan", 1))
 
 
+def test_a_local_place_is_found_by_its_name_and_enters_no_manifest(tmp_path):
+    def main(*, model: Model, tasks: list[str], manifest: Manifest) -> None:
+        """A script."""
+
+    named = Model(source="local:models.mine").model_dump()
+    source = {"digest": "s", "libraries": {}}
+    params = {"source": source, "model": named, "tasks": ["chain", "local:task.own"]}
+    job = Job(params=params)
+    job.config = {
+        entry.PLACES: {"local:models.mine": str(tmp_path), "local:task.own": "/a/own.yaml"}
+    }
+    values = entry.arguments(main, job)
+    assert values["model"].source == str(tmp_path)
+    assert values["tasks"] == ["chain", "/a/own.yaml"]
+    text = values["manifest"].text("plan", 1)
+    assert "local:models.mine" in text and "local:task.own" in text
+    assert str(tmp_path) not in text and "/a/own" not in text
+
+
 def test_a_script_that_asks_for_a_manifest_gets_it():
     def main(*, manifest: Manifest) -> None:
         """A script."""
@@ -163,6 +183,7 @@ def main(*, out: Path) -> None:
 
 empty = {}
 job(main, SimpleNamespace(rule="fit", threads=1, input=empty, params=empty, wildcards=empty,
+                          config=empty,
                           output={"out": sys.argv[2]}, log=sys.argv[3:]))
 """
 

@@ -131,7 +131,7 @@ def keys(study):
     [
         ("study", "other", set()),
         ("seed", 5, set()),
-        ("profile__shards", 7, set()),
+        ("profile__shards", 7, {"profile"}),
         ("methods__drop_cold__levels", [0.25], set()),
         ("classification__coverage80__share", 0.7, set()),
         ("analysis__bootstrap", 999, set()),
@@ -153,6 +153,34 @@ def test_a_shared_artifacts_key_follows_what_it_depends_on_and_nothing_else(
     before = keys(plan())
     after = keys(plan(**{path: value}))
     assert {name for name in before if before[name] != after[name]} == changed
+
+
+def test_a_local_place_is_no_part_of_keys_and_params(plan, tmp_path, save_model):
+    body = {"task": "own", "dataset_kwargs": {"data_files": {"test": "items.jsonl"}}}
+    body |= {key: planning.tasks.find("chain").definition[key] for key in FORM}
+    found = []
+    for place in ("here", "there"):
+        folder = tmp_path / place
+        save_model(folder)
+        (folder / "own.yaml").write_text(yaml.safe_dump(body))
+        item = {"prompt": "p", "target": "t", "steps": 1}
+        (folder / "items.jsonl").write_text(json.dumps(item) + "\n")
+        (folder / "text.txt").write_text("some text\n")
+        study = plan(
+            models__backbone__source=str(folder),
+            calibration__reasoning__source=f"path:{folder / 'text.txt'}",
+            evaluation__tasks=["chain", str(folder / "own.yaml")],
+        )
+        params = [study.section("models", "backbone"), study.section("calibration", "reasoning")]
+        found.append((keys(study), params, study.evaluation()))
+        assert str(folder) not in json.dumps([*params, study.evaluation()])
+        assert study.places["local:models.backbone"] == str(folder)
+        assert study.places["local:task.own"] == str(folder / "own.yaml")
+    assert found[0] == found[1]
+
+
+FORM = ("output_type", "doc_to_text", "doc_to_target", "generation_kwargs", "filter_list")
+FORM = (*FORM, "metric_list", "test_split", "dataset_path")
 
 
 def test_keys_start_with_the_names_people_know(plan):

@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: argparse.Namespace, extra: list[str]) -> None:
-    config = parse_study(read_config(given.config))
+    config = parse_study(read_config(given.config), given.config.parent)
     Study(config)
     directory = given.directory.resolve()
     line = launcher.command(given.config, given.profile, given.cores, directory, extra)
@@ -33,7 +33,7 @@ def _run(given: argparse.Namespace, extra: list[str]) -> None:
 
 
 def _check(given: argparse.Namespace, extra: list[str]) -> None:
-    config = parse_study(read_config(given.config))
+    config = parse_study(read_config(given.config), given.config.parent)
     study = Study(config)
     sys.stdout.write(
         f"{given.config}: study {config.study!r}, {len(config.models)} models, "

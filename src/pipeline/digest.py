@@ -42,13 +42,12 @@ def of_files(root: Path, paths: Iterable[Path]) -> str:
     return of_value({str(p.relative_to(root)): of_file(p) for p in sorted(paths)})
 
 
-def identity_of_folder(folder: Path) -> str:
-    """A digest that changes whenever the folder's files do, cheap enough for planning.
+def identity_of_files(root: Path, paths: Iterable[Path]) -> str:
+    """A digest that changes whenever the files do, cheap enough for planning.
 
     `of_files` gives the exact digest.
     """
-    files = sorted(p for p in folder.rglob("*") if p.is_file())
-    return of_value({str(path.relative_to(folder)): identity_of_file(path) for path in files})
+    return of_value({str(p.relative_to(root)): identity_of_file(p) for p in sorted(paths)})
 
 
 def identity_of_file(path: Path) -> str:

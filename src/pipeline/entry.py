@@ -5,7 +5,7 @@ import os
 import sys
 import traceback
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,9 @@ from pipeline.errors import UserError
 
 #: Params that say how a job is run or keyed, and are no part of what its artifact is.
 _NOT_CONFIG = ("source", "seed", "conditions")
+#: Key of the workflow's configuration under which the places of local files are, by name. They are
+#: no params: where a file lies changes no result, so it must rerun nothing and enter no manifest.
+PLACES = "places"
 #: Inputs of this name are pieces of one whole; how it was divided is no fact of the result.
 _PIECES = "_shards"
 
@@ -51,10 +54,22 @@ def arguments(main: Callable[..., None], snakemake: Any) -> dict[str, Any]:
         if hints[name] is Manifest:
             values[name] = manifest(snakemake)
         elif name in named:
-            values[name] = _cast(named[name], hints[name], name)
+            value = _placed(named[name], snakemake.config.get(PLACES, {}))
+            values[name] = _cast(value, hints[name], name)
         else:
             raise TypeError(f"rule {snakemake.rule} names no {name!r}; it has {sorted(named)}")
     return values
+
+
+def _placed(value: Any, places: Mapping[str, str]) -> Any:
+    """`value` with the names of local places in it replaced by the places."""
+    if isinstance(value, str):
+        return places.get(value, value)
+    if isinstance(value, dict):
+        return {key: _placed(inner, places) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_placed(inner, places) for inner in value]
+    return value
 
 
 def manifest(snakemake: Any) -> Manifest:

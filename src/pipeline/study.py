@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import digest, tasks
+from pipeline.config.evaluation import is_task_file
 from pipeline.config.methods import Method, level_text
 from pipeline.config.study import StudyConfig
 from pipeline.errors import UserError, at
@@ -74,6 +75,40 @@ class Study:
                 "`reasoning` stands for the mean of the reasoning tasks"
             )
 
+    # Where a local file lies is no fact of a result: rules and keys know it by a name, and the
+    # entry helper finds the place when the job starts.
+
+    def section(self, name: str, key: str) -> dict[str, Any]:
+        """The configuration of one entry as plain values, a local place by its name."""
+        values: dict[str, Any] = getattr(self.config, name)[key].model_dump(mode="json")
+        return {k: self._place_names.get(v, v) if k == "source" else v for k, v in values.items()}
+
+    def evaluation(self) -> dict[str, Any]:
+        """The section `evaluation`, task files by their names."""
+        values = self.config.evaluation.model_dump(mode="json")
+        return values | {"tasks": [self._place_names.get(t, t) for t in values["tasks"]]}
+
+    @cached_property
+    def places(self) -> dict[str, str]:
+        """Local places by the names that params hold instead."""
+        config = self.config
+        models = {
+            f"local:models.{name}": model.source
+            for name, model in config.models.items()
+            if model.kind == "path"
+        }
+        corpora = {
+            f"local:calibration.{name}": corpus.source
+            for name, corpus in config.calibration.items()
+            if "/" in corpus.source and corpus.source.startswith(("path:", "task:"))
+        }
+        files = [task for task in config.evaluation.tasks if is_task_file(task)]
+        return {**models, **corpora, **{f"local:task.{tasks.find(f).name}": f for f in files}}
+
+    @cached_property
+    def _place_names(self) -> dict[str, str]:
+        return {place: name for name, place in self.places.items()}
+
     @cached_property
     def conditions(self) -> list[Condition]:
         """All pruned conditions, in the order of the configuration."""
@@ -126,20 +161,21 @@ class Study:
     @cache  # noqa: B019
     def corpus_key(self, model: str, corpus: str) -> str:
         """Folder of a corpus in a model's tokens, checked against the study's tasks."""
-        section = self.config.calibration[corpus]
-        parts = [self.model_key(model), section.model_dump(), self._corpus_identity(corpus)]
+        section = self.section("calibration", corpus)
+        parts = [self.model_key(model), section, self._corpus_identity(corpus)]
         return _key(f"{model}.{corpus}", [*parts, self._task_identities])
 
     @cache  # noqa: B019
     def profile_key(self, model: str, corpus: str) -> str:
-        """Folder of a profile; the number of shards is no part of it."""
-        section = self.config.profile.model_dump(exclude={"shards"})
+        """Folder of a profile. The number of shards changes no byte of it, and is a part of the key
+        all the same: studies that divide the work otherwise would make each other's anew."""
+        section = self.config.profile.model_dump()
         return _key(f"{model}.{corpus}", [self.corpus_key(model, corpus), section])
 
     @cache  # noqa: B019
     def dense_key(self, model: str) -> str:
         """Folder of a dense evaluation: once per model and task set."""
-        section = self.config.evaluation.model_dump()
+        section = self.evaluation()
         return _key(model, [self.model_key(model), section, self._task_identities])
 
     @cached_property

@@ -220,6 +220,46 @@ def test_keys_that_are_no_text_are_refused(study_values):
     assert "True" in refusal(study_values)
 
 
+def test_relative_places_start_at_the_configuration_files_folder(study_values, tmp_path):
+    for place, found in [("./m", tmp_path / "m"), ("../m", tmp_path.parent / "m"), ("/m", "/m")]:
+        change(study_values, "models.backbone.source", place)
+        assert parse_study(study_values, tmp_path).models["backbone"].source == str(found)
+    for source, found in [
+        ("path:text.txt", f"path:{tmp_path}/text.txt"),
+        ("path:/text.txt", "path:/text.txt"),
+        ("path:~/text.txt", "path:~/text.txt"),
+        ("task:own.yaml", f"task:{tmp_path}/own.yaml"),
+        ("task:chain", "task:chain"),
+        ("hub:owner/name", "hub:owner/name"),
+        ("builtin:reasoning", "builtin:reasoning"),
+    ]:
+        change(study_values, "calibration.reasoning.source", source)
+        assert parse_study(study_values, tmp_path).calibration["reasoning"].source == found
+    change(study_values, "evaluation.tasks", ["chain", "own.yaml"])
+    tasks = parse_study(study_values, tmp_path).evaluation.tasks
+    assert tasks == ("chain", f"{tmp_path}/own.yaml")
+    assert study_values["evaluation"]["tasks"] == ["chain", "own.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("models", 3),
+        ("models.backbone", None),
+        ("models.backbone.source", ["x"]),
+        ("calibration", []),
+        ("calibration.reasoning.source", 7),
+        ("evaluation", "all"),
+        ("evaluation.tasks", {"a": 1}),
+        ("evaluation.tasks", [1]),
+    ],
+)
+def test_places_out_of_form_are_left_to_the_check(study_values, tmp_path, path, value):
+    change(study_values, path, value)
+    with pytest.raises(UserError, match=path.partition(".")[0]):
+        parse_study(study_values, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("source", "kind"),
     [

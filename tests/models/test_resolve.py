@@ -127,6 +127,12 @@ def test_identity_follows_content_and_settings_and_not_the_place(save_model, tmp
     assert source.identity(Model(source=str(two))) != identity
 
 
+def test_a_model_card_is_no_part_of_the_model(folder):
+    before = source.identity(Model(source=str(folder)))
+    (folder / "README.md").write_text("about it")
+    assert source.identity(Model(source=str(folder))) == before
+
+
 def test_identity_of_a_hub_model_is_what_is_asked_for():
     asked = Model(source="someone/model", revision="v1")
     assert source.identity(asked) == source.identity(asked.model_copy())

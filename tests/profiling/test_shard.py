@@ -185,11 +185,19 @@ def test_a_profile_equals_one_made_token_by_token(llama):
         assert mine["active"].equals(mine["active_cett"])
 
 
-def test_sampling_takes_sequences_at_even_distances():
+def test_sampling_draws_whole_sequences_in_order_up_to_the_tokens():
     sequences = [[n] * 4 for n in range(100)]
-    assert [row[0] for row in sampled(sequences, 40)] == [0, 10, 20, 30, 40, 50, 60, 70, 80, 90]
-    assert sampled(sequences, 1) == [[0] * 4]
+    drawn = [row[0] for row in sampled(sequences, 43)]
+    assert len(set(drawn)) == 10 and drawn == sorted(drawn)
+    assert sampled(sequences, 43) == sampled(sequences, 43)
+    assert len(sampled(sequences, 1)) == 1
     assert sampled(sequences, 10**6) == sequences
+
+
+def test_sampling_takes_every_kind_of_text_from_a_corpus_that_takes_turns():
+    sequences = [[n % 5] * 20 for n in range(4000)]
+    kinds = [row[0] for row in sampled(sequences, 4000)]
+    assert min(kinds.count(kind) for kind in range(5)) > 25
 
 
 def test_no_hook_stays_behind(llama):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -53,6 +54,30 @@ def test_artifacts_hold_no_path_of_this_machine(finished):
     for name, content in finished.artifacts().items():
         assert str(finished.folder).encode() not in content, name
         assert str(finished.work).encode() not in content, name
+
+
+def test_local_files_leave_no_place_in_artifacts_and_may_move(fresh):
+    """A model, a corpus and a task of one's own, by relative paths; then all of them elsewhere."""
+    text = (fresh.folder / "configs/tiny.yaml").read_text()
+    own = fresh.folder / "own"
+    own.mkdir()
+    shutil.copytree(fresh.folder / "resources/models/ref-reglu", own / "model")
+    shutil.copy(fresh.folder / "resources/calibration/reasoning.jsonl", own / "text.jsonl")
+    for ending in ("yaml", "jsonl"):
+        shutil.copy(fresh.folder / f"resources/tasks/chain.{ending}", own)
+    text = text.replace("builtin:ref-reglu", "./model").replace(
+        "builtin:reasoning", "path:text.jsonl"
+    )
+    (own / "own.yaml").write_text(text.replace("[chain, ", "[chain.yaml, "))
+    fresh.run("--until", "evaluate_dense", "extract_calibration", config="own/own.yaml")
+    made = fresh.artifacts()
+    assert any("evaluate_dense" in name for name in made)
+    for name, content in made.items():
+        assert str(fresh.folder).encode() not in content, name
+    own.rename(fresh.folder / "moved")
+    jobs = fresh.planned("moved/own.yaml")
+    assert "evaluate" in jobs
+    assert not {"resolve_model", "extract_calibration", "evaluate_dense"} & set(jobs)
 
 
 def test_a_damaged_artifact_is_named_with_the_way_to_mend_it(edited):

@@ -12,7 +12,7 @@ from pipeline.tables.training import LOSS_CURVE
 
 
 def main(*, recipe: dict, checkpoint: Path, weights: Path, curve: Path, manifest: Manifest) -> None:
-    """Write the weights in float16 and the loss curve."""
+    """Write the weights in float16 and the loss curve; the checkpoint has then served."""
 
     def report(row: dict) -> None:
         sys.stderr.write(f"step {row['step']}: {row['loss']:.4f} nats a token\n")
@@ -21,6 +21,7 @@ def main(*, recipe: dict, checkpoint: Path, weights: Path, curve: Path, manifest
     model, rows = train(made, checkpoint, report=report)
     save_weights(model, weights)
     LOSS_CURVE.write(curve, {"recipe": made.as_dict(), "rows": rows}, manifest)
+    checkpoint.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

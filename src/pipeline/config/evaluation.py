@@ -1,16 +1,22 @@
 """`evaluation`: the tasks, and how much of them."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from pipeline.config.base import Section
 
 
+def is_task_file(task: Any) -> bool:
+    """True for the path of a task file, false for the name of a built-in task."""
+    return isinstance(task, str) and task.endswith((".yaml", ".yml"))
+
+
 class Evaluation(Section):
     """Evaluation of the dense and of every pruned model on the same items.
 
-    `tasks` are names of files in resources/tasks, or paths of task files of your own.
+    `tasks` are names of files in resources/tasks, or paths of task files of your own, ending in
+    .yaml; a relative one starts at the configuration file's folder.
     """
 
     tasks: tuple[str, ...] = Field(min_length=1)

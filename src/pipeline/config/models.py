@@ -11,7 +11,8 @@ class Model(Section):
     """One model.
 
     `source` is `builtin:NAME` for a model that ships with the project, the path of a local folder
-    in Hugging Face format (starting with `/`, `./`, `../` or `~`), or a Hub id.
+    in Hugging Face format (starting with `/`, `~`, or, from the configuration file's folder, `./`
+    or `../`), or a Hub id.
     """
 
     source: str = Field(min_length=1)

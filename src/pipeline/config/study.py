@@ -3,8 +3,11 @@
 `parse_study` turns a mapping into a `Study` or explains, key by key, what is wrong with it.
 """
 
+import copy
 import difflib
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from pydantic import Field, ValidationError, model_validator
@@ -13,7 +16,7 @@ from pipeline.config.analysis import Analysis
 from pipeline.config.base import Name, Section
 from pipeline.config.calibration import Corpus
 from pipeline.config.classification import Classification
-from pipeline.config.evaluation import Evaluation
+from pipeline.config.evaluation import Evaluation, is_task_file
 from pipeline.config.methods import Method
 from pipeline.config.models import Model
 from pipeline.config.profile import Profile
@@ -77,13 +80,45 @@ class StudyConfig(Section):
             )
 
 
-def parse_study(values: Mapping[str, Any]) -> StudyConfig:
-    """A validated study; raises UserError with the path, the value and what is allowed."""
+def parse_study(values: Mapping[str, Any], base: Path | None = None) -> StudyConfig:
+    """A validated study; raises UserError with the path, the value and what is allowed.
+
+    Relative places of models, corpora and task files are made absolute from `base`, the
+    configuration file's folder.
+    """
     try:
-        return StudyConfig.model_validate(dict(values))
+        return StudyConfig.model_validate(_located(values, base) if base else dict(values))
     except ValidationError as error:
         lines = [_explain(problem) for problem in error.errors(include_url=False)]
         raise UserError("the configuration is refused:\n  " + "\n  ".join(lines)) from None
+
+
+def _located(values: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    """The values with absolute places; whatever is no place or out of form stays as it is."""
+    found = copy.deepcopy(dict(values))
+
+    def absolute(text: Any, *starts: str) -> Any:
+        relative = isinstance(text, str) and (not starts or text.startswith(starts))
+        if not relative or text.startswith(("/", "~")):
+            return text
+        return os.path.normpath(base.absolute() / text)
+
+    for model in _sections(found.get("models")):
+        model["source"] = absolute(model.get("source"), "./", "../")
+    for corpus in _sections(found.get("calibration")):
+        kind, colon, where = str(corpus.get("source")).partition(":")
+        if colon and where and (kind == "path" or kind == "task" and is_task_file(where)):
+            corpus["source"] = f"{kind}:{absolute(where)}"
+    evaluation = found.get("evaluation")
+    if isinstance(evaluation, dict) and isinstance(evaluation.get("tasks"), list):
+        tasks = evaluation["tasks"]
+        evaluation["tasks"] = [absolute(t) if is_task_file(t) else t for t in tasks]
+    return found
+
+
+def _sections(mapping: Any) -> list[dict[str, Any]]:
+    entries = mapping.values() if isinstance(mapping, dict) else ()
+    return [entry for entry in entries if isinstance(entry, dict) and "source" in entry]
 
 
 def _explain(problem: Mapping[str, Any]) -> str:

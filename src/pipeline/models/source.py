@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.models import Model
-from pipeline.digest import SOURCE_ROOT, identity_of_folder, of_value
+from pipeline.digest import SOURCE_ROOT, identity_of_files, of_value
 from pipeline.errors import UserError
 from pipeline.registry import unknown_name
 
@@ -27,12 +27,15 @@ class Files:
 def identity(model: Model) -> str:
     """A digest of what the configuration asks for, known without network and before any job.
 
-    Local files count by content. A Hub model counts by id and revision: the commit behind them is
-    pinned in model.json when the model is resolved, and everything downstream depends on that file.
+    Local files that loading reads count by content; a model card does not. A Hub model counts by id
+    and revision: the commit behind them is pinned in model.json when the model is resolved, and
+    everything downstream depends on that file.
     """
     if model.kind == "hub":
         return of_value([model.model_dump()])
-    return of_value([model.model_dump(exclude={"source"}), identity_of_folder(local_folder(model))])
+    folder = local_folder(model)
+    read = {path for pattern in (*_PATTERNS, *_PICKLES) for path in folder.glob(pattern)}
+    return of_value([model.model_dump(exclude={"source"}), identity_of_files(folder, read)])
 
 
 def local_folder(model: Model) -> Path:

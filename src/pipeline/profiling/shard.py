@@ -14,6 +14,8 @@ from pipeline.profiling.cett import fit_threshold
 if TYPE_CHECKING:
     import torch
 
+_SAMPLE_SEED = 0
+
 
 def profile_shard(
     model: Any,
@@ -114,7 +116,7 @@ def _fit_thresholds(
     config: Profile,
     device: str,
 ) -> dict[str, list]:
-    """Columns of LAYER_BLOCKS, fitted on sequences taken evenly from the whole corpus."""
+    """Columns of LAYER_BLOCKS, fitted on sequences drawn from the whole corpus."""
     import torch
 
     sample = sampled(sequences, config.cett_tokens)
@@ -135,10 +137,12 @@ def _fit_thresholds(
 
 
 def sampled(sequences: Sequence[Sequence[int]], tokens: int) -> list[Sequence[int]]:
-    """Sequences at even distances, as many as hold about `tokens` tokens (at least one)."""
-    mean = sum(map(len, sequences)) / len(sequences)
-    count = min(len(sequences), max(1, round(tokens / mean)))
-    return [sequences[index * len(sequences) // count] for index in range(count)]
+    """A fixed random draw of sequences, in corpus order, that holds at most `tokens` tokens; at
+    least one sequence. Even distances would hit one kind of text in a corpus that takes turns."""
+    order = np.random.default_rng(_SAMPLE_SEED).permutation(len(sequences))
+    held = np.cumsum([len(sequences[index]) for index in order])
+    count = max(1, int(np.searchsorted(held, tokens, side="right")))
+    return [sequences[index] for index in sorted(order[:count])]
 
 
 @contextmanager
