@@ -32,8 +32,7 @@ rule build_report:
     params:
         study=CONFIG.study,
         seed=CONFIG.seed,
-        libraries=rule_source("evaluate_dense")["libraries"]
-        | rule_source("analyse")["libraries"],
+        libraries=rule_source("evaluate_dense")["libraries"] | rule_source("analyse")["libraries"],
         source=rule_source("build_report"),
     script:
         "../workflow/scripts/build_report.py"
