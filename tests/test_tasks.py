@@ -41,6 +41,21 @@ def test_items_texts_and_facts_of_a_task_file(write_task):
     assert task.text(ITEMS[0], "doc_to_target") == "2"
 
 
+def test_items_may_hold_every_character_that_json_allows(write_task, tmp_path):
+    task = write_task()
+    item = {"question": "one\u2028two\x85three", "answer": "2"}
+    (tmp_path / "sums.jsonl").write_text(json.dumps(item, ensure_ascii=False), encoding="utf-8")
+    assert task.items() == [item]
+
+
+@pytest.mark.parametrize("line", ["{", "[1]", "plain words"])
+def test_an_item_that_is_no_json_object_is_told_by_file_and_line(write_task, tmp_path, line):
+    task = write_task()
+    (tmp_path / "sums.jsonl").write_text(f"{json.dumps(ITEMS[0])}\n{line}\n")
+    with pytest.raises(UserError, match=r"sums\.jsonl, line 2: .*give one object a line"):
+        task.items()
+
+
 def test_targets_hold_what_chance_is_computed_from(write_task):
     assert write_task().targets() == [
         {"task": "sums", "steps": 1, "target": "2"},

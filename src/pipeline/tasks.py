@@ -1,12 +1,12 @@
 """Evaluation tasks: lm-evaluation-harness YAML with items in a JSONL file beside it."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pipeline import jsonl
 from pipeline.digest import SOURCE_ROOT, of_bytes, of_file, of_value
 from pipeline.errors import UserError
 from pipeline.registry import unknown_name
@@ -53,8 +53,7 @@ class Task:
     def items(self, split: str = "test") -> list[dict[str, Any]]:
         """All items of a split; UserError when there is none."""
         path = self._data_file(split)
-        lines = path.read_text(encoding="utf-8").splitlines()
-        items = [json.loads(line) for line in lines if line.strip()]
+        items = [item for _, item in jsonl.rows(path)]
         if not items:
             raise UserError(f"task {self.name}: {path.name} has no items")
         return items

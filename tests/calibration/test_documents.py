@@ -58,9 +58,9 @@ def test_an_empty_field_is_refused_or_left_out_and_never_the_word_none(files, en
 
 
 @pytest.mark.parametrize("line", ['{"text": "x"', "plain words", '["x"]', '"text"', "7"])
-def test_a_line_that_is_no_json_mapping_is_refused_by_file_name(files, line):
-    (files / "bad.jsonl").write_text(line + "\n")
-    with pytest.raises(UserError, match=r"bad\.jsonl"):
+def test_a_line_that_is_no_json_mapping_is_refused_by_file_and_line(files, line):
+    (files / "bad.jsonl").write_text('{"text": "one"}\n' + line + "\n")
+    with pytest.raises(UserError, match=r"bad\.jsonl, line 2: "):
         documents(f"path:{files}/bad.jsonl")
 
 
