@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from pipeline import digest
+from pipeline import digest, tasks
 from pipeline import study as planning
 from pipeline.config.study import parse_study
 from pipeline.errors import UserError
@@ -109,11 +109,29 @@ def test_files_that_are_not_there_are_refused_before_any_job(plan, path, value):
 
 @pytest.mark.parametrize("named", ["chain", "reasoning"])
 def test_task_names_must_differ_and_leave_reasoning_free(plan, tmp_path, named):
-    body = {"task": named, "dataset_kwargs": {"data_files": {"test": "items.jsonl"}}}
-    (tmp_path / "own.yaml").write_text(yaml.safe_dump(body))
-    (tmp_path / "items.jsonl").write_text("{}\n")
     with pytest.raises(UserError, match=r"evaluation\.tasks: .*names must differ"):
-        plan(evaluation__tasks=["chain", str(tmp_path / "own.yaml")])
+        plan(evaluation__tasks=["chain", own_task(tmp_path, task=named)])
+
+
+def own_task(folder, **changes):
+    """Path of a task file with one item."""
+    body = yaml.safe_load((tasks.BUILTIN_TASKS / "chain.yaml").read_text())
+    body["dataset_kwargs"]["data_files"]["test"] = "items.jsonl"
+    (folder / "own.yaml").write_text(yaml.safe_dump({**body, **changes}))
+    (folder / "items.jsonl").write_text('{"prompt": "a", "target": "b", "steps": 1}\n')
+    return str(folder / "own.yaml")
+
+
+def test_a_task_that_cannot_be_evaluated_is_refused_before_any_job(plan, tmp_path):
+    path = own_task(tmp_path, task="own")
+    assert len(plan(evaluation__tasks=["chain", path]).conditions) == 2
+    own_task(tmp_path, task="own", output_type="loglikelihood")
+    with pytest.raises(UserError, match=r"evaluation\.tasks: task own: own\.yaml: output_type"):
+        plan(evaluation__tasks=["chain", path])
+    own_task(tmp_path, task="own")
+    (tmp_path / "items.jsonl").write_text('{"prompt": "a", "target": "b"}\n{"prompt": "a"}\n')
+    with pytest.raises(UserError, match=r"evaluation\.tasks: task own: items\.jsonl, line 2: "):
+        plan(evaluation__tasks=["chain", path])
 
 
 def keys(study):

@@ -67,7 +67,10 @@ class Study:
             with at(f"calibration.{name}.source"):
                 self._corpus_identity(name)
         with at("evaluation.tasks"):
-            named = [tasks.find(name).name for name in config.evaluation.tasks]
+            chosen = [tasks.find(name) for name in config.evaluation.tasks]
+            for task in chosen:
+                task.check()
+        named = [task.name for task in chosen]
         if "reasoning" in named or len(set(named)) < len(named):
             raise UserError(
                 f"evaluation.tasks: the tasks are named {named}; names must differ, and "
