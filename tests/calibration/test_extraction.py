@@ -124,3 +124,9 @@ def test_the_built_in_corpus_shares_nothing_with_the_built_in_tasks(tokenizer):
     _, facts = extract(corpus, tokenizer, names)
     assert facts["documents"] == 4000
     assert (facts["shared_documents"], facts["shared_ngrams"], facts["allowed"]) == (0, 0, False)
+
+
+def test_overlap_is_described_in_what_it_is_counted_in():
+    described = Corpus.model_fields["overlap_ngram"].description
+    for text in (described, CORPUS.keys["overlap_ngram"], CORPUS.keys["shared_ngrams"]):
+        assert "words" in text and "tokens" not in text
