@@ -226,7 +226,9 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"configuration {path}: {error.strerror}; give CONFIG=PATH") from error
+        raise UserError(
+            f"configuration {path}: {error.strerror}; give --config FILE (with make: CONFIG=FILE)"
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"configuration {path} is no YAML: {error}") from error
     if not isinstance(loaded, dict):

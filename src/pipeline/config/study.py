@@ -4,7 +4,7 @@
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args, get_origin
 
 from pydantic import Field, ValidationError, model_validator
@@ -75,8 +75,15 @@ def parse_study(values: Mapping[str, Any]) -> StudyConfig:
     try:
         return StudyConfig.model_validate(dict(values))
     except ValidationError as error:
-        lines = [_explain(problem) for problem in error.errors(include_url=False)]
+        lines = [_explain(problem) for problem in _causes(error.errors(include_url=False))]
         raise UserError("the configuration is refused:\n  " + "\n  ".join(lines)) from None
+
+
+def _causes(problems: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Problems without those that follow from one further in: a list loses its refused members, and
+    may then be called too short."""
+    inner = {problem["loc"][:depth] for problem in problems for depth in range(len(problem["loc"]))}
+    return [problem for problem in problems if problem["loc"] not in inner]
 
 
 def _explain(problem: Mapping[str, Any]) -> str:
