@@ -155,6 +155,7 @@ def keys(study):
         ("analysis__bootstrap", 999, set()),
         ("profile__cett", 0.1, {"profile"}),
         ("calibration__reasoning__tokens", 50, {"corpus", "profile"}),
+        ("calibration__reasoning__revision", "v1", {"corpus", "profile"}),
         ("evaluation__limit", 5, {"dense"}),
         ("evaluation__tasks", ["copying"], {"corpus", "profile", "dense"}),
         ("models__backbone__dtype", "bfloat16", {"model", "corpus", "profile", "dense"}),

@@ -33,6 +33,7 @@ def test_windows_of_four_tokens_by_hand(text, tokenizer):
     long, short = of_bytes(b"a b c d e"), of_bytes(b"a b c")
     assert columns["document"] == [long, long, short]
     assert facts == {
+        "commit": None,
         "documents": 2,
         "sequences": 3,
         "tokens": 11,

@@ -196,6 +196,13 @@ def test_overlap_is_warned_of_only_where_it_is_allowed(parts):
     assert text.index("Calibration data overlaps") < text.index("What to know")
 
 
+def test_the_commit_of_a_corpus_stands_by_it_only_where_there_is_one(parts):
+    assert "at commit" not in words(parts)
+    (corpus,) = parts["corpora"].values()
+    corpus["commit"] = "c0ffee" * 6
+    assert f"{next(iter(parts['corpora']))}at commit {'c0ffee' * 6}" in words(parts)
+
+
 def test_dense_accuracy_and_its_steps_stand_apart(parts):
     text = report.page(**parts)
     folded = text.index("By number of reasoning steps")

@@ -16,6 +16,9 @@ class Corpus(Section):
     """
 
     source: str
+    revision: str | None = Field(
+        None, description="Hub branch, tag or commit of a Hub dataset; resolved to a commit"
+    )
     field: str = Field("text", description="column that holds the text")
     split: str = Field("train", description="split of a Hub dataset")
     tokens: int = Field(100_000, ge=1, description="stop after this many tokens")

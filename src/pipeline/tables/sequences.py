@@ -15,9 +15,10 @@ SEQUENCES = Table(
 
 CORPUS = Document(
     "corpus",
-    1,
+    2,
     "What a calibration corpus holds and how it relates to the evaluation tasks.",
     {
+        "commit": "Hub commit of a Hub dataset, or null",
         "documents": "number of documents",
         "sequences": "number of windows",
         "tokens": "number of tokens, special ones included",
