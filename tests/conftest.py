@@ -52,6 +52,7 @@ def study_values():
         "calibration": {
             "reasoning": {
                 "source": "builtin:reasoning",
+                "revision": None,
                 "field": "text",
                 "split": "train",
                 "tokens": 1000,

@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from pipeline import digest
+from pipeline import digest, tasks
 from pipeline import study as planning
 from pipeline.config.study import parse_study
 from pipeline.errors import UserError
@@ -50,12 +50,12 @@ def test_a_level_in_a_path_leads_back_to_the_configured_one(plan):
     assert study.level("drop_cold", "cold") == "cold"
 
 
-def test_levels_that_differ_have_different_folders_or_are_refused(plan):
-    try:
-        study = plan(methods__drop_cold__levels=[0.12345678, 0.12345679])
-    except UserError:
-        return
-    assert len(set(study.conditions)) == 2
+def test_levels_that_differ_have_different_folders(plan):
+    levels = [0.12345678, 0.12345679, 0.1, 0.1 + 2**-56, 1e-7, 1e-8]
+    study = plan(methods__drop_cold__levels=levels, analysis__reference_level=0.1)
+    folders = [condition.level for condition in study.conditions]
+    assert len(set(folders)) == len(levels)
+    assert [study.level("drop_cold", folder) for folder in folders] == levels
 
 
 def test_every_classification_is_made_on_every_corpus_in_use(plan):
@@ -109,11 +109,29 @@ def test_files_that_are_not_there_are_refused_before_any_job(plan, path, value):
 
 @pytest.mark.parametrize("named", ["chain", "reasoning"])
 def test_task_names_must_differ_and_leave_reasoning_free(plan, tmp_path, named):
-    body = {"task": named, "dataset_kwargs": {"data_files": {"test": "items.jsonl"}}}
-    (tmp_path / "own.yaml").write_text(yaml.safe_dump(body))
-    (tmp_path / "items.jsonl").write_text("{}\n")
     with pytest.raises(UserError, match=r"evaluation\.tasks: .*names must differ"):
-        plan(evaluation__tasks=["chain", str(tmp_path / "own.yaml")])
+        plan(evaluation__tasks=["chain", own_task(tmp_path, task=named)])
+
+
+def own_task(folder, **changes):
+    """Path of a task file with one item."""
+    body = yaml.safe_load((tasks.BUILTIN_TASKS / "chain.yaml").read_text())
+    body["dataset_kwargs"]["data_files"]["test"] = "items.jsonl"
+    (folder / "own.yaml").write_text(yaml.safe_dump({**body, **changes}))
+    (folder / "items.jsonl").write_text('{"prompt": "a", "target": "b", "steps": 1}\n')
+    return str(folder / "own.yaml")
+
+
+def test_a_task_that_cannot_be_evaluated_is_refused_before_any_job(plan, tmp_path):
+    path = own_task(tmp_path, task="own")
+    assert len(plan(evaluation__tasks=["chain", path]).conditions) == 2
+    own_task(tmp_path, task="own", output_type="loglikelihood")
+    with pytest.raises(UserError, match=r"evaluation\.tasks: task own: own\.yaml: output_type"):
+        plan(evaluation__tasks=["chain", path])
+    own_task(tmp_path, task="own")
+    (tmp_path / "items.jsonl").write_text('{"prompt": "a", "target": "b"}\n{"prompt": "a"}\n')
+    with pytest.raises(UserError, match=r"evaluation\.tasks: task own: items\.jsonl, line 2: "):
+        plan(evaluation__tasks=["chain", path])
 
 
 def keys(study):
@@ -137,6 +155,7 @@ def keys(study):
         ("analysis__bootstrap", 999, set()),
         ("profile__cett", 0.1, {"profile"}),
         ("calibration__reasoning__tokens", 50, {"corpus", "profile"}),
+        ("calibration__reasoning__revision", "v1", {"corpus", "profile"}),
         ("evaluation__limit", 5, {"dense"}),
         ("evaluation__tasks", ["copying"], {"corpus", "profile", "dense"}),
         ("models__backbone__dtype", "bfloat16", {"model", "corpus", "profile", "dense"}),
@@ -283,7 +302,8 @@ def test_a_hub_model_depends_on_every_architecture_view(plan):
 
 
 def test_a_configuration_that_is_not_there_or_no_mapping_is_refused(tmp_path):
-    with pytest.raises(UserError, match="nowhere.yaml: No such file"):
+    said = r"nowhere\.yaml: No such file.*; give --config FILE \(with make: CONFIG=FILE\)"
+    with pytest.raises(UserError, match=said):
         read_config(tmp_path / "nowhere.yaml")
     for name, content in {"list": b"[1]", "broken": b"a: [1", "binary": b"\xff\xfe\x00"}.items():
         path = tmp_path / f"{name}.yaml"

@@ -11,6 +11,9 @@ from pipeline.errors import UserError
 DEFINITION = {
     "task": "sums",
     "dataset_kwargs": {"data_files": {"test": "sums.jsonl", "train": "more.jsonl"}},
+    "test_split": "test",
+    "output_type": "generate_until",
+    "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}],
     "doc_to_text": "Q: {{question}} A:",
     "doc_to_target": "answer",
     "metadata": {"reasoning": False, "steps": "hops"},
@@ -39,6 +42,21 @@ def test_items_texts_and_facts_of_a_task_file(write_task):
     assert [task.steps(item) for item in ITEMS] == [1, 0]
     assert task.text(ITEMS[0]) == "Q: 1 + 1 A:"
     assert task.text(ITEMS[0], "doc_to_target") == "2"
+
+
+def test_items_may_hold_every_character_that_json_allows(write_task, tmp_path):
+    task = write_task()
+    item = {"question": "one\u2028two\x85three", "answer": "2"}
+    (tmp_path / "sums.jsonl").write_text(json.dumps(item, ensure_ascii=False), encoding="utf-8")
+    assert task.items() == [item]
+
+
+@pytest.mark.parametrize("line", ["{", "[1]", "plain words"])
+def test_an_item_that_is_no_json_object_is_told_by_file_and_line(write_task, tmp_path, line):
+    task = write_task()
+    (tmp_path / "sums.jsonl").write_text(f"{json.dumps(ITEMS[0])}\n{line}\n")
+    with pytest.raises(UserError, match=r"sums\.jsonl, line 2: .*give one object a line"):
+        task.items()
 
 
 def test_targets_hold_what_chance_is_computed_from(write_task):
@@ -78,6 +96,111 @@ def test_a_file_that_is_no_task_is_refused(tmp_path, text):
         _ = tasks.find(str(tmp_path / "file.yaml")).definition
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("task: x\nprocess_docs: !function utils.process\n", "line 2: .*'!function'.*plain YAML"),
+        ("task: [1\n", "is no YAML"),
+        ("task: x\ndate: 2020-13-45\n", "is no YAML: month must be"),
+    ],
+)
+def test_a_file_that_is_no_plain_yaml_is_refused(tmp_path, text, said):
+    (tmp_path / "file.yaml").write_text(text)
+    with pytest.raises(UserError, match=rf"(?s)file\.yaml,? {said}"):
+        tasks.find(str(tmp_path / "file.yaml")).check()
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path):
+    (tmp_path / "file.yaml").write_bytes(b"task: \xff\n")
+    with pytest.raises(UserError, match=r"file\.yaml is no YAML"):
+        tasks.find(str(tmp_path / "file.yaml")).check()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "null",
+        "[]",
+        "{data_files: null}",
+        "{data_files: sums.jsonl}",
+        "{data_files: {test: [a]}}",
+        "{data_files: {1: sums.jsonl}}",
+    ],
+)
+def test_item_files_are_one_a_split(write_task, given):
+    task = write_task(dataset_kwargs=None)
+    task.path.write_text(f"{task.path.read_text()}dataset_kwargs: {given}\n")
+    for use in (task.check, task.items, task.identity):
+        with pytest.raises(UserError, match=r"sums\.yaml: dataset_kwargs is .*test: FILE\.jsonl"):
+            use()
+
+
+def test_a_whole_task_passes_its_check(write_task):
+    write_task().check()
+    write_task(metadata=None, filter_list=[{"name": "any", "filter": []}]).check()
+    write_task(generation_kwargs={"until": ["."], "do_sample": False, "max_gen_toks": 8}).check()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"output_type": "multiple_choice"}, "output_type is 'multiple_choice'.*generate_until"),
+        ({"test_split": None}, "test_split is None.*give test"),
+        ({"test_split": "dev"}, "test_split is 'dev'"),
+        ({"output_type": None}, "output_type is None"),
+        ({"metric_list": [{"metric": "acc"}]}, "metric_list is .*'acc'.*exact_match"),
+        ({"metric_list": [{"metric": "exact_match"}] * 2}, "metric_list is "),
+        ({"metric_list": None}, "metric_list is None"),
+        ({"metric_list": 3}, "metric_list is 3"),
+        ({"filter_list": [{"name": "a"}, {"name": "b"}]}, "filter_list is .*one way"),
+        ({"filter_list": "first"}, "filter_list is 'first'"),
+        ({"filter_list": ["first"]}, "filter_list is "),
+        ({"generation_kwargs": {"do_sample": True}}, "generation_kwargs is .*greedy"),
+        ({"generation_kwargs": {"num_beams": 4}}, "generation_kwargs is .*num_beams.*max_gen_toks"),
+        ({"generation_kwargs": ["until"]}, "generation_kwargs is "),
+        ({"doc_to_text": None}, "doc_to_text is None; give a template"),
+        ({"doc_to_target": 3}, "doc_to_target is 3; give a template"),
+        ({"doc_to_text": "{{question"}, "doc_to_text: '{{question' is no template: "),
+    ],
+)
+def test_a_task_of_another_form_is_refused_by_file_and_key(write_task, changes, said):
+    with pytest.raises(UserError, match=rf"^task sums: sums\.yaml: {said}"):
+        write_task(**changes).check()
+
+
+def test_metadata_is_a_mapping(write_task):
+    with pytest.raises(UserError, match=r"sums\.yaml: metadata is \[1\]; give \{reasoning: true"):
+        write_task(metadata=[1]).check()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"question": ...}, "doc_to_text: 'question' is undefined; the item has: answer"),
+        ({"answer": ...}, "doc_to_target: no field 'answer'; the item has: question"),
+        ({"hops": "many"}, "hops, the number of steps, is 'many'; give a whole number"),
+        ({"hops": None}, "hops, the number of steps, is None"),
+    ],
+)
+def test_an_item_that_does_not_fit_is_told_by_file_and_line(write_task, changes, said):
+    item = {name: value for name, value in {**ITEMS[1], **changes}.items() if value is not ...}
+    with pytest.raises(UserError, match=rf"^task sums: sums\.jsonl, line 2: {said}"):
+        write_task(items=[ITEMS[0], item]).check()
+
+
+def test_a_check_reads_the_items(write_task, tmp_path):
+    with pytest.raises(UserError, match=r"sums\.jsonl has no items"):
+        write_task(items=[]).check()
+    task = write_task()
+    (tmp_path / "sums.jsonl").unlink()
+    with pytest.raises(UserError, match=r"item file sums\.jsonl is not beside sums\.yaml"):
+        task.check()
+
+
+def test_a_text_keeps_its_last_line_end_as_the_harness_does(write_task):
+    assert write_task(doc_to_text="Q: {{question}}\n").text(ITEMS[0]) == "Q: 1 + 1\n"
+
+
 def test_an_unknown_task_gets_the_nearest_name_and_the_list():
     with pytest.raises(UserError, match="unknown task 'chian'. Did you mean 'chain'. Known: addi"):
         tasks.find("chian")
@@ -98,6 +221,7 @@ def test_identity_follows_the_definition_and_the_items(write_task):
 @pytest.mark.parametrize("name", sorted(p.stem for p in tasks.BUILTIN_TASKS.glob("*.yaml")))
 def test_every_shipped_task_holds_500_different_items_with_a_target(name):
     task = tasks.find(name)
+    task.check()
     items = task.items()
     assert task.name == name
     assert len({task.text(item) for item in items}) == len(items) == 500

@@ -68,7 +68,10 @@ class Study:
             with at(f"calibration.{name}.source"):
                 self._corpus_identity(name)
         with at("evaluation.tasks"):
-            named = [tasks.find(name).name for name in config.evaluation.tasks]
+            chosen = [tasks.find(name) for name in config.evaluation.tasks]
+            for task in chosen:
+                task.check()
+        named = [task.name for task in chosen]
         if "reasoning" in named or len(set(named)) < len(named):
             raise UserError(
                 f"evaluation.tasks: the tasks are named {named}; names must differ, and "
@@ -265,7 +268,9 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"configuration {path}: {error.strerror}; give CONFIG=PATH") from error
+        raise UserError(
+            f"configuration {path}: {error.strerror}; give --config FILE (with make: CONFIG=FILE)"
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"configuration {path} is no YAML: {error}") from error
     if not isinstance(loaded, dict):

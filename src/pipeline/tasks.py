@@ -1,17 +1,22 @@
 """Evaluation tasks: lm-evaluation-harness YAML with items in a JSONL file beside it."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+from pipeline import jsonl
 from pipeline.digest import SOURCE_ROOT, of_bytes, of_file, of_value
-from pipeline.errors import UserError
+from pipeline.errors import UserError, at
 from pipeline.registry import unknown_name
 
 BUILTIN_TASKS = SOURCE_ROOT.parent / "resources" / "tasks"
+METRIC = "exact_match"
+_OUTPUT = "generate_until"
+#: Options of generation that a task may give.
+_GREEDY = {"do_sample", "max_gen_toks", "until"}
+_TEMPLATES = ("doc_to_text", "doc_to_target")
 
 
 @dataclass(frozen=True)
@@ -25,16 +30,34 @@ class Task:
 
     @cached_property
     def definition(self) -> dict[str, Any]:
-        """The YAML as a mapping."""
-        import yaml
-
-        loaded = yaml.safe_load(self.path.read_text())
-        if not isinstance(loaded, dict) or "task" not in loaded or "dataset_kwargs" not in loaded:
+        """The YAML as a mapping; UserError when it is none, or names neither task nor items."""
+        loaded = _plain_yaml(self.path)
+        named = isinstance(loaded, dict) and isinstance(loaded.get("task"), str)
+        if not named or "dataset_kwargs" not in loaded:
             raise UserError(
-                f"{self.path}: not a task file; it needs `task`, and the item file under "
+                f"{self.path}: not a task file; it needs `task`, a name, and the item file under "
                 "`dataset_kwargs: {data_files: {test: FILE.jsonl}}`"
             )
         return loaded
+
+    def check(self) -> None:
+        """Read the task and its test items once, before anything is computed.
+
+        UserError, with file and line, unless it is scored by exact match of one greedy answer and
+        its templates fit every item.
+        """
+        with at(f"task {self.name}: {self.path.name}"):
+            self._metadata()
+            _check_scoring(self.definition)
+            _check_generation(self.definition)
+            for field in _TEMPLATES:
+                self._template(field)
+        path = self._data_file("test")
+        for number, item in self._rows("test"):
+            with at(f"task {self.name}: {path.name}, line {number}"):
+                self.steps(item)
+                for field in _TEMPLATES:
+                    self._filled(item, field)
 
     @property
     def name(self) -> str:
@@ -44,20 +67,21 @@ class Task:
     @property
     def reasoning(self) -> bool:
         """False for controls."""
-        return bool(self.definition.get("metadata", {}).get("reasoning", True))
+        return bool(self._metadata().get("reasoning", True))
 
     def steps(self, item: Mapping[str, Any]) -> int:
         """Reasoning steps of an item; 0 where the task does not record them."""
-        return int(item.get(self.definition.get("metadata", {}).get("steps", "steps"), 0))
+        field = self._metadata().get("steps", "steps")
+        try:
+            return int(item.get(field, 0))
+        except (TypeError, ValueError) as error:
+            raise UserError(
+                f"{field}, the number of steps, is {item[field]!r}; give a whole number"
+            ) from error
 
     def items(self, split: str = "test") -> list[dict[str, Any]]:
         """All items of a split; UserError when there is none."""
-        path = self._data_file(split)
-        lines = path.read_text(encoding="utf-8").splitlines()
-        items = [json.loads(line) for line in lines if line.strip()]
-        if not items:
-            raise UserError(f"task {self.name}: {path.name} has no items")
-        return items
+        return [item for _, item in self._rows(split)]
 
     def targets(self) -> list[dict[str, Any]]:
         """Task name, step count and right answer of every test item, which chance is made of."""
@@ -68,17 +92,69 @@ class Task:
 
     def text(self, item: Mapping[str, Any], field: str = "doc_to_text") -> str:
         """An item's prompt (or, with `doc_to_target`, its target) by the task's template."""
-        from jinja2 import Template
-
-        template = str(self.definition[field])
-        return str(item[template]) if template in item else Template(template).render(**item)
+        with at(f"task {self.name}"):
+            return self._filled(item, field)
 
     def identity(self, split: str = "test") -> str:
         """Digest of the task file and of a split's items."""
         return of_value([of_bytes(self.path.read_bytes()), of_file(self._data_file(split))])
 
+    def _metadata(self) -> Mapping[str, Any]:
+        given = self.definition.get("metadata") or {}
+        if not isinstance(given, dict):
+            raise UserError(f"metadata is {given!r}; give {{reasoning: true, steps: FIELD}}")
+        return given
+
+    def _filled(self, item: Mapping[str, Any], field: str) -> str:
+        """The field that the template names, or else the template with the item's fields in."""
+        from jinja2 import TemplateError
+
+        template = self._template(field)
+        text = self.definition[field]
+        if text in item:
+            return str(item[text])
+        try:
+            if text.isidentifier():
+                raise LookupError(f"no field {text!r}")
+            return str(template.render(item))
+        except (TemplateError, TypeError, ValueError, LookupError) as error:
+            raise UserError(f"{field}: {error}; the item has: {', '.join(item)}") from error
+
+    def _template(self, field: str) -> Any:
+        from jinja2 import TemplateError
+
+        text = self.definition.get(field)
+        if not isinstance(text, str):
+            raise UserError(f"{field} is {text!r}; give a template, or the name of a field")
+        try:
+            return _compiled(text)
+        except TemplateError as error:
+            raise UserError(f"{field}: {text!r} is no template: {error}") from error
+
+    def _rows(self, split: str) -> list[tuple[int, dict[str, Any]]]:
+        """(line number, item) of a split; UserError when there is none."""
+        path = self._data_file(split)
+        with at(f"task {self.name}"):
+            rows = list(jsonl.rows(path))
+            if not rows:
+                raise UserError(f"{path.name} has no items")
+        return rows
+
+    def _data_files(self) -> dict[str, str]:
+        """Item file of each split."""
+        given = self.definition["dataset_kwargs"]
+        files = given.get("data_files", {}) if isinstance(given, dict) else None
+        if not isinstance(files, dict) or not all(
+            isinstance(split, str) and isinstance(name, str) for split, name in files.items()
+        ):
+            raise UserError(
+                f"{self.path}: dataset_kwargs is {given!r}; give each split one file beside the "
+                "task's: `{data_files: {test: FILE.jsonl}}`"
+            )
+        return files
+
     def _data_file(self, split: str) -> Path:
-        files = self.definition["dataset_kwargs"].get("data_files", {})
+        files = self._data_files()
         if split not in files:
             raise UserError(
                 f"task {self.name} has no {split} split; it has: {', '.join(files) or 'none'}"
@@ -89,6 +165,61 @@ class Task:
                 f"task {self.name}: item file {files[split]} is not beside {self.path.name}"
             )
         return path
+
+
+def _plain_yaml(path: Path) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.constructor.ConstructorError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise UserError(
+            f"{path}{line}: {error.problem}; this pipeline reads plain YAML, so a task's functions "
+            "(!function) cannot be used: write the items and templates out"
+        ) from error
+    # A date that does not exist is a ValueError, as is text that is no UTF-8.
+    except (yaml.YAMLError, ValueError) as error:
+        raise UserError(f"{path} is no YAML: {error}") from error
+
+
+def _check_scoring(definition: Mapping[str, Any]) -> None:
+    split = definition.get("test_split")
+    if split != "test":
+        raise UserError(f"test_split is {split!r}; the test items are evaluated: give test")
+    output = definition.get("output_type")
+    if output != _OUTPUT:
+        raise UserError(f"output_type is {output!r}; answers are generated: give {_OUTPUT}")
+    given = definition.get("metric_list")
+    metrics = given if isinstance(given, list) else [given]
+    if [m.get("metric") if isinstance(m, dict) else m for m in metrics] != [METRIC]:
+        raise UserError(
+            f"metric_list is {given!r}; answers are right or wrong: give [{{metric: {METRIC}}}]"
+        )
+    filters = definition.get("filter_list") or []
+    if not isinstance(filters, list) or [type(f) for f in filters] not in ([], [dict]):
+        raise UserError(
+            f"filter_list is {filters!r}; give a list of one way to read an answer, or none"
+        )
+
+
+def _check_generation(definition: Mapping[str, Any]) -> None:
+    options = definition.get("generation_kwargs") or {}
+    fits = isinstance(options, dict) and not set(options) - _GREEDY
+    if not fits or options.get("do_sample"):
+        raise UserError(
+            f"generation_kwargs is {options!r}; answers are greedy, so it may hold do_sample: "
+            f"false and {', '.join(sorted(_GREEDY - {'do_sample'}))} alone"
+        )
+
+
+@cache
+def _compiled(text: str) -> Any:
+    """A template, with the settings that the harness gives its own templates."""
+    import jinja2
+
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    return environment.from_string(text)
 
 
 def find(name: str) -> Task:

@@ -126,20 +126,24 @@ def test_dense_rows_give_accuracy_and_chance_per_task_and_step_count(result):
 def test_sentences_name_sets_costs_and_direction(result):
     first, second = result.finding["sentences"]
     assert first.startswith("Points of reasoning accuracy lost, with paired 90% intervals in ")
-    assert "on m, 15% of whose neurons are active at a token, removing the cold set" in first
     # Sizes are those measured, not those of a classification.
-    assert "the cold set (70% of the FFN neurons) costs 33.3 [" in first
-    assert "the hot set (30% of the FFN neurons) costs 91.7 [" in first
-    assert second.startswith("At 25% of the neurons, taking the coldest costs 0.0 [−22.1, 22.1]")
-    assert "against as many at random (2 draws)" in second
+    assert (
+        "on m (15% of the neurons active at a token) the cold set (70% of them) costs 33" in first
+    )
+    assert " and the hot set (30% of them) costs 91.7 [" in first
+    assert second.startswith(
+        "Cold neurons do not clearly matter less than others: at 25% of them, "
+    )
+    assert "the coldest cost 0.0 [−22.1, 22.1] on m, " in second
+    assert "as many at random (2 draws)." in second
 
 
 @pytest.mark.parametrize(
     ("low", "high", "estimate", "said"),
     [
-        (-0.2, -0.05, -0.1, "10.0 less [5.0, 20.0] against as many at random (5 draws)"),
-        (0.05, 0.2, 0.1, "10.0 more [5.0, 20.0] against as many at random (5 draws)"),
-        (-0.05, 0.2, 0.1, "no clear difference, 10.0 [−5.0, 20.0], against as many at"),
+        (-0.2, -0.05, -0.1, "10.0 [5.0, 20.0] less than as many at random (5 draws)"),
+        (0.05, 0.2, 0.1, "10.0 [5.0, 20.0] more than as many at random (5 draws)"),
+        (-0.05, 0.2, 0.1, "10.0 [−5.0, 20.0] more and so not clearly apart from as many at"),
     ],
 )
 def test_a_difference_is_told_with_its_interval_the_same_way_round(low, high, estimate, said):
@@ -155,7 +159,15 @@ def test_a_difference_is_told_with_its_interval_the_same_way_round(low, high, es
     }
     facts = [curve("dense", "0", 0.0), own, random]
     second = sentences([MODEL], facts, [contrast], SPARSIFIERS, 0.95)[1]
-    assert f"costs 20.0 [15.0, 25.0] on m, {said}" in second
+    assert f": at 25% of them, the coldest cost 20.0 [15.0, 25.0] on m, {said}" in second
+    assert (
+        second.split(":")[0]
+        == {
+            -0.2: "Cold neurons matter less than others do",
+            0.05: "Cold neurons matter more than others do",
+            -0.05: "Cold neurons do not clearly matter less than others",
+        }[low]
+    )
 
 
 def curve(method, level, loss, seeds=1, corrected=0.1):
@@ -179,11 +191,8 @@ MODEL = {"model": "m", "natural_sparsity": 0.3, "active_rule": "cett"}
 def test_a_set_is_told_beside_as_many_neurons_at_random():
     rows = [curve("dense", "0", 0), curve("cold", "cold", 0.2), curve("random", "cold", 0.5)]
     first, _ = sentences([MODEL], rows, [], SPARSIFIERS, 0.95)
-    assert "70% of whose neurons are active (by CETT) at a token" in first
-    assert (
-        "(40% of the FFN neurons) costs 20.0 [15.0, 25.0], against as many at random (one " in first
-    )
-    assert "(one draw) 50.0 [45.0, 55.0]" in first
+    assert "on m (70% of the neurons active at a token, by CETT) the cold set (40% of" in first
+    assert "costs 20.0 [15.0, 25.0], as many at random (one draw) 50.0 [45.0, 55.0]" in first
 
 
 def test_a_model_that_is_not_clear_of_chance_has_nothing_to_lose():
@@ -192,7 +201,7 @@ def test_a_model_that_is_not_clear_of_chance_has_nothing_to_lose():
     assert first.startswith("No model of this study is clear of chance")
     able = [{**row, "model": "n", "corrected_loss": 0.1} for row in rows]
     first, second = sentences([MODEL, {**MODEL, "model": "n"}], rows + able, [], SPARSIFIERS, 0.95)
-    assert "on n, " in first and "on m, " not in first
+    assert "on n (" in first and "on m (" not in first
     assert "Not clear of chance before pruning, and left out: m." in first
 
 
@@ -221,3 +230,16 @@ def test_a_study_without_arms_says_so(condition, targets):
 
 def test_backbone_facts_mean_over_layers():
     assert backbone_facts(*BACKBONE)["natural_sparsity"] == pytest.approx(0.85)
+
+
+def test_models_that_disagree_are_told_to():
+    models = [MODEL, {**MODEL, "model": "n"}]
+    rows, found = [], []
+    for model, sign in (("m", 1), ("n", -1)):
+        of = [curve("dense", "0", 0), curve("cold", "0.25", 0.2), curve("random", "0.25", 0.3)]
+        rows += [{**row, "model": model} for row in of]
+        sides = [{"method": method, "level": "0.25"} for method in ("cold", "random")]
+        bounds = {"estimate": 0.1 * sign, "low": 0.1 * sign - 0.05, "high": 0.1 * sign + 0.05}
+        found.append({"model": model, "first": sides[0], "second": sides[1], **bounds})
+    second = sentences(models, rows, found, SPARSIFIERS, 0.95)[1]
+    assert second.startswith("Whether coldness matters depends on the model: at 25% of them, ")

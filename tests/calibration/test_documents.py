@@ -1,4 +1,4 @@
-"""Where documents come from: files, tasks, the Hub."""
+"""Where documents come from: files and tasks."""
 
 import json
 
@@ -58,9 +58,9 @@ def test_an_empty_field_is_refused_or_left_out_and_never_the_word_none(files, en
 
 
 @pytest.mark.parametrize("line", ['{"text": "x"', "plain words", '["x"]', '"text"', "7"])
-def test_a_line_that_is_no_json_mapping_is_refused_by_file_name(files, line):
-    (files / "bad.jsonl").write_text(line + "\n")
-    with pytest.raises(UserError, match=r"bad\.jsonl"):
+def test_a_line_that_is_no_json_mapping_is_refused_by_file_and_line(files, line):
+    (files / "bad.jsonl").write_text('{"text": "one"}\n' + line + "\n")
+    with pytest.raises(UserError, match=r"bad\.jsonl, line 2: "):
         documents(f"path:{files}/bad.jsonl")
 
 
@@ -106,36 +106,3 @@ def test_a_tasks_training_split_gives_prompt_and_target(tmp_path):
 def test_a_task_without_a_training_split_is_refused():
     with pytest.raises(UserError, match="task chain has no train split; it has: test"):
         documents("task:chain")
-
-
-@pytest.mark.parametrize(
-    ("where", "asked"),
-    [
-        ("owner/name", ("owner/name", None)),
-        ("owner/name/main", ("owner/name", "main")),
-        ("name", ("name", None)),
-    ],
-)
-def test_a_hub_dataset_is_streamed_by_name_configuration_and_split(monkeypatch, where, asked):
-    import datasets
-
-    calls = []
-
-    def load_dataset(*arguments, **options):
-        calls.append((arguments, options))
-        return iter(ROWS)
-
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    assert documents(f"hub:{where}", split="validation") == ["one  two", "drei"]
-    assert calls == [(asked, {"split": "validation", "streaming": True})]
-    with pytest.raises(UserError, match=r"dataset '.*': no field 'body'; it has \['id', 'text'\]"):
-        documents(f"hub:{where}", field="body")
-
-
-@pytest.mark.parametrize("where", ["someone/no-such-dataset", "gsm8k"])
-def test_a_hub_dataset_that_cannot_be_had_offline_is_told_in_one_message(where):
-    with pytest.raises(UserError) as refused:
-        documents(f"hub:{where}")
-    message = str(refused.value)
-    assert repr(where) in message and "'train'" in message
-    assert "connect to the network" in message and "path:FILE" in message

@@ -33,6 +33,7 @@ def test_windows_of_four_tokens_by_hand(text, tokenizer):
     long, short = of_bytes(b"a b c d e"), of_bytes(b"a b c")
     assert columns["document"] == [long, long, short]
     assert facts == {
+        "commit": None,
         "documents": 2,
         "sequences": 3,
         "tokens": 11,
@@ -124,3 +125,9 @@ def test_the_built_in_corpus_shares_nothing_with_the_built_in_tasks(tokenizer):
     _, facts = extract(corpus, tokenizer, names)
     assert facts["documents"] == 4000
     assert (facts["shared_documents"], facts["shared_ngrams"], facts["allowed"]) == (0, 0, False)
+
+
+def test_overlap_is_described_in_what_it_is_counted_in():
+    described = Corpus.model_fields["overlap_ngram"].description
+    for text in (described, CORPUS.keys["overlap_ngram"], CORPUS.keys["shared_ngrams"]):
+        assert "words" in text and "tokens" not in text

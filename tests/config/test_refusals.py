@@ -161,6 +161,20 @@ def test_a_level_is_a_share_or_one_of_two_names(study_values, value):
     assert "between 0 and 1" in message or "less than 1" in message or "'cold'" in message
 
 
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("methods.drop_cold.levels", [1]),
+        ("methods.drop_cold.seeds", [-1]),
+        ("evaluation.tasks", [3]),
+    ],
+)
+def test_a_list_of_one_refused_value_is_not_called_empty(study_values, path, value):
+    change(study_values, path, value)
+    (line,) = refusal(study_values).splitlines()[1:]
+    assert line.startswith(f"  {path}.0: {value[0]!r} is refused: ")
+
+
 def test_a_seed_out_of_range_is_told_with_its_place(study_values):
     change(study_values, "methods.drop_cold.seeds", [0, -1])
     assert "methods.drop_cold.seeds.1: -1 is refused: " in refusal(study_values)

@@ -136,6 +136,7 @@ def corpora():
     """Bodies of CORPUS by the name of their folder."""
     return {
         "ref-reglu.reasoning-0123456789ab": {
+            "commit": None,
             "documents": 2310,
             "sequences": 782,
             "tokens": 100_064,

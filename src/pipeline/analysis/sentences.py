@@ -38,6 +38,13 @@ def sentences(
     return [first, _coldness(able, rows, contrasts)]
 
 
+_VERDICTS = {
+    "less": "Cold neurons matter less than others do",
+    "more": "Cold neurons matter more than others do",
+    "none": "Cold neurons do not clearly matter less than others",
+}
+
+
 class _Reasoning:
     """Curve rows of the mean of the reasoning tasks, by model, sparsifier and level."""
 
@@ -68,9 +75,9 @@ def _sets(models: Rows, rows: _Reasoning, confidence: float) -> str:
         ]
         if costs:
             active = percent(1 - model["natural_sparsity"], 0)
-            rule = " (by CETT)" if model["active_rule"] == "cett" else ""
+            rule = ", by CETT" if model["active_rule"] == "cett" else ""
             parts.append(
-                f"on {model['model']}, {active} of whose neurons are active{rule} at a token, "
+                f"on {model['model']} ({active} of the neurons active at a token{rule}) "
                 + " and ".join(costs)
             )
     if not parts:
@@ -89,13 +96,13 @@ def _set(rows: _Reasoning, model: str, which: str, sparsifier: str) -> str | Non
     if row is None:
         return None
     size = percent(row["neuron_sparsity_imposed"], 0)
-    text = f"removing the {which} set ({size} of the FFN neurons) costs {_loss(row)}"
+    text = f"the {which} set ({size} of them) costs {_loss(row)}"
     random = rows.at(model, "drop_random", which)
     return text + (f", {_drawn(random)} {_loss(random)}" if random else "")
 
 
 def _coldness(models: Rows, rows: _Reasoning, contrasts: Rows) -> str:
-    parts, level = [], ""
+    parts, directions, level = [], set(), ""
     for model in models:
         for row in contrasts:
             if row["model"] == model["model"] and _is_coldness(row, rows):
@@ -105,10 +112,12 @@ def _coldness(models: Rows, rows: _Reasoning, contrasts: Rows) -> str:
                 if own and random:
                     cost = f"{_loss(own)} on {row['model']}, {_difference(row)}"
                     parts.append(f"{cost} {_drawn(random)}")
+                    directions.add(_direction(row))
     if not parts:
         return "This study compares no level of cold neurons with as many drawn at random."
     share = percent(float(level), 0)
-    return f"At {share} of the neurons, taking the coldest costs {'; and '.join(parts)}."
+    verdict = _VERDICTS.get("".join(directions), "Whether coldness matters depends on the model")
+    return f"{verdict}: at {share} of them, the coldest cost {'; '.join(parts)}."
 
 
 def _is_coldness(contrast: Row, rows: _Reasoning) -> bool:
@@ -121,15 +130,21 @@ def _is_coldness(contrast: Row, rows: _Reasoning) -> bool:
 
 def _drawn(random: Row) -> str:
     draws = "one draw" if random["seeds"] == 1 else f"{random['seeds']} draws"
-    return f"against as many at random ({draws})"
+    return f"as many at random ({draws})"
 
 
 def _difference(row: Row) -> str:
-    if row["high"] < 0:
-        return f"{points(-row['estimate'])} less {span(-row['high'], -row['low'])}"
-    if row["low"] > 0:
-        return f"{points(row['estimate'])} more {span(row['low'], row['high'])}"
-    return f"no clear difference, {points(row['estimate'])} {span(row['low'], row['high'])},"
+    plain = f"{points(row['estimate'])} {span(row['low'], row['high'])}"
+    turned = f"{points(-row['estimate'])} {span(-row['high'], -row['low'])}"
+    direction = _direction(row)
+    if direction == "none":
+        return f"{plain} more and so not clearly apart from"
+    return f"{turned} less than" if direction == "less" else f"{plain} more than"
+
+
+def _direction(row: Row) -> str:
+    """`less` or `more` when the interval leaves out zero, else `none`."""
+    return "less" if row["high"] < 0 else "more" if row["low"] > 0 else "none"
 
 
 def _loss(row: Row) -> str:

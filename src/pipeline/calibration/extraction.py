@@ -24,7 +24,8 @@ def extract(
     used: list[str] = []
     columns: dict[str, list] = {"sequence": [], "document": [], "tokens": []}
     total = 0
-    for text in _documents(corpus):
+    commit, documents = _documents(corpus)
+    for text in documents:
         used.append(text)
         for window in _windows(tokenizer, text, corpus.sequence_length):
             columns["sequence"].append(len(columns["sequence"]))
@@ -40,6 +41,7 @@ def extract(
         )
     found = _overlap_with_tasks(used, task_names, corpus)
     return columns, {
+        "commit": commit,
         "documents": len(used),
         "sequences": len(columns["tokens"]),
         "tokens": total,
@@ -50,9 +52,13 @@ def extract(
     }
 
 
-def _documents(corpus: Corpus) -> Iterator[str]:
-    kind, _, where = corpus.source.partition(":")
-    yield from CORPORA.load(kind).documents(where, corpus)
+def _documents(corpus: Corpus) -> tuple[str | None, Iterator[str]]:
+    """(commit, texts at that commit); no commit for what has none."""
+    name, _, where = corpus.source.partition(":")
+    kind = CORPORA.load(name)
+    commit = kind.commit(where, corpus)
+    pinned = corpus.model_copy(update={"revision": commit}) if commit else corpus
+    return commit, kind.documents(where, pinned)
 
 
 def _windows(tokenizer: Any, text: str, length: int) -> Iterator[list[int]]:

@@ -1,9 +1,9 @@
 """Documents from files: the corpora that ship with the project, or a file of your own."""
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from pipeline import jsonl
 from pipeline.calibration.base import CorpusKind
 from pipeline.config.calibration import Corpus
 from pipeline.digest import SOURCE_ROOT, identity_of_file
@@ -32,9 +32,7 @@ def documents(where: str, corpus: Corpus) -> Iterator[str]:
     """Texts of a .jsonl or .parquet file's `field`, or the lines of a .txt file."""
     path = file_of(corpus.source)
     if path.suffix == ".jsonl":
-        with open(path, encoding="utf-8") as stream:
-            rows = (_parsed(line, n, path) for n, line in enumerate(stream, 1) if line.strip())
-            yield from _texts(rows, corpus.field, path)
+        yield from _texts((row for _, row in jsonl.rows(path)), corpus.field, path)
     elif path.suffix == ".parquet":
         yield from _texts(_parquet_rows(path), corpus.field, path)
     elif path.suffix == ".txt":
@@ -51,16 +49,6 @@ def _texts(rows: Iterable[dict], field: str, path: Path) -> Iterator[str]:
             raise UserError(f"{path.name}: no field {field!r}; it has {', '.join(sorted(row))}")
         if row[field] is not None:
             yield str(row[field])
-
-
-def _parsed(line: str, number: int, path: Path) -> dict:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise UserError(f"{path.name}, line {number}: no JSON ({error})") from error
-    if not isinstance(row, dict):
-        raise UserError(f"{path.name}, line {number}: holds no fields; give one object a line")
-    return row
 
 
 def _parquet_rows(path: Path) -> Iterator[dict]:

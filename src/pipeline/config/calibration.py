@@ -16,12 +16,15 @@ class Corpus(Section):
     """
 
     source: str
+    revision: str | None = Field(
+        None, description="Hub branch, tag or commit of a Hub dataset; resolved to a commit"
+    )
     field: str = Field("text", description="column that holds the text")
     split: str = Field("train", description="split of a Hub dataset")
     tokens: int = Field(100_000, ge=1, description="stop after this many tokens")
     sequence_length: int = Field(128, ge=2, description="longer documents are cut into windows")
     overlap_ngram: int = Field(
-        13, ge=5, description="refuse a corpus that shares this many tokens in a row with a task"
+        13, ge=5, description="refuse a corpus that shares this many words in a row with a task"
     )
     allow_overlap: bool = Field(
         False, description="go on in spite of shared documents or n-grams; the report says so"

@@ -6,7 +6,7 @@
 import copy
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -89,7 +89,7 @@ def parse_study(values: Mapping[str, Any], base: Path | None = None) -> StudyCon
     try:
         return StudyConfig.model_validate(_located(values, base) if base else dict(values))
     except ValidationError as error:
-        lines = [_explain(problem) for problem in error.errors(include_url=False)]
+        lines = [_explain(problem) for problem in _causes(error.errors(include_url=False))]
         raise UserError("the configuration is refused:\n  " + "\n  ".join(lines)) from None
 
 
@@ -119,6 +119,13 @@ def _located(values: Mapping[str, Any], base: Path) -> dict[str, Any]:
 def _sections(mapping: Any) -> list[dict[str, Any]]:
     entries = mapping.values() if isinstance(mapping, dict) else ()
     return [entry for entry in entries if isinstance(entry, dict) and "source" in entry]
+
+
+def _causes(problems: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Problems without those that follow from one further in: a list loses its refused members, and
+    may then be called too short."""
+    inner = {problem["loc"][:depth] for problem in problems for depth in range(len(problem["loc"]))}
+    return [problem for problem in problems if problem["loc"] not in inner]
 
 
 def _explain(problem: Mapping[str, Any]) -> str:

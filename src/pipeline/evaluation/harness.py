@@ -11,12 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pipeline.digest import of_value
-from pipeline.errors import UserError
-from pipeline.tasks import Task
-
-_METRIC = "exact_match"
-#: Options of generation that a task may give.
-_GREEDY = {"do_sample", "max_gen_toks", "until"}
+from pipeline.tasks import METRIC, Task
 
 
 class Harness:
@@ -38,11 +33,11 @@ class Harness:
     def samples(self, task: Task, limit: int | None) -> Iterator[dict[str, Any]]:
         """Rows of tables.samples.SAMPLES, in the order of the items.
 
-        Greedy answers to the first `limit` items. Raises UserError when the task scores by anything
-        but exact match of one filtered answer.
+        Greedy answers to the first `limit` items. Raises the UserErrors of Task.check.
         """
         from lm_eval.evaluator import evaluate
 
+        task.check()
         items = task.items()
         loaded = self._tasks.load([_definition(task, items)])
         result = evaluate(
@@ -56,22 +51,6 @@ class Harness:
 
 def _definition(task: Task, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The task's YAML with its items handed over in memory, so that no dataset cache is written."""
-    metrics = [metric.get("metric") for metric in task.definition.get("metric_list", [])]
-    if metrics != [_METRIC] or task.definition.get("output_type") != "generate_until":
-        raise UserError(
-            f"task {task.name}: needs output_type generate_until and metric_list [{_METRIC}]"
-        )
-    filters = task.definition.get("filter_list", [])
-    if len(filters) > 1:
-        raise UserError(
-            f"task {task.name}: filter_list names {len(filters)} ways to read an answer; leave one"
-        )
-    options = task.definition.get("generation_kwargs", {})
-    if options.get("do_sample") or set(options) - _GREEDY:
-        raise UserError(
-            f"task {task.name}: answers are greedy, so generation_kwargs may hold do_sample: false "
-            f"and {', '.join(sorted(_GREEDY - {'do_sample'}))} alone; given {options}"
-        )
     kept = {
         key: value
         for key, value in task.definition.items()
@@ -100,5 +79,5 @@ def _row(task: Task, item: dict[str, Any], sample: dict[str, Any]) -> dict[str, 
         "target": str(sample["target"]),
         "response": sample["resps"][0][0],
         "answer": sample["filtered_resps"][0],
-        "correct": bool(sample[_METRIC]),
+        "correct": bool(sample[METRIC]),
     }

@@ -15,15 +15,16 @@ SEQUENCES = Table(
 
 CORPUS = Document(
     "corpus",
-    1,
+    2,
     "What a calibration corpus holds and how it relates to the evaluation tasks.",
     {
+        "commit": "Hub commit of a Hub dataset, or null",
         "documents": "number of documents",
         "sequences": "number of windows",
         "tokens": "number of tokens, special ones included",
-        "overlap_ngram": "tokens in a row that count as overlap",
+        "overlap_ngram": "words in a row, split at white space, that count as overlap",
         "shared_documents": "evaluation items whose whole text stands in the corpus",
-        "shared_ngrams": "evaluation items that share a run of that many tokens with the corpus",
+        "shared_ngrams": "evaluation items that share a run of that many words with the corpus",
         "allowed": "true when overlap was found and the configuration allows it",
     },
 )
