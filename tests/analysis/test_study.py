@@ -125,25 +125,23 @@ def test_dense_rows_give_accuracy_and_chance_per_task_and_step_count(result):
 
 def test_sentences_name_sets_costs_and_direction(result):
     first, second = result.finding["sentences"]
-    assert first.startswith("Points of reasoning accuracy lost, with paired 90% intervals in ")
+    assert first.startswith(
+        "Cold neurons do not clearly matter less than others: where 25% of the "
+    )
+    assert "the coldest cost 0.0 [−22.1, 22.1] on m, −16.7 [" in first
+    assert first.endswith("(points of reasoning accuracy, paired 90% intervals; 2 draws).")
     # Sizes are those measured, not those of a classification.
-    assert (
-        "on m (15% of the neurons active at a token) the cold set (70% of them) costs 33" in first
-    )
-    assert " and the hot set (30% of them) costs 91.7 [" in first
-    assert second.startswith(
-        "Cold neurons do not clearly matter less than others: at 25% of them, "
-    )
-    assert "the coldest cost 0.0 [−22.1, 22.1] on m, " in second
-    assert "as many at random (2 draws)." in second
+    assert second.startswith("The cold set as a whole cannot be spared: removing it costs 33.3 [")
+    assert " on m (70% of its neurons); removing the hot set costs 91.7 [" in second
+    assert second.endswith("on m (30% of its neurons).")
 
 
 @pytest.mark.parametrize(
     ("low", "high", "estimate", "said"),
     [
-        (-0.2, -0.05, -0.1, "10.0 [5.0, 20.0] less than as many at random (5 draws)"),
-        (0.05, 0.2, 0.1, "10.0 [5.0, 20.0] more than as many at random (5 draws)"),
-        (-0.05, 0.2, 0.1, "10.0 [−5.0, 20.0] more and so not clearly apart from as many at"),
+        (-0.2, -0.05, -0.1, "10.0 [5.0, 20.0] less than as many at random ("),
+        (0.05, 0.2, 0.1, "10.0 [5.0, 20.0] more than as many at random ("),
+        (-0.05, 0.2, 0.1, "10.0 [−5.0, 20.0] more than as many at random, which is not clear of"),
     ],
 )
 def test_a_difference_is_told_with_its_interval_the_same_way_round(low, high, estimate, said):
@@ -185,14 +183,32 @@ def curve(method, level, loss, seeds=1, corrected=0.1):
     }
 
 
-MODEL = {"model": "m", "natural_sparsity": 0.3, "active_rule": "cett"}
+MODEL = {"model": "m"}
 
 
 def test_a_set_is_told_beside_as_many_neurons_at_random():
     rows = [curve("dense", "0", 0), curve("cold", "cold", 0.2), curve("random", "cold", 0.5)]
-    first, _ = sentences([MODEL], rows, [], SPARSIFIERS, 0.95)
-    assert "on m (70% of the neurons active at a token, by CETT) the cold set (40% of" in first
-    assert "costs 20.0 [15.0, 25.0], as many at random (one draw) 50.0 [45.0, 55.0]" in first
+    _, second = sentences([MODEL], rows, [], SPARSIFIERS, 0.95)
+    beside = "(40% of its neurons; as many at random 50.0 [45.0, 55.0])"
+    assert f"removing it costs 20.0 [15.0, 25.0] on m {beside}." in second
+
+
+@pytest.mark.parametrize(
+    ("losses", "said"),
+    [
+        ((0.2, 0.2), "The cold set as a whole cannot be spared: "),
+        ((0.01, 0.02), "The whole cold set costs nothing that is clear of zero: "),
+        ((-0.2, -0.1), "The model gains by the loss of its cold set: "),
+        ((0.2, 0.01), "Whether the cold set can be spared depends on the model: "),
+    ],
+)
+def test_the_whole_cold_set_is_judged_over_all_models(losses, said):
+    rows = []
+    for model, loss in zip("mn", losses, strict=True):
+        of = [curve("dense", "0", 0), curve("cold", "cold", loss)]
+        rows += [{**row, "model": model} for row in of]
+    models = [MODEL, {**MODEL, "model": "n"}]
+    assert sentences(models, rows, [], SPARSIFIERS, 0.95)[1].startswith(said)
 
 
 def test_a_model_that_is_not_clear_of_chance_has_nothing_to_lose():
@@ -200,15 +216,15 @@ def test_a_model_that_is_not_clear_of_chance_has_nothing_to_lose():
     first, _ = sentences([MODEL], rows, [], SPARSIFIERS, 0.95)
     assert first.startswith("No model of this study is clear of chance")
     able = [{**row, "model": "n", "corrected_loss": 0.1} for row in rows]
-    first, second = sentences([MODEL, {**MODEL, "model": "n"}], rows + able, [], SPARSIFIERS, 0.95)
-    assert "on n (" in first and "on m (" not in first
-    assert "Not clear of chance before pruning, and left out: m." in first
+    second = sentences([MODEL, {**MODEL, "model": "n"}], rows + able, [], SPARSIFIERS, 0.95)[1]
+    assert "on n (" in second and "on m (" not in second
+    assert "Not clear of chance before pruning, and left out: m." in second
 
 
 def test_the_first_of_several_methods_with_one_sparsifier_is_told():
     rows = [curve("dense", "0", 0), curve("cold", "cold", 0.2), curve("other", "cold", 0.9)]
-    first, _ = sentences([MODEL], rows, [], {"cold": "drop_cold", "other": "drop_cold"}, 0.95)
-    assert "costs 20.0" in first and "90.0" not in first
+    _, second = sentences([MODEL], rows, [], {"cold": "drop_cold", "other": "drop_cold"}, 0.95)
+    assert "costs 20.0" in second and "90.0" not in second
 
 
 def test_the_same_inputs_give_the_same_figures(condition, targets, result):
@@ -224,8 +240,8 @@ def test_a_study_without_arms_says_so(condition, targets):
     first, second = analysed(only, [BACKBONE], targets.to_dicts(), {}, analysis, seed=0).finding[
         "sentences"
     ]
-    assert "no condition that removes a whole cold or hot set" in first
-    assert "compares no level" in second
+    assert "compares no level" in first
+    assert "no condition that removes a whole cold or hot set" in second
 
 
 def test_backbone_facts_mean_over_layers():
@@ -241,5 +257,5 @@ def test_models_that_disagree_are_told_to():
         sides = [{"method": method, "level": "0.25"} for method in ("cold", "random")]
         bounds = {"estimate": 0.1 * sign, "low": 0.1 * sign - 0.05, "high": 0.1 * sign + 0.05}
         found.append({"model": model, "first": sides[0], "second": sides[1], **bounds})
-    second = sentences(models, rows, found, SPARSIFIERS, 0.95)[1]
-    assert second.startswith("Whether coldness matters depends on the model: at 25% of them, ")
+    first = sentences(models, rows, found, SPARSIFIERS, 0.95)[0]
+    assert first.startswith("Whether coldness matters depends on the model: where 25% of the ")

@@ -17,7 +17,7 @@ def sentences(
     sparsifiers: Mapping[str, str],
     confidence: float,
 ) -> list[str]:
-    """Two sentences: what the cold and the hot set cost; whether coldness itself matters.
+    """Two sentences: whether coldness matters; what the whole cold and the whole hot set cost.
 
     Every figure is points of accuracy, mean of the reasoning tasks, with its interval in brackets.
     Of several methods with one sparsifier the first is told. A model that is not clear of chance
@@ -32,16 +32,21 @@ def sentences(
             "nothing can be said of what pruning costs.",
             "Their accuracies stand beside chance below.",
         ]
-    first = _sets(able, rows, confidence)
+    second = _sets(able, rows)
     if unable:
-        first += f" Not clear of chance before pruning, and left out: {', '.join(unable)}."
-    return [first, _coldness(able, rows, contrasts)]
+        second += f" Not clear of chance before pruning, and left out: {', '.join(unable)}."
+    return [_coldness(able, rows, contrasts, confidence), second]
 
 
-_VERDICTS = {
+_COLDNESS = {
     "less": "Cold neurons matter less than others do",
     "more": "Cold neurons matter more than others do",
     "none": "Cold neurons do not clearly matter less than others",
+}
+_WHOLE_SET = {
+    "more": "The cold set as a whole cannot be spared",
+    "less": "The model gains by the loss of its cold set",
+    "none": "The whole cold set costs nothing that is clear of zero",
 }
 
 
@@ -65,44 +70,8 @@ class _Reasoning:
         return self._rows.get((model, self.methods.get(sparsifier, ""), level))
 
 
-def _sets(models: Rows, rows: _Reasoning, confidence: float) -> str:
-    parts = []
-    for model in models:
-        costs = [
-            cost
-            for which, sparsifier in (("cold", "drop_cold"), ("hot", "keep_cold"))
-            if (cost := _set(rows, model["model"], which, sparsifier))
-        ]
-        if costs:
-            active = percent(1 - model["natural_sparsity"], 0)
-            rule = ", by CETT" if model["active_rule"] == "cett" else ""
-            parts.append(
-                f"on {model['model']} ({active} of the neurons active at a token{rule}) "
-                + " and ".join(costs)
-            )
-    if not parts:
-        return (
-            "This study holds no condition that removes a whole cold or hot set (levels `cold` and "
-            "`hot`), so it cannot say what either costs."
-        )
-    return (
-        "Points of reasoning accuracy lost, with paired "
-        f"{percent(confidence, 0)} intervals in brackets: {'; '.join(parts)}."
-    )
-
-
-def _set(rows: _Reasoning, model: str, which: str, sparsifier: str) -> str | None:
-    row = rows.at(model, sparsifier, which)
-    if row is None:
-        return None
-    size = percent(row["neuron_sparsity_imposed"], 0)
-    text = f"the {which} set ({size} of them) costs {_loss(row)}"
-    random = rows.at(model, "drop_random", which)
-    return text + (f", {_drawn(random)} {_loss(random)}" if random else "")
-
-
-def _coldness(models: Rows, rows: _Reasoning, contrasts: Rows) -> str:
-    parts, directions, level = [], set(), ""
+def _coldness(models: Rows, rows: _Reasoning, contrasts: Rows, confidence: float) -> str:
+    parts, directions, level, draws = [], set(), "", 0
     for model in models:
         for row in contrasts:
             if row["model"] == model["model"] and _is_coldness(row, rows):
@@ -110,14 +79,17 @@ def _coldness(models: Rows, rows: _Reasoning, contrasts: Rows) -> str:
                 own = rows.at(row["model"], "drop_cold", level)
                 random = rows.at(row["model"], "drop_random", level)
                 if own and random:
-                    cost = f"{_loss(own)} on {row['model']}, {_difference(row)}"
-                    parts.append(f"{cost} {_drawn(random)}")
-                    directions.add(_direction(row))
+                    parts.append(f"{_loss(own)} on {row['model']}, {_difference(row)}")
+                    directions.add(_direction(row["low"], row["high"]))
+                    draws = random["seeds"]
     if not parts:
         return "This study compares no level of cold neurons with as many drawn at random."
-    share = percent(float(level), 0)
-    verdict = _VERDICTS.get("".join(directions), "Whether coldness matters depends on the model")
-    return f"{verdict}: at {share} of them, the coldest cost {'; '.join(parts)}."
+    verdict = _COLDNESS.get("".join(directions), "Whether coldness matters depends on the model")
+    return (
+        f"{verdict}: where {percent(float(level), 0)} of the FFN neurons are removed, the coldest "
+        f"cost {' and '.join(parts)} (points of reasoning accuracy, paired "
+        f"{percent(confidence, 0)} intervals; {'one draw' if draws == 1 else f'{draws} draws'})."
+    )
 
 
 def _is_coldness(contrast: Row, rows: _Reasoning) -> bool:
@@ -128,23 +100,49 @@ def _is_coldness(contrast: Row, rows: _Reasoning) -> bool:
     return (first["method"], second["method"]) == methods and same
 
 
-def _drawn(random: Row) -> str:
-    draws = "one draw" if random["seeds"] == 1 else f"{random['seeds']} draws"
-    return f"as many at random ({draws})"
+def _sets(models: Rows, rows: _Reasoning) -> str:
+    cold = {m["model"]: r for m in models if (r := rows.at(m["model"], "drop_cold", "cold"))}
+    hot = {m["model"]: r for m in models if (r := rows.at(m["model"], "keep_cold", "hot"))}
+    parts = []
+    if cold:
+        found = {_direction(row["loss_low"], row["loss_high"]) for row in cold.values()}
+        mixed = "Whether the cold set can be spared depends on the model"
+        verdict = _WHOLE_SET.get("".join(found), mixed)
+        costs = [_set(row, rows, "cold") for row in cold.values()]
+        parts.append(f"{verdict}: removing it costs {' and '.join(costs)}")
+    if hot:
+        costs = [_set(row, rows, "hot") for row in hot.values()]
+        parts.append(f"removing the hot set costs {' and '.join(costs)}")
+    if not parts:
+        return (
+            "This study holds no condition that removes a whole cold or hot set (levels `cold` and "
+            "`hot`), so it cannot say what either costs."
+        )
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _set(row: Row, rows: _Reasoning, which: str) -> str:
+    size = percent(row["neuron_sparsity_imposed"], 0)
+    random = rows.at(row["model"], "drop_random", which)
+    beside = f"; as many at random {_loss(random)}" if random else ""
+    return f"{_loss(row)} on {row['model']} ({size} of its neurons{beside})"
 
 
 def _difference(row: Row) -> str:
     plain = f"{points(row['estimate'])} {span(row['low'], row['high'])}"
     turned = f"{points(-row['estimate'])} {span(-row['high'], -row['low'])}"
-    direction = _direction(row)
+    direction = _direction(row["low"], row["high"])
     if direction == "none":
-        return f"{plain} more and so not clearly apart from"
-    return f"{turned} less than" if direction == "less" else f"{plain} more than"
+        return f"{plain} more than as many at random, which is not clear of zero,"
+    if direction == "less":
+        return f"{turned} less than as many at random"
+    return f"{plain} more than as many at random"
 
 
-def _direction(row: Row) -> str:
+def _direction(low: float, high: float) -> str:
     """`less` or `more` when the interval leaves out zero, else `none`."""
-    return "less" if row["high"] < 0 else "more" if row["low"] > 0 else "none"
+    return "less" if high < 0 else "more" if low > 0 else "none"
 
 
 def _loss(row: Row) -> str:
