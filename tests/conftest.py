@@ -1,8 +1,10 @@
 """Fixtures that several packages share: manifests, a small study, small models made on the spot."""
 
+import contextlib
 import os
 import subprocess
 import sys
+import threading
 
 # Read when the libraries are imported. One thread, since sums change with the number of threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -142,6 +144,36 @@ def tokenizer(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tokenizer")
     save_tokenizer(folder)
     return AutoTokenizer.from_pretrained(folder)
+
+
+@pytest.fixture
+def hub_on_loopback(tmp_path):
+    """A function: request handler, attributes of its server -> (server, environment in which this
+    server is the Hub)."""
+    from http.server import ThreadingHTTPServer
+
+    with contextlib.ExitStack() as ends:
+
+        def start(handler, **attributes):
+            server = ends.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), handler))
+            vars(server).update(attributes)
+            thread = threading.Thread(target=server.serve_forever, daemon=True)
+            thread.start()
+            ends.callback(thread.join)
+            ends.callback(server.shutdown)
+            return server, {
+                "HF_ENDPOINT": f"http://127.0.0.1:{server.server_address[1]}",
+                "HF_HOME": str(tmp_path / "cache"),
+                "HF_HUB_OFFLINE": "0",
+                "HF_DATASETS_OFFLINE": "0",
+                "HF_HUB_DISABLE_XET": "1",
+                "HF_HUB_DISABLE_TELEMETRY": "1",
+                "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+                "HF_TOKEN": "",
+                "NO_PROXY": "127.0.0.1",
+            }
+
+        yield start
 
 
 @pytest.fixture

@@ -2,8 +2,7 @@
 
 import json
 import re
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
@@ -78,24 +77,6 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def hub(tmp_path):
+def hub(hub_on_loopback):
     """(the stand-in, environment in which it is the Hub)."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.datasets, server.revisions = {}, []
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    environment = {
-        "HF_ENDPOINT": f"http://127.0.0.1:{server.server_address[1]}",
-        "HF_HOME": str(tmp_path / "cache"),
-        "HF_HUB_OFFLINE": "0",
-        "HF_DATASETS_OFFLINE": "0",
-        "HF_HUB_DISABLE_XET": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        "HF_TOKEN": "",
-        "NO_PROXY": "127.0.0.1",
-    }
-    yield server, environment
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    return hub_on_loopback(Handler, datasets={}, revisions=[])

@@ -1,8 +1,7 @@
 """A stand-in for the Hub on the loopback address."""
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
@@ -64,23 +63,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def hub(tmp_path):
+def hub(hub_on_loopback):
     """(repositories to fill, environment in which the Hub is this stand-in)."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.repositories = {}
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    environment = {
-        "HF_ENDPOINT": f"http://127.0.0.1:{server.server_address[1]}",
-        "HF_HOME": str(tmp_path / "cache"),
-        "HF_HUB_OFFLINE": "0",
-        "HF_HUB_DISABLE_XET": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        "HF_TOKEN": "",
-        "NO_PROXY": "127.0.0.1",
-    }
-    yield server.repositories, environment
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    server, environment = hub_on_loopback(Handler, repositories={})
+    return server.repositories, environment

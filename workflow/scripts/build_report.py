@@ -6,6 +6,7 @@ from pipeline.artifacts import Manifest, write_text
 from pipeline.entry import job
 from pipeline.report.figures import main_figure as draw_main
 from pipeline.report.figures import task_figure as draw_tasks
+from pipeline.report.page import named
 from pipeline.report.page import page as compose
 from pipeline.report.render import spec_text, svg
 from pipeline.tables.classes import CLASSIFICATION
@@ -34,8 +35,7 @@ def main(
     """Write index.html, the two Vega-Lite specs and the main figure."""
     rows = CURVES.read(curves).to_dicts()
     answer = FINDING.read(finding)
-    by_all = draw_main(rows, answer["models"])
-    by_task = draw_tasks(rows, answer["models"])
+    by_all, by_task = draw_main(rows, answer["models"]), draw_tasks(rows, answer["models"])
     write_text(main_spec, spec_text(by_all))
     write_text(task_spec, spec_text(by_task))
     write_text(main_figure, svg(by_all))
@@ -46,11 +46,7 @@ def main(
         finding=answer,
         corpora={path.parent.name: CORPUS.read(path) for path in corpora},
         models=[MODEL.read(path) for path in models],
-        classifications=[
-            dict(zip(("model", "corpus", "classification"), path.parts[-4:-1], strict=True))
-            | CLASSIFICATION.read(path)
-            for path in classifications
-        ],
+        classifications=[named(path) | CLASSIFICATION.read(path) for path in classifications],
         libraries=libraries,
         manifest=manifest,
         main_figure=svg(by_all),

@@ -73,6 +73,11 @@ def page(
     )
 
 
+def named(path: Path) -> dict[str, str]:
+    """Model, corpus and classification that the path of a classification.json names."""
+    return dict(zip(("model", "corpus", "classification"), path.parts[-4:-1], strict=True))
+
+
 def facts(curves: Rows, refused: Rows, finding: Mapping[str, Any]) -> list[str]:
     """Short sentences on what was measured and how the models stood before pruning."""
     pruned = [row for row in curves if row["method"] != DENSE]
