@@ -43,6 +43,30 @@ def test_what_is_written_is_read_back(kind, tmp_path, manifest):
     assert same(kind, read(kind, tmp_path / "new" / "file"))
 
 
+def test_an_arrays_order_in_memory_changes_no_value(tmp_path, manifest):
+    grid = np.arange(12).reshape(3, 4)
+    given = {"turned": np.asfortranarray(grid), "view": grid[:, ::2], "one": np.array(True)}
+    artifacts.write_safetensors(tmp_path / "file", "things", 2, given, manifest)
+    found = artifacts.read_safetensors(tmp_path / "file", "things", 2)
+    assert all(np.array_equal(found[name], given[name]) for name in given)
+
+
+TABLES = {
+    "nulls": {"n": [None, 1], "s": [None, "x"], "b": [None, True], "l": [[None, 1], None]},
+    "no number": {"x": [float("nan"), float("inf"), -0.0]},
+    "empty": {"n": pa.array([], pa.int64()), "s": pa.array([], pa.string())},
+    "dictionary": {"s": pa.array(["x", "y", "x"]).dictionary_encode()},
+}
+
+
+@pytest.mark.parametrize("columns", TABLES.values(), ids=TABLES)
+def test_every_legal_table_passes_its_own_seal(tmp_path, manifest, columns):
+    whole = pa.table(columns)
+    for table in (whole, whole.slice(1), pa.concat_tables([whole, whole.slice(1)])):
+        artifacts.write_parquet(tmp_path / "file", "things", 2, table, manifest)
+        assert artifacts.read_parquet(tmp_path / "file", "things", 2).num_rows == table.num_rows
+
+
 def test_two_writes_in_different_folders_give_equal_bytes(kind, tmp_path, manifest):
     for place in ("one", "two"):
         write(kind, tmp_path / place / "file", manifest)

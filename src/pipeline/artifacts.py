@@ -107,11 +107,14 @@ def write_safetensors(
     path: Path, schema: str, version: int, tensors: Mapping[str, Any], manifest: Manifest
 ) -> None:
     """Write numpy arrays; the manifest is one string, since several keys have no fixed order."""
+    import numpy as np
     from safetensors.numpy import save_file
 
-    sealed = _sealed(manifest.text(schema, version), _of_arrays(tensors))
+    # save_file writes an array's memory as it lies, whatever its order.
+    plain = {name: np.array(value, order="C") for name, value in sorted(tensors.items())}
+    sealed = _sealed(manifest.text(schema, version), _of_arrays(plain))
     with replacing(path) as partial:
-        save_file(dict(sorted(tensors.items())), partial, metadata={MANIFEST_KEY: sealed})
+        save_file(plain, partial, metadata={MANIFEST_KEY: sealed})
 
 
 def read_safetensors(path: Path, schema: str, version: int) -> dict[str, Any]:
