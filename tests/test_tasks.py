@@ -227,3 +227,31 @@ def test_every_shipped_task_holds_500_different_items_with_a_target(name):
     assert len({task.text(item) for item in items}) == len(items) == 500
     assert all(task.text(item, "doc_to_target") for item in items)
     assert all(task.steps(item) > 0 for item in items) is task.reasoning
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"num_fewshot": 5}, "num_fewshot: not used here"),
+        ({"include": "other.yaml"}, "include: not used here"),
+        ({"description": "Think."}, "description: not used here"),
+        (
+            {"filter_list": [{"name": "n", "filter": [{"regex_pattern": "("}]}]},
+            "regex_pattern '\\(' is no expression",
+        ),
+        ({"metadata": {"steps": "hop"}}, "metadata.steps is 'hop', and no item"),
+    ],
+    ids=["few shots", "include", "description", "regex", "steps"],
+)
+def test_what_would_change_the_answers_unseen_is_refused(write_task, changes, words):
+    with pytest.raises(UserError, match=words):
+        write_task(**changes).check()
+
+
+def test_no_shots_are_what_there_is(write_task):
+    write_task(num_fewshot=0).check()
+
+
+def test_a_task_file_that_is_not_there_is_no_unknown_name():
+    with pytest.raises(UserError, match=r"task file /nowhere/own\.yaml does not exist"):
+        tasks.find("/nowhere/own.yaml")

@@ -1,5 +1,6 @@
 """Evaluation tasks: lm-evaluation-harness YAML with items in a JSONL file beside it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -13,6 +14,12 @@ from pipeline.registry import unknown_name
 
 BUILTIN_TASKS = SOURCE_ROOT.parent / "resources" / "tasks"
 METRIC = "exact_match"
+#: Keys that a task file may hold: those that are used, and those that change no answer.
+_KEYS = {
+    "task", "tag", "dataset_path", "dataset_kwargs", "test_split", "training_split",
+    "validation_split", "output_type", "doc_to_text", "doc_to_target", "generation_kwargs",
+    "filter_list", "metric_list", "metadata", "num_fewshot",
+}  # fmt: skip
 _OUTPUT = "generate_until"
 #: Options of generation that a task may give.
 _GREEDY = {"do_sample", "max_gen_toks", "until"}
@@ -48,16 +55,23 @@ class Task:
         """
         with at(f"task {self.name}: {self.path.name}"):
             self._metadata()
+            _check_keys(self.definition)
             _check_scoring(self.definition)
             _check_generation(self.definition)
             for field in _TEMPLATES:
                 self._template(field)
-        path = self._data_file("test")
-        for number, item in self._rows("test"):
+        path, rows = self._data_file("test"), self._rows("test")
+        for number, item in rows:
             with at(f"task {self.name}: {path.name}, line {number}"):
                 self.steps(item)
                 for field in _TEMPLATES:
                     self._filled(item, field)
+        counted = self._metadata().get("steps")
+        if counted is not None and not any(counted in item for _, item in rows):
+            raise UserError(
+                f"task {self.name}: {self.path.name}: metadata.steps is {counted!r}, and no item "
+                f"of {path.name} has that field; name another, or leave the key out"
+            )
 
     @property
     def name(self) -> str:
@@ -183,6 +197,18 @@ def _plain_yaml(path: Path) -> Any:
         raise UserError(f"{path} is no YAML: {error}") from error
 
 
+def _check_keys(definition: Mapping[str, Any]) -> None:
+    """A key of the harness that is passed over would change what is measured, unseen."""
+    unknown = sorted(str(key) for key in set(definition) - _KEYS)
+    if definition.get("num_fewshot"):
+        unknown.append("num_fewshot")
+    if unknown:
+        raise UserError(
+            f"{', '.join(unknown)}: not used here; this pipeline asks every question alone and "
+            f"takes: {', '.join(sorted(_KEYS))} (num_fewshot: 0)"
+        )
+
+
 def _check_scoring(definition: Mapping[str, Any]) -> None:
     split = definition.get("test_split")
     if split != "test":
@@ -201,6 +227,12 @@ def _check_scoring(definition: Mapping[str, Any]) -> None:
         raise UserError(
             f"filter_list is {filters!r}; give a list of one way to read an answer, or none"
         )
+    steps = [step for way in filters for step in way.get("filter") or [] if isinstance(step, dict)]
+    for pattern in [step["regex_pattern"] for step in steps if "regex_pattern" in step]:
+        try:
+            re.compile(pattern)
+        except (re.error, TypeError) as error:
+            raise UserError(f"regex_pattern {pattern!r} is no expression: {error}") from error
 
 
 def _check_generation(definition: Mapping[str, Any]) -> None:
@@ -226,6 +258,8 @@ def find(name: str) -> Task:
     """A built-in task by name, or the task file at a path ending in .yaml."""
     path = Path(name) if name.endswith((".yaml", ".yml")) else BUILTIN_TASKS / f"{name}.yaml"
     if not path.is_file():
+        if path.parent != BUILTIN_TASKS:
+            raise UserError(f"task file {name} does not exist")
         known = [p.stem for p in BUILTIN_TASKS.glob("*.yaml")]
         raise UserError(unknown_name("task", name, known))
     return Task(path)

@@ -289,3 +289,18 @@ def test_places_out_of_form_are_left_to_the_check(study_values, tmp_path, path, 
 def test_the_kind_of_a_models_source(study_values, source, kind):
     change(study_values, "models.backbone.source", source)
     assert parse_study(study_values).models["backbone"].kind == kind
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "form"),
+    [
+        ("methods.drop_cold.levels", 0.25, "give a list"),
+        ("evaluation.tasks", "chain", "give a list"),
+        ("models", ["x"], "give a mapping"),
+        ("models.backbone", "./m", "give keys and values"),
+        ("profile", None, "give keys and values"),
+    ],
+)
+def test_a_wrong_form_is_told_in_the_words_of_yaml(study_values, path, value, form):
+    change(study_values, path, value)
+    assert f"{path}: {value!r} is refused: {form}" in refusal(study_values)

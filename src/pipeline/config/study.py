@@ -23,6 +23,12 @@ from pipeline.config.profile import Profile
 from pipeline.errors import UserError
 from pipeline.registry import unknown_name
 
+#: What to give where the whole form is wrong, in YAML's words.
+_FORMS = {
+    "tuple_type": "a list, in brackets",
+    "dict_type": "a mapping of names to their keys",
+    "model_type": "keys and values",
+}
 #: Folders beside the studies' own.
 _TAKEN = ("logs", "reference", "shared", "timing")
 
@@ -136,6 +142,8 @@ def _explain(problem: Mapping[str, Any]) -> str:
     if problem["type"] == "missing":
         return f"{where}: this key is missing"
     message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] in _FORMS:
+        message = f"give {_FORMS[problem['type']]}"
     if not where:
         return message
     return f"{where}: {problem['input']!r} is refused: {message}"
