@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -138,4 +139,4 @@ def all_conditions():
 
 if jobs_lock := os.environ.get(JOBS_LOCK):
     # A shared lock for as long as a job's shell or any process below it lives.
-    shell.prefix(f"exec 9>>{jobs_lock!r}; flock -s 9; ")
+    shell.prefix(f"exec 9>>{shlex.quote(jobs_lock)}; flock -s 9; ")

@@ -198,6 +198,16 @@ def test_a_local_place_is_no_part_of_keys_and_params(plan, tmp_path, save_model)
     assert found[0] == found[1]
 
 
+def test_two_entries_in_one_place_keep_their_own_names(plan, tmp_path, save_model):
+    save_model(tmp_path / "m")
+    study = plan(models__backbone__source=str(tmp_path / "m"))
+    before, key = study.section("models", "backbone"), study.model_key("backbone")
+    other = {"source": str(tmp_path / "m"), "dtype": "bfloat16"}
+    both = plan(models__second=other)
+    assert (both.section("models", "backbone"), both.model_key("backbone")) == (before, key)
+    assert both.section("models", "second")["source"] == "local:models.second"
+
+
 FORM = ("output_type", "doc_to_text", "doc_to_target", "generation_kwargs", "filter_list")
 FORM = (*FORM, "metric_list", "test_split", "dataset_path")
 

@@ -28,8 +28,8 @@ def _run(given: argparse.Namespace, extra: list[str]) -> None:
     Study(config)
     directory = given.directory.resolve()
     line = launcher.command(given.config, given.profile, given.cores, directory, extra)
-    jobs_lock = launcher.lock(config, directory)
-    launcher.run(line, jobs_lock)
+    dry = {"-n", "--dry-run", "--dryrun"} & set(extra)
+    launcher.run(line, None if dry else launcher.lock(config, directory))
 
 
 def _check(given: argparse.Namespace, extra: list[str]) -> None:

@@ -71,9 +71,13 @@ def lock(study: StudyConfig, directory: Path) -> Path:
     return jobs
 
 
-def run(line: Sequence[str], jobs_lock: Path) -> None:
-    """Become Snakemake. The lock's descriptor is inherited; does not return."""
-    os.environ[JOBS_LOCK] = str(jobs_lock.resolve())
+def run(line: Sequence[str], jobs_lock: Path | None) -> None:
+    """Become Snakemake. The lock's descriptor is inherited; does not return.
+
+    A dry run, which makes nothing, needs no lock.
+    """
+    if jobs_lock:
+        os.environ[JOBS_LOCK] = str(jobs_lock.resolve())
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(line[0], list(line))

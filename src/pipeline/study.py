@@ -84,12 +84,14 @@ class Study:
     def section(self, name: str, key: str) -> dict[str, Any]:
         """The configuration of one entry as plain values, a local place by its name."""
         values: dict[str, Any] = getattr(self.config, name)[key].model_dump(mode="json")
-        return {k: self._place_names.get(v, v) if k == "source" else v for k, v in values.items()}
+        own = f"local:{name}.{key}"
+        return values | ({"source": own} if own in self.places else {})
 
     def evaluation(self) -> dict[str, Any]:
         """The section `evaluation`, task files by their names."""
         values = self.config.evaluation.model_dump(mode="json")
-        return values | {"tasks": [self._place_names.get(t, t) for t in values["tasks"]]}
+        names = {place: name for name, place in self._task_places.items()}
+        return values | {"tasks": [names.get(task, task) for task in values["tasks"]]}
 
     @cached_property
     def places(self) -> dict[str, str]:
@@ -105,12 +107,12 @@ class Study:
             for name, corpus in config.calibration.items()
             if "/" in corpus.source and corpus.source.startswith(("path:", "task:"))
         }
-        files = [task for task in config.evaluation.tasks if is_task_file(task)]
-        return {**models, **corpora, **{f"local:task.{tasks.find(f).name}": f for f in files}}
+        return {**models, **corpora, **self._task_places}
 
     @cached_property
-    def _place_names(self) -> dict[str, str]:
-        return {place: name for name, place in self.places.items()}
+    def _task_places(self) -> dict[str, str]:
+        files = [task for task in self.config.evaluation.tasks if is_task_file(task)]
+        return {f"local:task.{tasks.find(file).name}": file for file in files}
 
     @cached_property
     def conditions(self) -> list[Condition]:

@@ -86,7 +86,10 @@ def test_corrected_loss_is_null_where_dense_is_not_clear_of_chance(result):
 
 def test_intervals_hold_their_estimates(result):
     for r in result.curves:
-        assert r["loss_low"] <= r["loss"] <= r["loss_high"]
+        assert -1 <= r["loss_low"] <= r["loss"] <= r["loss_high"] <= 1
+        if r["corrected_loss"] is not None:
+            assert r["corrected_low"] <= r["corrected_loss"] <= r["corrected_high"]
+    assert max(r["corrected_loss"] or 0 for r in result.curves) > 1
 
 
 def test_no_change_still_has_an_interval(result):
@@ -125,9 +128,7 @@ def test_dense_rows_give_accuracy_and_chance_per_task_and_step_count(result):
 
 def test_sentences_name_sets_costs_and_direction(result):
     first, second = result.finding["sentences"]
-    assert first.startswith(
-        "Cold neurons do not clearly matter less than others: where 25% of the "
-    )
+    assert first.startswith("Cold neurons do not clearly matter less than random ones: where 25% ")
     assert "the coldest cost 0.0 [−22.1, 22.1] on m, −16.7 [" in first
     assert first.endswith("(points of reasoning accuracy, paired 90% intervals; 2 draws).")
     # Sizes are those measured, not those of a classification.
@@ -160,9 +161,9 @@ def test_a_difference_is_told_with_its_interval_the_same_way_round(low, high, es
     assert f" the coldest cost 20.0 [15.0, 25.0] on m, {said}" in first
     assert first.endswith("paired 95% intervals; 5 draws).")
     verdicts = {
-        -0.2: "Cold neurons matter less than others do",
-        0.05: "Cold neurons matter more than others do",
-        -0.05: "Cold neurons do not clearly matter less than others",
+        -0.2: "Cold neurons matter less than random ones",
+        0.05: "Cold neurons matter more than random ones",
+        -0.05: "Cold neurons do not clearly matter less than random ones",
     }
     assert first.split(":")[0] == verdicts[low]
 
@@ -198,7 +199,7 @@ def test_a_set_is_told_beside_as_many_neurons_at_random():
         ((0.2, 0.2), "The cold set as a whole cannot be spared: "),
         ((0.01, 0.02), "The whole cold set costs nothing that is clear of zero: "),
         ((-0.2, -0.1), "The model gains by the loss of its cold set: "),
-        ((0.2, 0.01), "Whether the cold set can be spared depends on the model: "),
+        ((0.2, 0.01), "The cold set as a whole is not spared alike by all models: "),
     ],
 )
 def test_the_whole_cold_set_is_judged_over_all_models(losses, said):
@@ -251,10 +252,30 @@ def test_models_that_disagree_are_told_to():
     models = [MODEL, {**MODEL, "model": "n"}]
     rows, found = [], []
     for model, sign in (("m", 1), ("n", -1)):
-        of = [curve("dense", "0", 0), curve("cold", "0.25", 0.2), curve("random", "0.25", 0.3)]
+        of = [curve("dense", "0", 0), curve("cold", "0.25", 0.2)]
+        of.append(curve("random", "0.25", 0.3, seeds=5))
         rows += [{**row, "model": model} for row in of]
         sides = [{"method": method, "level": "0.25"} for method in ("cold", "random")]
         bounds = {"estimate": 0.1 * sign, "low": 0.1 * sign - 0.05, "high": 0.1 * sign + 0.05}
         found.append({"model": model, "first": sides[0], "second": sides[1], **bounds})
     first = sentences(models, rows, found, SPARSIFIERS, 0.95)[0]
-    assert first.startswith("Whether coldness matters depends on the model: where 25% of the ")
+    assert first.startswith("Cold neurons do not differ from random ones alike on all models: ")
+
+
+def test_the_coldest_are_told_against_the_least_contributing_too():
+    rows = [curve("dense", "0", 0), curve("cold", "0.25", 0.2), curve("random", "0.25", 0.3)]
+    found = [
+        {
+            "model": "m",
+            "first": {"method": "cold", "level": "0.25"},
+            "second": {"method": second, "level": "0.25"},
+            "estimate": estimate,
+            "low": estimate - 0.05,
+            "high": estimate + 0.05,
+        }
+        for second, estimate in (("random", -0.1), ("least", 0.15))
+    ]
+    named = {**SPARSIFIERS, "least": "drop_low_contribution"}
+    first = sentences([MODEL], rows, found, named, 0.95)[0]
+    assert first.endswith("contributing they cost more by 15.0 [10.0, 20.0] on m.")
+    assert first.startswith("Against one random draw, which says little of others: ")

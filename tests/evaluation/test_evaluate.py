@@ -79,6 +79,12 @@ def test_rows_hold_every_fact_of_an_item(writer, tokenizer, task_file, written):
     assert samples["item_hash"].n_unique() == samples["prompt_hash"].n_unique() == 6
 
 
+def test_targets_of_several_kinds_stay_as_they_are_written(writer, tokenizer, task_file):
+    targets = [3, 2.5, "three", "", "7", True]
+    samples, _ = run(writer, tokenizer, task_file(targets))
+    assert samples["target"].to_list() == ["3", "2.5", "three", "", "7", "True"]
+
+
 def test_a_limit_takes_the_first_items(writer, tokenizer, task_file):
     every, _ = run(writer, tokenizer, task_file())
     some, _ = run(writer, tokenizer, task_file(), limit=3)

@@ -67,5 +67,5 @@ def interval(
     if np.ptp(draws) < 1e-12:
         bound = 1 - tail ** (1 / items)
         return max(-1.0, estimate - bound), min(1.0, estimate + bound)
-    low, high = np.clip(np.quantile(draws, [tail, 1 - tail]), -1, 1)
+    low, high = np.quantile(draws, [tail, 1 - tail])
     return float(low), float(high)

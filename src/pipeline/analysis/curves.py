@@ -67,7 +67,9 @@ class Losses:
         members = self.tasks[task]
         estimate = self._accuracy(first, members) - self._accuracy(second, members)
         draws = self._draws(first, members) - self._draws(second, members)
-        return (estimate, *interval(estimate, draws, self._items(members), self._confidence))
+        low, high = interval(estimate, draws, self._items(members), self._confidence)
+        # Stretched seeds can carry a difference of accuracies out of its range.
+        return estimate, max(-1.0, low), min(1.0, high)
 
     def _corrected(
         self, arm: Arm, task: str, loss: float, chance: float

@@ -39,9 +39,9 @@ def sentences(
 
 
 _COLDNESS = {
-    "less": "Cold neurons matter less than others do",
-    "more": "Cold neurons matter more than others do",
-    "none": "Cold neurons do not clearly matter less than others",
+    "less": "Cold neurons matter less than random ones",
+    "more": "Cold neurons matter more than random ones",
+    "none": "Cold neurons do not clearly matter less than random ones",
 }
 _WHOLE_SET = {
     "more": "The cold set as a whole cannot be spared",
@@ -84,12 +84,31 @@ def _coldness(models: Rows, rows: _Reasoning, contrasts: Rows, confidence: float
                     draws = random["seeds"]
     if not parts:
         return "This study compares no level of cold neurons with as many drawn at random."
-    verdict = _COLDNESS.get("".join(directions), "Whether coldness matters depends on the model")
+    mixed = "Cold neurons do not differ from random ones alike on all models"
+    verdict = _COLDNESS.get("".join(directions), mixed)
+    if draws == 1:
+        verdict = "Against one random draw, which says little of others"
     return (
         f"{verdict}: where {percent(float(level), 0)} of the FFN neurons are removed, the coldest "
         f"cost {' and '.join(parts)} (points of reasoning accuracy, paired "
-        f"{percent(confidence, 0)} intervals; {'one draw' if draws == 1 else f'{draws} draws'})."
+        f"{percent(confidence, 0)} intervals; {'one draw' if draws == 1 else f'{draws} draws'})"
+        f"{_beside_contribution(rows, contrasts, level)}."
     )
+
+
+def _beside_contribution(rows: _Reasoning, contrasts: Rows, level: str) -> str:
+    """The coldest against the least contributing, the control that weighs what a neuron does."""
+    methods = (rows.methods.get("drop_cold"), rows.methods.get("drop_low_contribution"))
+    parts = [
+        f"{points(c['estimate'])} {span(c['low'], c['high'])} on {c['model']}"
+        for c in contrasts
+        if (c["first"]["method"], c["second"]["method"]) == methods
+        and c["first"]["level"] == c["second"]["level"] == level
+        and rows.clear_of_chance(c["model"])
+    ]
+    if not parts:
+        return ""
+    return f"; than as many of the least contributing they cost more by {' and '.join(parts)}"
 
 
 def _is_coldness(contrast: Row, rows: _Reasoning) -> bool:
@@ -106,7 +125,7 @@ def _sets(models: Rows, rows: _Reasoning) -> str:
     parts = []
     if cold:
         found = {_direction(row["loss_low"], row["loss_high"]) for row in cold.values()}
-        mixed = "Whether the cold set can be spared depends on the model"
+        mixed = "The cold set as a whole is not spared alike by all models"
         verdict = _WHOLE_SET.get("".join(found), mixed)
         costs = [_set(row, rows, "cold") for row in cold.values()]
         parts.append(f"{verdict}: removing it costs {' and '.join(costs)}")

@@ -50,20 +50,26 @@ class Harness:
 
 
 def _definition(task: Task, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The task's YAML with its items handed over in memory, so that no dataset cache is written."""
+    """The task's YAML with prompts and targets as we filled them in, handed over in memory.
+
+    A table of the raw items would give a column one type and turn the answer 3 into 3.0 where
+    another answer is 2.5; and no dataset cache is written.
+    """
     kept = {
         key: value
         for key, value in task.definition.items()
         if key not in ("dataset_path", "dataset_kwargs")
     }
-    return {**kept, "custom_dataset": _in_memory(items)}
+    rows = [{"prompt": task.text(i), "target": task.text(i, "doc_to_target")} for i in items]
+    named = {"doc_to_text": "prompt", "doc_to_target": "target"}
+    return {**kept, **named, "custom_dataset": _in_memory(rows)}
 
 
-def _in_memory(items: Sequence[dict[str, Any]]) -> Callable[..., Any]:
+def _in_memory(rows: list[dict[str, str]]) -> Callable[..., Any]:
     def dataset(**_metadata: Any) -> Any:
         from datasets import Dataset, DatasetDict
 
-        return DatasetDict({"test": Dataset.from_list(list(items))})
+        return DatasetDict({"test": Dataset.from_list(rows)})
 
     return dataset
 
