@@ -79,6 +79,14 @@ def test_rows_hold_every_fact_of_an_item(writer, tokenizer, task_file, written):
     assert samples["item_hash"].n_unique() == samples["prompt_hash"].n_unique() == 6
 
 
+def test_a_generation_config_of_the_models_own_changes_no_answer(writer, tokenizer, task_file):
+    plain, _ = run(writer, tokenizer, task_file())
+    own = copy.deepcopy(writer)
+    own.generation_config.update(repetition_penalty=1.9, no_repeat_ngram_size=2, num_beams=3)
+    samples, _ = run(own, tokenizer, task_file())
+    assert samples.equals(plain)
+
+
 def test_targets_of_several_kinds_stay_as_they_are_written(writer, tokenizer, task_file):
     targets = [3, 2.5, "three", "", "7", True]
     samples, _ = run(writer, tokenizer, task_file(targets))

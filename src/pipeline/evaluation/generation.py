@@ -12,6 +12,13 @@ if TYPE_CHECKING:
 
 #: Tokens beyond a stop text's own that are looked at, since its pieces may be tokenized otherwise.
 _MORE = 2
+#: Said outright, since a model may bring a generation_config of its own that says otherwise.
+_PLAIN = {
+    "do_sample": False,
+    "num_beams": 1,
+    "repetition_penalty": 1.0,
+    "no_repeat_ngram_size": 0,
+}
 
 
 def greedy_model(model: Any, tokenizer: Any, batch_size: int) -> Any:
@@ -43,8 +50,8 @@ def greedy_model(model: Any, tokenizer: Any, batch_size: int) -> Any:
                 max_length=max_length,
                 stopping_criteria=StoppingCriteriaList([criterion]),
                 pad_token_id=self.tokenizer.pad_token_id,
-                do_sample=False,
                 use_cache=True,
+                **_PLAIN,
             )
 
     return Greedy(pretrained=model, tokenizer=tokenizer, batch_size=batch_size)

@@ -81,11 +81,12 @@ def named(path: Path) -> dict[str, str]:
 def facts(curves: Rows, refused: Rows, finding: Mapping[str, Any]) -> list[str]:
     """Short sentences on what was measured and how the models stood before pruning."""
     pruned = [row for row in curves if row["method"] != DENSE]
-    conditions = {(row["model"], row["method"], row["level"]) for row in pruned}
     models = {row["model"] for row in finding["models"]}
+    conditions = {(row["model"], row["method"], row["level"]): row["seeds"] for row in pruned}
     found = [
         f"{_several(len(conditions), 'pruned condition')} of {_several(len(models), 'model')} "
-        f"evaluated; {count(len(refused))} refused. Seeds of a condition are pooled."
+        f"evaluated; {count(len(refused))} refused. Seeds of a condition are pooled: "
+        f"{_several(sum(conditions.values()), 'pruned model')} in all."
     ]
     for row in finding["models"]:
         found.append(
