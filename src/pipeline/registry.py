@@ -52,7 +52,10 @@ class Registry(Mapping[str, str]):
 ARCHITECTURES = Registry(
     "architecture",
     {
+        "GPTNeoXForCausalLM": "pipeline.models.ungated:gpt_neox_views",
+        "GemmaForCausalLM": "pipeline.models.gated:gated_views",
         "LlamaForCausalLM": "pipeline.models.gated:gated_views",
+        "OPTForCausalLM": "pipeline.models.ungated:opt_views",
     },
 )
 
@@ -92,8 +95,13 @@ FAMILIES = Registry(
     {
         "addition": "pipeline.reference.families.addition:ADDITION",
         "boolean": "pipeline.reference.families.boolean:BOOLEAN",
+        "boolean_direct": "pipeline.reference.families.boolean:BOOLEAN_DIRECT",
         "chain": "pipeline.reference.families.chain:CHAIN",
+        "chain_direct": "pipeline.reference.families.chain:CHAIN_DIRECT",
         "copying": "pipeline.reference.families.copying:COPYING",
         "multihop": "pipeline.reference.families.multihop:MULTIHOP",
+        "prose": "pipeline.reference.families.prose:PROSE",
+        "reciting": "pipeline.reference.families.reciting:RECITING",
+        "tracking": "pipeline.reference.families.tracking:TRACKING",
     },
 )

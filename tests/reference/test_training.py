@@ -89,8 +89,8 @@ def test_the_schedule_warms_up_to_1_and_ends_at_a_fiftieth():
 
 
 ITEMS = (
-    Item("copying", "copy q w 3 =", "# q w 3", 0),
-    Item("boolean", "bool T and F =", "T and F > F ; # F", 1),
+    Item("copying", "copy q w 3 =", "# q w 3", 0, "copy q w 3 ="),
+    Item("boolean", "bool T and F =", "T and F > F ; # F", 1, "bool T and F ="),
 )
 
 

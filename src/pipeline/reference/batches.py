@@ -64,7 +64,8 @@ def batches(
 
 
 def encoded(item: Item, question_weight: float) -> tuple[list[int], list[float]]:
-    """Token ids of <bos> prompt answer <eos>, and the loss weight of each as a target."""
+    """Token ids of <bos> prompt answer <eos>, and the loss weight of each as a target: all of them
+    are trained on, those of the question with a small weight."""
     prompt, answer = token_ids(item.prompt), token_ids(item.answer)
     weights = [0.0] + [question_weight] * len(prompt) + [1.0] * (len(answer) + 1)
     return [BOS, *prompt, *answer, EOS], weights

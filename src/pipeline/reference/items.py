@@ -1,30 +1,39 @@
 """Items of the built-in tasks, and the split that keeps training and evaluation apart.
 
-The split is a property of the question itself: a question whose digest falls into the held-out
-twentieth is never trained or calibrated on, whatever the seed, the family or the amount of data.
+The split is a property of a question's structure, which leaves out what does not matter to the
+answer: names, the order of links, the order of two addends, whether steps are written. A structure
+whose digest falls into the held-out twentieth is never trained or calibrated on, in whatever form,
+whatever the seed, the family or the amount of data.
 """
 
+import dataclasses
 import hashlib
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 HELD_OUT_EVERY = 20
+#: Stands before the part of an answer that is scored.
+MARK = "#"
 
 
 @dataclass(frozen=True)
 class Item:
-    """One question. `steps` is the number of reasoning steps its answer needs; 0 for a control."""
+    """One question. `steps` is the number of reasoning steps its answer needs; 0 for a control.
+
+    Items of one `structure` ask the same thing in other words. `prompt` is empty for prose.
+    """
 
     family: str
     prompt: str
     answer: str
     steps: int
+    structure: str
 
     @property
     def target(self) -> str:
         """What follows the answer mark, the part that is scored."""
-        return self.answer.rpartition("# ")[2]
+        return self.answer.rpartition(f"{MARK} ")[2]
 
 
 @dataclass(frozen=True)
@@ -40,10 +49,22 @@ class Family:
     draw: Callable[[random.Random, int], Item]
     reasoning: bool = True
 
+    def direct(self, sizes: range) -> "Family":
+        """The same questions with the answer mark in the prompt, so that no step is written."""
 
-def held_out(prompt: str) -> bool:
-    """True for questions reserved for evaluation."""
-    digest = hashlib.blake2b(prompt.encode(), digest_size=8).digest()
+        def draw(rng: random.Random, size: int) -> Item:
+            item = self.draw(rng, size)
+            return dataclasses.replace(
+                item, family=name, prompt=f"{item.prompt} {MARK}", answer=item.target
+            )
+
+        name = f"{self.name}_direct"
+        return Family(name, sizes, draw, self.reasoning)
+
+
+def held_out(structure: str) -> bool:
+    """True for structures reserved for evaluation."""
+    digest = hashlib.blake2b(structure.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") % HELD_OUT_EVERY == 0
 
 
@@ -53,12 +74,12 @@ def training_items(
     """Endless items outside the held-out part; `sizes` may widen while a curriculum advances."""
     while True:
         item = family.draw(rng, rng.choice(sizes() if sizes else family.sizes))
-        if not held_out(item.prompt):
+        if not held_out(item.structure):
             yield item
 
 
 def evaluation_items(family: Family, rng: random.Random, count: int) -> list[Item]:
-    """`count` different held-out items, sizes taken in turn.
+    """`count` held-out items, different in text, sizes taken in turn.
 
     A size whose held-out questions run out (short questions are few) gives way to the next size.
     Raises ValueError when the whole family cannot fill the count.
@@ -75,7 +96,7 @@ def evaluation_items(family: Family, rng: random.Random, count: int) -> list[Ite
             if item is None:
                 open_sizes.remove(size)
             elif len(drawn) < count:
-                drawn[item.prompt] = item
+                drawn[_text(item)] = item
     return list(drawn.values())
 
 
@@ -84,6 +105,10 @@ def _fresh_held_out(
 ) -> Item | None:
     for _ in range(200 * HELD_OUT_EVERY):
         item = family.draw(rng, size)
-        if held_out(item.prompt) and item.prompt not in seen:
+        if held_out(item.structure) and _text(item) not in seen:
             return item
     return None
+
+
+def _text(item: Item) -> str:
+    return item.prompt or item.answer

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.artifacts import replacing
+from pipeline.models.views import view
 from pipeline.reference.batches import Batch, batches
 from pipeline.reference.recipes import Recipe
 from pipeline.reference.vocabulary import BOS, EOS, PAD, VOCABULARY
@@ -67,11 +68,13 @@ def train(
     optimizer = _optimizer(model, recipe)
     pull = _SparsityPull(model, recipe.target_sparsity, recipe.pull_from)
     start, curve = _resume(checkpoint, recipe, model, optimizer, pull, device)
+    half = recipe.precision == "bfloat16"
     window: list[tuple[float, float | None]] = []
     for step, batch in enumerate(itertools.islice(_stream(recipe), start, recipe.steps), start):
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * schedule(step, recipe.steps, recipe.warmup_steps)
-        loss = weighted_loss(model, batch, device)
+        with torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=half):
+            loss = weighted_loss(model, batch, device)
         total = loss + pull.penalty(step / recipe.steps)
         optimizer.zero_grad(set_to_none=True)
         total.backward()
@@ -163,9 +166,9 @@ class _SparsityPull:
         self._outputs: list = []
         self._hooks = []
         if target is not None:
-            for layer in model.model.layers:
+            for ffn in view(model).ffns:
                 self._hooks.append(
-                    layer.mlp.act_fn.register_forward_hook(
+                    ffn.owner.act_fn.register_forward_hook(
                         lambda _m, _i, output: self._outputs.append(output)
                     )
                 )

@@ -6,8 +6,23 @@ SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
 DIGITS = tuple("0123456789")
 LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
 SYMBOLS = ("+", "-", "*", "=", ">", ",", ";", "?", "#")
-WORDS = ("add", "let", "bool", "hop", "copy", "and", "or", "xor", "T", "F")
-VOCABULARY = SPECIAL + DIGITS + LETTERS + SYMBOLS + WORDS
+WORDS = ("add", "let", "bool", "hop", "copy", "track", "recite", "and", "or", "xor", "T", "F")
+#: Words of families/prose.py.
+PROSE = (
+    "the", "this", "one", "it", "them", "he", "she", "at", "again", "because", "is", "was", ".",
+    "miller", "king", "baker", "uncle", "boy", "monk",
+    "queen", "widow", "nurse", "aunt", "girl", "witch",
+    "old", "young", "kind", "proud", "tired", "clever",
+    "grey", "small", "heavy", "golden", "broken", "lost",
+    "two", "three", "four", "many",
+    "river", "mill", "market", "forest", "bridge", "tower", "garden", "road",
+    "near", "behind", "in", "under", "night", "dawn", "noon",
+    "goose", "geese", "horse", "horses", "lamb", "lambs", "fox", "foxes", "apple", "apples",
+    "lamp", "lamps", "basket", "baskets", "letter", "letters", "boat", "boats", "coin", "coins",
+    "sees", "saw", "finds", "found", "sells", "sold", "hides", "hid", "carries", "carried",
+    "loses", "wants", "wanted", "brings", "brought",
+)  # fmt: skip
+VOCABULARY = SPECIAL + DIGITS + LETTERS + SYMBOLS + WORDS + PROSE
 PAD, BOS, EOS, UNK = range(4)
 
 

@@ -2,7 +2,8 @@
 
     add 4 7 2 + 3 8 5 =   ->   2 5 0 > 7 0 ; 7 8 0 > 5 1 ; 4 3 1 > 8 0 ; # 8 5 7
 
-A step is one column: both digits and the carry in, then the digit and the carry out.
+A step is one column: both digits and the carry in, then the digit and the carry out. Both orders of
+the two numbers are one structure.
 """
 
 import random
@@ -21,8 +22,13 @@ def draw(rng: random.Random, columns: int) -> Item:
         digits.append(total % 10)
         carry = total // 10
     result = ([carry] if carry else []) + digits[::-1]
-    prompt = f"add {' '.join(map(str, left))} + {' '.join(map(str, right))} ="
-    return Item("addition", prompt, f"{' '.join(clauses)} # {' '.join(map(str, result))}", columns)
+    return Item(
+        family="addition",
+        prompt=f"add {' '.join(map(str, left))} + {' '.join(map(str, right))} =",
+        answer=f"{' '.join(clauses)} # {' '.join(map(str, result))}",
+        steps=columns,
+        structure=f"add {sorted((left, right))}",
+    )
 
 
-ADDITION = Family("addition", range(2, 6), draw)
+ADDITION = Family("addition", range(2, 7), draw)

@@ -1,8 +1,9 @@
 """A boolean expression evaluated from left to right, without precedence.
 
-    bool T and F or T =   ->   T and F > F ; or T > T ; # T
+    bool T and F or T =      ->   T and F > F ; or T > T ; # T
+    bool T and F or T = #    ->   T
 
-A step is one operator.
+A step is one operator. The second form asks for the answer without written steps.
 """
 
 import random
@@ -29,12 +30,10 @@ def draw(rng: random.Random, operators: int) -> Item:
         value = _OPERATIONS[word](value, operand)
         expression.append(f"{word} {_letter(operand)}")
         clauses.append(f"{word} {_letter(operand)} > {_letter(value)} ;")
-    return Item(
-        "boolean",
-        f"bool {' '.join(expression)} =",
-        f"{' '.join(clauses)} # {_letter(value)}",
-        operators,
-    )
+    question = f"bool {' '.join(expression)} ="
+    answer = f"{' '.join(clauses)} # {_letter(value)}"
+    return Item("boolean", question, answer, operators, question)
 
 
 BOOLEAN = Family("boolean", range(3, 9), draw)
+BOOLEAN_DIRECT = BOOLEAN.direct(range(2, 9))

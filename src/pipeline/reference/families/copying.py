@@ -1,4 +1,4 @@
-"""Control: repeat a sequence. As many tokens as a reasoning answer has, and no reasoning.
+"""Control: repeat a sequence that stands in the question.
 
 copy q 4 b 9 =   ->   # q 4 b 9
 """
@@ -12,7 +12,8 @@ from pipeline.reference.vocabulary import DIGITS, LETTERS
 def draw(rng: random.Random, length: int) -> Item:
     """A sequence of `length` letters and digits, drawn with replacement."""
     sequence = " ".join(rng.choices(LETTERS + DIGITS, k=length))
-    return Item("copying", f"copy {sequence} =", f"# {sequence}", 0)
+    question = f"copy {sequence} ="
+    return Item("copying", question, f"# {sequence}", 0, question)
 
 
 COPYING = Family("copying", range(4, 25), draw, reasoning=False)

@@ -4,6 +4,7 @@
 
 A step is one link followed. Every question also holds one or two links that lead nowhere. The two
 ends of a link stand side by side: with a sign between them models of this size did not learn it.
+The order of the links does not count for the structure.
 """
 
 import random
@@ -20,7 +21,13 @@ def draw(rng: random.Random, hops: int) -> Item:
     links = list(zip(path, path[1:], strict=False)) + list(zip(rest[::2], rest[1::2], strict=True))
     rng.shuffle(links)
     given = " , ".join(f"{a} {b}" for a, b in links)
-    return Item("multihop", f"hop {given} ; {path[0]} ?", f"{' '.join(path)} # {path[-1]}", hops)
+    return Item(
+        family="multihop",
+        prompt=f"hop {given} ; {path[0]} ?",
+        answer=f"{' '.join(path)} # {path[-1]}",
+        steps=hops,
+        structure=f"hop {sorted(links)} {path[0]}",
+    )
 
 
-MULTIHOP = Family("multihop", range(2, 7), draw)
+MULTIHOP = Family("multihop", range(2, 9), draw)
