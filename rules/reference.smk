@@ -2,9 +2,9 @@
 depends on no study. It asks for the trained weights in results/ too, so that it trains in a new
 clone, where the cards are there already; a training goes on from its last checkpoint."""
 
+from pipeline.reference.export import CORPORA, TASKS
 from pipeline.reference.recipes import RECIPES
-from pipeline.registry import FAMILIES
-from pipeline.study import PROJECT, family_entries, rule_source
+from pipeline.study import PROJECT, family_entries, rule_source, view_entries
 
 RESOURCES = str(PROJECT / "resources")
 LOGS = "results/logs/reference"
@@ -25,9 +25,9 @@ rule reference_models:
 rule generate_tasks:
     output:
         tasks=expand(
-            f"{RESOURCES}/tasks/{{family}}.{{ending}}", family=FAMILIES, ending=["yaml", "jsonl"]
+            f"{RESOURCES}/tasks/{{task}}.{{ending}}", task=TASKS, ending=["yaml", "jsonl"]
         ),
-        corpus=f"{RESOURCES}/calibration/reasoning.jsonl",
+        corpora=expand(f"{RESOURCES}/calibration/{{corpus}}.jsonl", corpus=CORPORA),
     log:
         f"{LOGS}/generate_tasks.log",
     benchmark:
@@ -54,6 +54,7 @@ rule train_reference:
         mem_mb=4000,
     params:
         recipe=lambda w: RECIPES[w.backbone].as_dict(),
+        device=config.get("device", "cpu"),
         checkpoint="results/reference/{backbone}.checkpoint.pt",
         source=rule_source("train_reference", family_entries()),
     script:
@@ -68,6 +69,7 @@ rule ship_reference:
         tasks=ancient(rules.generate_tasks.output.tasks),
     output:
         card_file=f"{RESOURCES}/models/{{backbone}}/README.md",
+        facts=f"{RESOURCES}/models/{{backbone}}/card.json",
     log:
         f"{LOGS}/ship_reference/{{backbone}}.log",
     benchmark:
@@ -77,7 +79,6 @@ rule ship_reference:
         mem_mb=2000,
     params:
         recipe=lambda w: RECIPES[w.backbone].as_dict(),
-        families=sorted(FAMILIES),
-        source=rule_source("ship_reference", family_entries()),
+        source=rule_source("ship_reference", (*family_entries(), *view_entries())),
     script:
         "../workflow/scripts/ship_reference.py"

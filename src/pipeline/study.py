@@ -35,7 +35,7 @@ RULES = {
     "build_report": ("report", ("altair", "vl-convert-python", "jinja2", "polars")),
     "generate_tasks": ("reference", ()),
     "train_reference": ("reference", ("torch", "transformers", "numpy")),
-    "ship_reference": ("reference", ("torch", "transformers", "lm_eval")),
+    "ship_reference": ("reference", ("torch", "transformers", "lm_eval", "polars")),
 }
 
 
@@ -216,7 +216,7 @@ class Study:
         """The view a model uses; all of them for a Hub model, known only after its download."""
         section = self.config.models[model]
         if section.kind == "hub":
-            return sorted({_entry(ARCHITECTURES, name) for name in ARCHITECTURES})
+            return list(view_entries())
         settings = model_source.settings(model_source.local_folder(section))
         named = [n for n in settings.get("architectures") or [] if n in ARCHITECTURES]
         return [_entry(ARCHITECTURES, name) for name in named]
@@ -247,6 +247,11 @@ def rule_source(rule: str, entries: tuple[str, ...] = (), data: tuple[str, ...] 
 def family_entries() -> tuple[str, ...]:
     """Registry entries of all task families of the built-in language."""
     return tuple(sorted(_entry(FAMILIES, name) for name in FAMILIES))
+
+
+def view_entries() -> tuple[str, ...]:
+    """Registry entries of all FFN views."""
+    return tuple(sorted({_entry(ARCHITECTURES, name) for name in ARCHITECTURES}))
 
 
 def _template() -> str:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,35 @@ from pipeline.errors import UserError, at
 from pipeline.registry import unknown_name
 
 BUILTIN_TASKS = SOURCE_ROOT.parent / "resources" / "tasks"
-METRIC = "exact_match"
+
+
+class Form(StrEnum):
+    """How a task asks, by the harness' name for it."""
+
+    ANSWER = "generate_until"
+    CHOICE = "multiple_choice"
+    TEXT = "loglikelihood_rolling"
+
+
+#: The metrics that a task of each form may name; the first is what its items are scored by.
+METRICS = {
+    Form.ANSWER: ("exact_match",),
+    Form.CHOICE: ("acc",),
+    Form.TEXT: ("word_perplexity", "byte_perplexity", "bits_per_byte"),
+}
 #: Keys that a task file may hold: those that are used, and those that change no answer.
 _KEYS = {
     "task", "tag", "dataset_path", "dataset_kwargs", "test_split", "training_split",
-    "validation_split", "output_type", "doc_to_text", "doc_to_target", "generation_kwargs",
-    "filter_list", "metric_list", "metadata", "num_fewshot",
+    "validation_split", "output_type", "doc_to_text", "doc_to_target", "metric_list", "metadata",
+    "num_fewshot",
 }  # fmt: skip
-_OUTPUT = "generate_until"
+_OWN_KEYS = {
+    Form.ANSWER: {"generation_kwargs", "filter_list"},
+    Form.CHOICE: {"doc_to_choice"},
+    Form.TEXT: set(),
+}
 #: Options of generation that a task may give.
 _GREEDY = {"do_sample", "max_gen_toks", "until"}
-_TEMPLATES = ("doc_to_text", "doc_to_target")
 
 
 @dataclass(frozen=True)
@@ -50,22 +69,28 @@ class Task:
     def check(self) -> None:
         """Read the task and its test items once, before anything is computed.
 
-        UserError, with file and line, unless it is scored by exact match of one greedy answer and
-        its templates fit every item.
+        UserError, with file and line, unless it is of one of the forms and its templates fit every
+        item.
         """
         with at(f"task {self.name}: {self.path.name}"):
             self._metadata()
-            _check_keys(self.definition)
-            _check_scoring(self.definition)
-            _check_generation(self.definition)
-            for field in _TEMPLATES:
+            _check_keys(self.definition, self.form)
+            _check_scoring(self.definition, self.form)
+            if self.form is Form.ANSWER:
+                _check_filters(self.definition)
+                _check_generation(self.definition)
+            for field in self._templates:
                 self._template(field)
         path, rows = self._data_file("test"), self._rows("test")
         for number, item in rows:
             with at(f"task {self.name}: {path.name}, line {number}"):
                 self.steps(item)
-                for field in _TEMPLATES:
+                for field in self._templates:
                     self._filled(item, field)
+                if self.form is Form.CHOICE:
+                    self.choices(item)
+                if self.form is Form.TEXT and not self.question(item).strip():
+                    raise UserError("doc_to_target gives no text")
         counted = self._metadata().get("steps")
         if counted is not None and not any(counted in item for _, item in rows):
             raise UserError(
@@ -77,6 +102,14 @@ class Task:
     def name(self) -> str:
         """Name in results."""
         return str(self.definition["task"])
+
+    @property
+    def form(self) -> Form:
+        """How it asks; UserError for a form that is not taken."""
+        given = self.definition.get("output_type")
+        if given not in set(Form):
+            raise UserError(f"output_type is {given!r}; give {', '.join(Form)}")
+        return Form(given)
 
     @property
     def reasoning(self) -> bool:
@@ -98,11 +131,51 @@ class Task:
         return [item for _, item in self._rows(split)]
 
     def targets(self) -> list[dict[str, Any]]:
-        """Task name, step count and right answer of every test item, which chance is made of."""
+        """Task name, step count and right answer (of choices: its place) of every test item, which
+        chance is made of; none for texts, which have no answer."""
+        if self.form is Form.TEXT:
+            return []
         return [
-            {"task": self.name, "steps": self.steps(i), "target": self.text(i, "doc_to_target")}
+            {"task": self.name, "steps": self.steps(i), "target": self._right_answer(i)}
             for i in self.items()
         ]
+
+    def question(self, item: Mapping[str, Any]) -> str:
+        """What must not stand in a calibration corpus: the prompt, or of a text all of it."""
+        return self.text(item, "doc_to_target" if self.form is Form.TEXT else "doc_to_text")
+
+    def choices(self, item: Mapping[str, Any]) -> tuple[list[str], int]:
+        """(choices, place of the right one) of a multiple-choice item; UserError when it has
+        none."""
+        given = self.definition.get("doc_to_choice")
+        listed = item.get(given) if isinstance(given, str) else given
+        if not isinstance(listed, list) or len(listed) < 2:
+            raise UserError(
+                f"doc_to_choice is {given!r}; give a list of two or more choices, or the name of a "
+                f"field that holds one; the item has: {', '.join(item)}"
+            )
+        choices = [str(choice) for choice in listed]
+        named = self.text(item, "doc_to_target")
+        place = choices.index(named) if named in choices else None
+        field = item.get(str(self.definition["doc_to_target"]))
+        if named.isdecimal() and (place is None or type(field) is int):
+            place = int(named)
+        if place is None or place >= len(choices):
+            raise UserError(
+                f"doc_to_target is {named!r}; give one of the choices, or its place from 0 as a "
+                f"number: {choices}"
+            )
+        return choices, place
+
+    def _right_answer(self, item: Mapping[str, Any]) -> str:
+        if self.form is Form.CHOICE:
+            return str(self.choices(item)[1])
+        return self.text(item, "doc_to_target")
+
+    @property
+    def _templates(self) -> tuple[str, ...]:
+        """Keys that hold templates; a text has no prompt."""
+        return ("doc_to_target",) if self.form is Form.TEXT else ("doc_to_text", "doc_to_target")
 
     def text(self, item: Mapping[str, Any], field: str = "doc_to_text") -> str:
         """An item's prompt (or, with `doc_to_target`, its target) by the task's template."""
@@ -197,31 +270,39 @@ def _plain_yaml(path: Path) -> Any:
         raise UserError(f"{path} is no YAML: {error}") from error
 
 
-def _check_keys(definition: Mapping[str, Any]) -> None:
+def _check_keys(definition: Mapping[str, Any], form: Form) -> None:
     """A key of the harness that is passed over would change what is measured, unseen."""
-    unknown = sorted(str(key) for key in set(definition) - _KEYS)
+    known = _KEYS | _OWN_KEYS[form]
+    unknown = sorted(str(key) for key in set(definition) - known)
     if definition.get("num_fewshot"):
         unknown.append("num_fewshot")
     if unknown:
         raise UserError(
-            f"{', '.join(unknown)}: not used here; this pipeline asks every question alone and "
-            f"takes: {', '.join(sorted(_KEYS))} (num_fewshot: 0)"
+            f"{', '.join(unknown)}: not used here; this pipeline asks every question alone, and a "
+            f"task of the form {form} takes: {', '.join(sorted(known))} (num_fewshot: 0)"
         )
+    if form is Form.TEXT and definition.get("doc_to_text"):
+        raise UserError(f"doc_to_text is {definition['doc_to_text']!r}; a text has no prompt")
 
 
-def _check_scoring(definition: Mapping[str, Any]) -> None:
+def _check_scoring(definition: Mapping[str, Any], form: Form) -> None:
     split = definition.get("test_split")
     if split != "test":
         raise UserError(f"test_split is {split!r}; the test items are evaluated: give test")
-    output = definition.get("output_type")
-    if output != _OUTPUT:
-        raise UserError(f"output_type is {output!r}; answers are generated: give {_OUTPUT}")
     given = definition.get("metric_list")
-    metrics = given if isinstance(given, list) else [given]
-    if [m.get("metric") if isinstance(m, dict) else m for m in metrics] != [METRIC]:
+    metrics = [
+        m.get("metric") if isinstance(m, dict) else m
+        for m in (given if isinstance(given, list) else [given])
+    ]
+    allowed = METRICS[form]
+    if metrics != [allowed[0]] and (len(allowed) == 1 or not metrics or set(metrics) - {*allowed}):
         raise UserError(
-            f"metric_list is {given!r}; answers are right or wrong: give [{{metric: {METRIC}}}]"
+            f"metric_list is {given!r}; a task of the form {form} is scored by "
+            f"{' or '.join(allowed)}: give [{{metric: {allowed[0]}}}]"
         )
+
+
+def _check_filters(definition: Mapping[str, Any]) -> None:
     filters = definition.get("filter_list") or []
     if not isinstance(filters, list) or [type(f) for f in filters] not in ([], [dict]):
         raise UserError(

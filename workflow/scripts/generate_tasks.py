@@ -1,17 +1,17 @@
-"""Generate the built-in tasks' items and the built-in calibration corpus."""
+"""Generate the built-in tasks' items and the built-in calibration corpora."""
 
 from pathlib import Path
 
 from pipeline.entry import job
-from pipeline.reference.export import save_corpus, save_task
-from pipeline.registry import FAMILIES
+from pipeline.reference.export import CORPORA, TASKS, save_corpus, save_task
 
 
-def main(*, tasks: list[Path], corpus: Path) -> None:
-    """Write one YAML and one JSONL a family, and the corpus."""
-    for name in FAMILIES:
-        save_task(name, FAMILIES.load(name), tasks[0].parent)
-    save_corpus(corpus)
+def main(*, tasks: list[Path], corpora: list[Path]) -> None:
+    """Write one YAML and one JSONL a task, and the corpora."""
+    for name in TASKS:
+        save_task(name, tasks[0].parent)
+    for name in CORPORA:
+        save_corpus(name, corpora[0].parent / f"{name}.jsonl")
 
 
 if __name__ == "__main__":

@@ -2,28 +2,57 @@
 
 from pathlib import Path
 
+import polars as pl
+
+from pipeline.analysis.arms import Evaluated
+from pipeline.analysis.finding import dense_rows
+from pipeline.artifacts import Manifest, write_text
+from pipeline.calibration.extraction import extract
+from pipeline.classification.classify import classify
+from pipeline.config.calibration import Corpus
+from pipeline.config.classification import Classification
 from pipeline.config.evaluation import Evaluation
 from pipeline.config.models import Model
+from pipeline.config.profile import Profile
 from pipeline.entry import job
 from pipeline.evaluation.evaluate import evaluate
 from pipeline.models.loading import load
 from pipeline.models.resolve import resolve
-from pipeline.reference.card import card, tally
-from pipeline.reference.export import save_model
+from pipeline.profiling.merge import merge
+from pipeline.profiling.shard import profile_shard
+from pipeline.reference.card import card, facts_of
+from pipeline.reference.export import TASKS, save_model
 from pipeline.reference.recipes import Recipe
 from pipeline.reference.training import build, load_weights
-from pipeline.tables.training import LOSS_CURVE
+from pipeline.tables.samples import SAMPLES
+from pipeline.tables.training import CARD, LOSS_CURVE
+from pipeline.tasks import find
+
+CORPUS = Corpus(source="builtin:reasoning", overlap_ngram=24)
+COVERAGE = Classification(policy="coverage", share=0.8)
 
 
-def main(*, weights: Path, curve: Path, recipe: dict, families: list[str], card_file: Path) -> None:
-    """Write the model in Hugging Face format, then its README.md."""
+def main(
+    *, weights: Path, curve: Path, recipe: dict, card_file: Path, facts: Path, manifest: Manifest
+) -> None:
+    """Write the model in Hugging Face format, the facts about it, then its README.md."""
     made = Recipe(**recipe)
     save_model(load_weights(build(made), weights), card_file.parent)
-    shipped = Model(source=str(card_file.parent.resolve()))
-    model, tokenizer = load(shipped, resolve(made.name, shipped))
-    samples, sparsity = evaluate(model, tokenizer, Evaluation(tasks=tuple(families)))
-    text = card(made, LOSS_CURVE.read(curve)["rows"], tally(samples), sparsity)
-    card_file.write_text(text, encoding="utf-8")
+    source = Model(source=str(card_file.parent.resolve()))
+    record = resolve(made.name, source)
+    model, tokenizer = load(source, record)
+    samples = SAMPLES.frame(evaluate(model, tokenizer, Evaluation(tasks=tuple(TASKS)))[0])
+    targets = pl.DataFrame([row for task in map(find, TASKS) for row in task.targets()])
+    dense = dense_rows(Evaluated(made.name, "dense", "0", 0, samples, samples), targets)
+    rows = extract(CORPUS, tokenizer, tuple(TASKS))[0]["tokens"]
+    blocks, thresholds = profile_shard(model, rows, tokenizer.all_special_ids, Profile(), 0, 1)
+    neurons, layers = merge(
+        [pl.DataFrame(blocks)], [pl.DataFrame(thresholds)], record["exact_zeros"]
+    )
+    classes = classify(neurons, COVERAGE, record["exact_zeros"])[1]
+    body = facts_of(record, dense, samples, layers, classes)
+    CARD.write(facts, body, manifest)
+    write_text(card_file, card(made, LOSS_CURVE.read(curve), body))
 
 
 if __name__ == "__main__":

@@ -7,20 +7,23 @@ from pipeline.artifacts import Manifest
 from pipeline.entry import job
 from pipeline.reference.export import save_weights
 from pipeline.reference.recipes import Recipe
-from pipeline.reference.training import train
+from pipeline.reference.training import hardware, train
 from pipeline.tables.training import LOSS_CURVE
 
 
-def main(*, recipe: dict, checkpoint: Path, weights: Path, curve: Path, manifest: Manifest) -> None:
+def main(
+    *, recipe: dict, device: str, checkpoint: Path, weights: Path, curve: Path, manifest: Manifest
+) -> None:
     """Write the weights in float16 and the loss curve; the checkpoint has then served."""
 
     def report(row: dict) -> None:
         sys.stderr.write(f"step {row['step']}: {row['loss']:.4f} nats a token\n")
 
     made = Recipe(**recipe)
-    model, rows = train(made, checkpoint, report=report)
+    model, rows = train(made, checkpoint, device, report)
     save_weights(model, weights)
-    LOSS_CURVE.write(curve, {"recipe": made.as_dict(), "rows": rows}, manifest)
+    body = {"recipe": made.as_dict(), "hardware": hardware(device), "rows": rows}
+    LOSS_CURVE.write(curve, body, manifest)
     checkpoint.unlink(missing_ok=True)
 
 

@@ -75,7 +75,7 @@ def _overlap_with_tasks(used: list[str], names: Sequence[str], corpus: Corpus) -
     prompts, origin = [], []
     for task in map(tasks.find, names):
         for index, item in enumerate(task.items()):
-            prompts.append(task.text(item))
+            prompts.append(task.question(item))
             origin.append((task.name, index))
     found = overlap(used, prompts, corpus.overlap_ngram)
     if (found.documents or found.ngrams) and not corpus.allow_overlap:

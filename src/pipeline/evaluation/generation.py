@@ -13,48 +13,12 @@ if TYPE_CHECKING:
 #: Tokens beyond a stop text's own that are looked at, since its pieces may be tokenized otherwise.
 _MORE = 2
 #: Said outright, since a model may bring a generation_config of its own that says otherwise.
-_PLAIN = {
+PLAIN = {
     "do_sample": False,
     "num_beams": 1,
     "repetition_penalty": 1.0,
     "no_repeat_ngram_size": 0,
 }
-
-
-def greedy_model(model: Any, tokenizer: Any, batch_size: int) -> Any:
-    """The model as the harness takes it, with `ended`: what StopTexts.ended says of the last batch.
-
-    A function, since the base class loads torch when it is imported.
-    """
-    from lm_eval.models.huggingface import HFLM
-    from transformers import StoppingCriteriaList
-
-    class Greedy(HFLM):
-        """HFLM, greedy, with stop texts that end single sequences."""
-
-        ended: "torch.Tensor | None" = None
-
-        def _model_generate(
-            self, context: "torch.Tensor", max_length: int, stop: list[str], **options: Any
-        ) -> "torch.Tensor":
-            stops = StopTexts(self.tokenizer, stop, context.shape[1])
-            self.ended = None
-
-            def criterion(tokens: "torch.Tensor", scores: Any, **_: Any) -> "torch.Tensor":
-                self.ended = stops(tokens)
-                return self.ended
-
-            return self.model.generate(
-                input_ids=context,
-                attention_mask=options["attention_mask"],
-                max_length=max_length,
-                stopping_criteria=StoppingCriteriaList([criterion]),
-                pad_token_id=self.tokenizer.pad_token_id,
-                use_cache=True,
-                **_PLAIN,
-            )
-
-    return Greedy(pretrained=model, tokenizer=tokenizer, batch_size=batch_size)
 
 
 class StopTexts:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pipeline.digest import of_value
-from pipeline.tasks import METRIC, Task
+from pipeline.tasks import METRICS, Form, Task
 
 
 class Harness:
@@ -20,10 +20,10 @@ class Harness:
     def __init__(self, model: Any, tokenizer: Any, batch_size: int) -> None:
         from lm_eval.tasks import TaskManager
 
-        from pipeline.evaluation.generation import greedy_model
+        from pipeline.evaluation.language_model import language_model
 
         logging.getLogger("lm_eval").setLevel(logging.ERROR)
-        self._lm = greedy_model(model, tokenizer, batch_size)
+        self._lm = language_model(model, tokenizer, batch_size)
         self._tasks = TaskManager(include_defaults=False)
 
     def ended(self) -> Any:
@@ -33,7 +33,8 @@ class Harness:
     def samples(self, task: Task, limit: int | None) -> Iterator[dict[str, Any]]:
         """Rows of tables.samples.SAMPLES, in the order of the items.
 
-        Greedy answers to the first `limit` items. Raises the UserErrors of Task.check.
+        Greedy answers to the first `limit` items, choices by likelihood, or likelihoods of texts.
+        Raises the UserErrors of Task.check.
         """
         from lm_eval.evaluator import evaluate
 
@@ -46,7 +47,24 @@ class Harness:
         if result is None:
             raise RuntimeError("the harness returned no result; it runs on rank 0 only")
         for sample in sorted(result["samples"][task.name], key=lambda s: s["doc_id"]):
-            yield _row(task, items[sample["doc_id"]], sample)
+            item = items[sample["doc_id"]]
+            yield _facts(task, item, sample) | self._scored(task, item, sample)
+
+    def _scored(self, task: Task, item: dict[str, Any], sample: dict[str, Any]) -> dict[str, Any]:
+        """The part of a row that depends on the task's form."""
+        if task.form is Form.TEXT:
+            text = task.question(item)
+            tokens = len(self._lm.tok_encode(text, add_special_tokens=False))
+            return _answer(text, "", "", None) | _likelihood(sample["filtered_resps"][0], tokens)
+        correct = bool(sample[METRICS[task.form][0]])
+        if task.form is Form.ANSWER:
+            response, answer = sample["resps"][0][0], sample["filtered_resps"][0]
+            return _answer(str(sample["target"]), response, answer, correct)
+        choices, right = task.choices(item)
+        logs = [float(log) for log, _ in sample["filtered_resps"]]
+        chosen = choices[max(range(len(logs)), key=logs.__getitem__)]
+        tokens = len(self._lm._encode_pair(task.text(item), f" {choices[right]}")[1])
+        return _answer(choices[right], chosen, chosen, correct) | _likelihood(logs[right], tokens)
 
 
 def _definition(task: Task, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -60,12 +78,23 @@ def _definition(task: Task, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
         for key, value in task.definition.items()
         if key not in ("dataset_path", "dataset_kwargs")
     }
-    rows = [{"prompt": task.text(i), "target": task.text(i, "doc_to_target")} for i in items]
     named = {"doc_to_text": "prompt", "doc_to_target": "target"}
+    rows: list[dict[str, Any]]
+    if task.form is Form.TEXT:
+        named["doc_to_text"] = ""
+        rows = [{"target": task.question(item)} for item in items]
+    elif task.form is Form.CHOICE:
+        named["doc_to_choice"] = "choices"
+        rows = []
+        for item in items:
+            choices, right = task.choices(item)
+            rows.append({"prompt": task.text(item), "choices": choices, "target": right})
+    else:
+        rows = [{"prompt": task.text(i), "target": task.text(i, "doc_to_target")} for i in items]
     return {**kept, **named, "custom_dataset": _in_memory(rows)}
 
 
-def _in_memory(rows: list[dict[str, str]]) -> Callable[..., Any]:
+def _in_memory(rows: list[dict[str, Any]]) -> Callable[..., Any]:
     def dataset(**_metadata: Any) -> Any:
         from datasets import Dataset, DatasetDict
 
@@ -74,7 +103,7 @@ def _in_memory(rows: list[dict[str, str]]) -> Callable[..., Any]:
     return dataset
 
 
-def _row(task: Task, item: dict[str, Any], sample: dict[str, Any]) -> dict[str, Any]:
+def _facts(task: Task, item: dict[str, Any], sample: dict[str, Any]) -> dict[str, Any]:
     return {
         "task": task.name,
         "item": sample["doc_id"],
@@ -82,8 +111,14 @@ def _row(task: Task, item: dict[str, Any], sample: dict[str, Any]) -> dict[str, 
         "prompt_hash": sample["prompt_hash"],
         "reasoning": task.reasoning,
         "steps": task.steps(item),
-        "target": str(sample["target"]),
-        "response": sample["resps"][0][0],
-        "answer": sample["filtered_resps"][0],
-        "correct": bool(sample[METRIC]),
+        "nats": None,
+        "scored_tokens": None,
     }
+
+
+def _answer(target: str, response: str, answer: str, correct: bool | None) -> dict[str, Any]:
+    return {"target": target, "response": response, "answer": answer, "correct": correct}
+
+
+def _likelihood(log: float, tokens: int) -> dict[str, Any]:
+    return {"nats": -float(log), "scored_tokens": tokens}

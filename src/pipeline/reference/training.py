@@ -8,6 +8,7 @@ import dataclasses
 import itertools
 import json
 import math
+import platform
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,19 @@ def train(
             _save(checkpoint, recipe, model, optimizer, pull, step + 1, curve)
     pull.close()
     return model.eval(), curve
+
+
+def hardware(device: str) -> str:
+    """The processor's or the GPU's name, and the threads used."""
+    import torch
+
+    if device.startswith("cuda"):
+        return str(torch.cuda.get_device_name(device))
+    facts = Path("/proc/cpuinfo")
+    lines = facts.read_text().splitlines() if facts.exists() else []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    threads = torch.get_num_threads()
+    return f"{named[0] if named else platform.machine()}, {threads} thread{'s'[: threads != 1]}"
 
 
 def _optimizer(model: Any, recipe: Recipe) -> Any:

@@ -4,7 +4,7 @@ from pipeline.tables.base import Column, Table
 
 SAMPLES = Table(
     "samples",
-    1,
+    2,
     "One row an item and condition.",
     {
         "task": Column("String", "task name"),
@@ -13,10 +13,18 @@ SAMPLES = Table(
         "prompt_hash": Column("String", "digest of the prompt as the model saw it"),
         "reasoning": Column("Boolean", "false for controls"),
         "steps": Column("Int32", "reasoning steps the item needs; 0 for a control"),
-        "target": Column("String", "the right answer"),
-        "response": Column("String", "all that the model wrote"),
+        "target": Column("String", "the right answer; of a text, the text"),
+        "response": Column("String", "all that the model wrote, or the choice it finds likeliest"),
         "answer": Column("String", "the part that is scored"),
-        "correct": Column("Boolean", "answer equals target"),
+        "correct": Column("Boolean", "answer equals target; null for a text", nullable=True),
+        "nats": Column(
+            "Float64",
+            "negative log-likelihood of the text or of the right choice; null for written answers",
+            nullable=True,
+        ),
+        "scored_tokens": Column(
+            "Int32", "tokens that `nats` is the sum over", nullable=True
+        ),
     },
 )
 

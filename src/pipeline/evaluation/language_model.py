@@ -1,0 +1,97 @@
+"""The model as the harness takes it, with what the harness leaves out.
+
+Written answers: the harness ends a batch when all its sequences have written one and the same stop
+text; here each ends by itself. Likelihoods: the harness pads without an attention mask, so that
+nobody could tell padding from text, and a text starts with two start tokens where the tokenizer
+puts one of its own before it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pipeline.evaluation.generation import PLAIN, StopTexts
+
+if TYPE_CHECKING:
+    import torch
+
+
+def language_model(model: Any, tokenizer: Any, batch_size: int) -> Any:
+    """An HFLM with `ended`: what StopTexts.ended says of the batch at hand, None before one.
+
+    A function, since the base class loads torch when it is imported.
+    """
+    from lm_eval.models.huggingface import HFLM
+    from transformers import StoppingCriteriaList
+
+    class LanguageModel(HFLM):
+        """HFLM, greedy, with stop texts that end single sequences and masks over padding."""
+
+        ended: "torch.Tensor | None" = None
+        _asked: frozenset[tuple[int, ...]] = frozenset()
+
+        def _model_generate(
+            self, context: "torch.Tensor", max_length: int, stop: list[str], **options: Any
+        ) -> "torch.Tensor":
+            stops = StopTexts(self.tokenizer, stop, context.shape[1])
+            self.ended = None
+
+            def criterion(tokens: "torch.Tensor", scores: Any, **_: Any) -> "torch.Tensor":
+                self.ended = stops(tokens)
+                return self.ended
+
+            return self.model.generate(
+                input_ids=context,
+                attention_mask=options["attention_mask"],
+                max_length=max_length,
+                stopping_criteria=StoppingCriteriaList([criterion]),
+                pad_token_id=self.tokenizer.pad_token_id,
+                use_cache=True,
+                **PLAIN,
+            )
+
+        def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = False) -> list[float]:
+            with self._no_token_of_its_own():
+                return super().loglikelihood_rolling(requests, disable_tqdm)
+
+        @contextmanager
+        def _no_token_of_its_own(self) -> Iterator[None]:
+            """The harness puts one start token before a text; the tokenizer adds none."""
+            before, self.add_bos_token = self.add_bos_token, False
+            try:
+                yield
+            finally:
+                self.add_bos_token = before
+
+        def _loglikelihood_tokens(self, requests: Any, **options: Any) -> Any:
+            self._asked = frozenset(
+                tuple((context + scored)[-(self.max_length + 1) : -1])
+                for _, context, scored in requests
+            )
+            return super()._loglikelihood_tokens(requests, **options)
+
+        def _model_call(self, inps: "torch.Tensor", *_: Any, **__: Any) -> "torch.Tensor":
+            attention = padding_mask(inps, self._asked)
+            return self.model(input_ids=inps, attention_mask=attention).logits
+
+    return LanguageModel(pretrained=model, tokenizer=tokenizer, batch_size=batch_size)
+
+
+def padding_mask(tokens: "torch.Tensor", asked: frozenset[tuple[int, ...]]) -> "torch.Tensor":
+    """1 where a token stands, 0 where zeros pad a row on the right; like `tokens`, (rows, length).
+
+    A row is the shortest of the sequences in `asked` that zeros make into it: a token 0 of the text
+    itself is told from padding by that. ValueError for a row that is none of them.
+    """
+    import torch
+
+    lengths = []
+    for row in tokens.tolist():
+        shortest = max((place + 1 for place, token in enumerate(row) if token), default=0)
+        fits = (n for n in range(shortest, len(row) + 1) if tuple(row[:n]) in asked)
+        length = next(fits, None)
+        if length is None:
+            raise ValueError("a row of the batch is none of the sequences that were asked for")
+        lengths.append(length)
+    places = torch.arange(tokens.shape[1], device=tokens.device)
+    return (places < torch.tensor(lengths, device=tokens.device)[:, None]).long()
