@@ -25,6 +25,13 @@ def heat_ranks(frequency: np.ndarray, layers: np.ndarray, neurons: np.ndarray) -
     return ranks
 
 
+def deciles(frequency: np.ndarray, layers: np.ndarray, neurons: np.ndarray) -> np.ndarray:
+    """1 for neurons of the coldest tenth to 10 for those of the hottest, by heat_ranks; the sizes
+    differ by one at most."""
+    coldness = frequency.size - heat_ranks(frequency, layers, neurons)
+    return coldness * 10 // max(1, frequency.size) + 1
+
+
 def scrambled(layers: np.ndarray, neurons: np.ndarray, seed: int = 0) -> np.ndarray:
     """A fixed 64-bit hash of each (seed, layer, neuron), uint64; the SplitMix64 finalizer."""
     key = (

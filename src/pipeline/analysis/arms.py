@@ -28,20 +28,31 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
+class Text:
+    """Likelihoods of a task that scores texts: `nats` is (seeds, texts), `tokens` (texts,)."""
+
+    nats: np.ndarray
+    tokens: np.ndarray
+
+    @property
+    def log_perplexity(self) -> float:
+        """Nats a token over all texts, mean over seeds."""
+        return float(self.nats.sum(axis=1).mean() / self.tokens.sum())
+
+
+@dataclass(frozen=True)
 class Arm:
     """One model, method and level. `right[task]` is (seeds, items) of bool, items as in the dense
-    run; `sparsity` holds tables.samples.SPARSITY of all seeds."""
+    run, and `texts[task]` what stands for it where texts are scored; `sparsity` holds
+    tables.samples.SPARSITY of all seeds."""
 
     model: str
     method: str
     level: str
+    seeds: int
     right: dict[str, np.ndarray]
+    texts: dict[str, Text]
     sparsity: pl.DataFrame
-
-    @property
-    def seeds(self) -> int:
-        """Seeds pooled."""
-        return len(next(iter(self.right.values())))
 
     def accuracy(self, task: str) -> float:
         """Share right over seeds and items."""
@@ -79,15 +90,20 @@ def arms(evaluated: Sequence[Evaluated]) -> tuple[list[Arm], list[dict[str, Any]
 
 
 def _arm(model: str, method: str, level: str, group: Sequence[Evaluated]) -> Arm:
-    by_seed = [
-        {
-            str(task): rows["correct"].to_numpy()
-            for (task,), rows in _sorted(condition.samples).group_by("task", maintain_order=True)
-        }
-        for condition in group
-    ]
-    right = {task: np.stack([seed[task] for seed in by_seed]) for task in by_seed[0]}
-    return Arm(model, method, level, right, pl.concat([c.sparsity for c in group]))
+    by_seed = [_by_task(_sorted(condition.samples)) for condition in group]
+    right, texts = {}, {}
+    for task, first in by_seed[0].items():
+        if first["correct"].null_count():
+            nats = np.stack([seed[task]["nats"].to_numpy() for seed in by_seed])
+            texts[task] = Text(nats, first["scored_tokens"].to_numpy())
+        else:
+            right[task] = np.stack([seed[task]["correct"].to_numpy() for seed in by_seed])
+    return Arm(model, method, level, len(group), right, texts, pl.concat([c.sparsity for c in group]))
+
+
+def _by_task(samples: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    parts = samples.group_by("task", maintain_order=True)
+    return {str(task): rows for (task,), rows in parts}
 
 
 def _check_pairs(condition: Evaluated, dense: pl.DataFrame) -> None:

@@ -22,13 +22,19 @@ class Resamples:
         self.items = cache(lambda task, n: self._weights(f"items of {task}", n))
         self.seeds = cache(lambda method, n: self._weights(f"seeds of {method}", n))
 
-    def accuracy(self, task: str, method: str, right: np.ndarray) -> np.ndarray:
-        """Accuracy in every resample, (count,); `right` is (seeds, items) of 0 and 1.
+    def mean(
+        self, task: str, method: str, values: np.ndarray, sizes: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Mean in every resample, (count,); `values` are (seeds, items), right or wrong as 1 or 0.
 
-        Stretched seeds can carry single resamples out of [0, 1].
+        With `sizes`, (items,), it is the sum of the values over the sum of the sizes. Stretched
+        seeds can carry single resamples out of the range of the values.
         """
-        seeds, items = right.shape
-        by_seed = self.items(task, items) @ right.T.astype(float)
+        seeds, items = values.shape
+        weights = self.items(task, items)
+        by_seed = weights @ values.T.astype(float)
+        if sizes is not None:
+            by_seed /= (weights @ sizes)[:, None]
         mean = by_seed.mean(axis=1)
         drawn = (by_seed * self.seeds(method, seeds)).sum(axis=1)
         return mean + stretch(seeds, self.confidence) * (drawn - mean)

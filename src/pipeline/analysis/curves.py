@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from pipeline.analysis.arms import REASONING, Arm
 from pipeline.analysis.bootstrap import Resamples, interval
@@ -71,6 +70,11 @@ class Losses:
         # Stretched seeds can carry a difference of accuracies out of its range.
         return estimate, max(-1.0, low), min(1.0, high)
 
+    def draws(self, arm: Arm, task: str) -> np.ndarray:
+        """Accuracy lost in every resample, (resamples,)."""
+        members = self.tasks[task]
+        return self._draws(self.dense, members) - self._draws(arm, members)
+
     def _corrected(
         self, arm: Arm, task: str, loss: float, chance: float
     ) -> dict[str, float | None]:
@@ -99,22 +103,10 @@ class Losses:
     def _draws(self, arm: Arm, members: Sequence[str]) -> np.ndarray:
         """(resamples,) of the mean accuracy over the member tasks."""
         return np.mean(
-            [self._resamples.accuracy(m, arm.method, arm.right[m]) for m in members], axis=0
+            [self._resamples.mean(m, arm.method, arm.right[m]) for m in members], axis=0
         )
 
 
 def curves(arms: Sequence[Arm], losses: Mapping[str, Losses]) -> list[dict[str, Any]]:
     """Rows of CURVES for every arm and task; `losses` by model."""
     return [losses[arm.model].row(arm, task) for arm in arms for task in losses[arm.model].tasks]
-
-
-def rank_correlation(rows: pl.DataFrame) -> float | None:
-    """Spearman's rank correlation of achieved neuron sparsity (imposed) with loss over CURVES rows.
-
-    Null for fewer than three conditions or when one of the two does not vary. Descriptive: levels
-    are monotone by design and share their items.
-    """
-    if rows.height < 3:
-        return None
-    value = rows.select(pl.corr("neuron_sparsity_imposed", "loss", method="spearman")).item()
-    return None if value is None or np.isnan(value) else float(value)

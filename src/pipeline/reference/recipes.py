@@ -22,27 +22,27 @@ class Recipe:
     architecture: str
     config: Mapping[str, Any]
     seed: int = 1
-    steps: int = 3600
-    rows: int = 36
+    steps: int = 7200
+    rows: int = 24
     row_length: int = 128
     learning_rate: float = 3e-3
-    warmup_steps: int = 100
+    warmup_steps: int = 200
     weight_decay: float = 0.1
     question_weight: float = 0.15
     precision: str = "bfloat16"
     curriculum_share: float = 0.35
     mixture: Mapping[str, float] = field(
         default_factory=lambda: {
-            "addition": 1.0,
-            "boolean": 0.7,
-            "boolean_direct": 1.3,
-            "chain": 1.1,
-            "chain_direct": 1.8,
+            "addition": 1.2,
+            "boolean": 0.6,
+            "boolean_direct": 0.8,
+            "chain": 1.8,
+            "chain_direct": 2.2,
             "copying": 0.5,
-            "multihop": 1.5,
-            "prose": 0.7,
-            "reciting": 0.5,
-            "tracking": 1.5,
+            "multihop": 0.9,
+            "prose": 0.5,
+            "reciting": 0.4,
+            "tracking": 1.3,
         }
     )
     target_sparsity: float | None = None
@@ -86,7 +86,7 @@ _GPT_NEOX = _SHAPE | {
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        Recipe("ref-reglu", "llama", _gated("relu", 96, 1024), target_sparsity=0.93),
+        Recipe("ref-reglu", "llama", _gated("relu", 112, 1024), target_sparsity=0.93),
         Recipe("ref-opt", "opt", _OPT, seed=2),
         Recipe("ref-swiglu", "llama", _gated("silu", 128, 384), seed=3),
         Recipe("ref-geglu", "gemma", _GEMMA, seed=4),

@@ -42,6 +42,27 @@ CURVES = Table(
     },
 )
 
+PERPLEXITY = Table(
+    "perplexity",
+    1,
+    "One row a condition (seeds pooled) and task that scores texts.",
+    {
+        "model": Column("String", "model name"),
+        "method": Column("String", "method name, or dense"),
+        "level": Column("String", "level as configured"),
+        "task": Column("String", "task name"),
+        "seeds": Column("Int64", "seeds pooled"),
+        **_SPARSITY,
+        "n": Column("Int64", "texts compared with the dense run"),
+        "tokens": Column("Int64", "tokens scored, a seed"),
+        "log_perplexity": Column("Float64", "nats a token"),
+        "log_perplexity_dense": Column("Float64", "nats a token of the dense model"),
+        "loss": Column("Float64", "log_perplexity - log_perplexity_dense"),
+        "loss_low": Column("Float64", "lower end of the paired bootstrap interval over texts"),
+        "loss_high": Column("Float64", "upper end"),
+    },
+)
+
 REFUSED = Table(
     "refused",
     1,

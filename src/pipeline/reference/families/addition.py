@@ -31,4 +31,4 @@ def draw(rng: random.Random, columns: int) -> Item:
     )
 
 
-ADDITION = Family("addition", range(2, 7), draw)
+ADDITION = Family("addition", range(2, 6), draw)

@@ -30,4 +30,4 @@ def draw(rng: random.Random, hops: int) -> Item:
     )
 
 
-MULTIHOP = Family("multihop", range(2, 9), draw)
+MULTIHOP = Family("multihop", range(2, 8), draw)

@@ -1,9 +1,10 @@
 """Tracking of swapped objects: three holders, three objects, and who holds what after the swaps.
 
-    track k 2 b 1 q 3 ; b k ; q b ; k ?   ->   b k > k 1 b 2 q 3 ; q b > k 1 b 3 q 2 ; # 1
+    track k 2 b 1 q 3 ; b k ; q b ; k ?   ->   b 1 k 2 > b 2 k 1 ; q 3 b 2 > q 2 b 3 ; # 1
 
-A step is one swap: the two holders, then what each of the three holds. The order in which holders
-are named, and which of them is asked for, do not count for the structure.
+A step is one swap: what the two hold before and after it. The order in which holders are named, and
+which of them is asked for, do not count for the structure. Written as the state of all three after
+each swap, models of this size did not learn it in the same time.
 """
 
 import random
@@ -19,24 +20,25 @@ def draw(rng: random.Random, swaps: int) -> Item:
     holders = rng.sample(LETTERS, len(_OBJECTS))
     held = dict(zip(holders, rng.sample(_OBJECTS, len(_OBJECTS)), strict=True))
     start = sorted(held.items())
-    given, pairs, clauses = _state(held), [], []
+    given, pairs, clauses = _state(held, holders), [], []
     for _ in range(swaps):
-        one, other = rng.sample(holders, 2)
-        held[one], held[other] = held[other], held[one]
-        pairs.append(f"{one} {other}")
-        clauses.append(f"{one} {other} > {_state(held)} ;")
+        pair = rng.sample(holders, 2)
+        before = _state(held, pair)
+        held[pair[0]], held[pair[1]] = held[pair[1]], held[pair[0]]
+        pairs.append(pair)
+        clauses.append(f"{before} > {_state(held, pair)} ;")
     asked = rng.choice(holders)
     return Item(
         family="tracking",
-        prompt=f"track {given} ; {' ; '.join(pairs)} ; {asked} ?",
+        prompt=f"track {given} ; {' ; '.join(map(' '.join, pairs))} ; {asked} ?",
         answer=f"{' '.join(clauses)} # {held[asked]}",
         steps=swaps,
-        structure=f"track {start} {[sorted(pair.split()) for pair in pairs]}",
+        structure=f"track {start} {[sorted(pair) for pair in pairs]}",
     )
 
 
-def _state(held: dict[str, str]) -> str:
-    return " ".join(f"{holder} {thing}" for holder, thing in held.items())
+def _state(held: dict[str, str], holders: list[str]) -> str:
+    return " ".join(f"{holder} {held[holder]}" for holder in holders)
 
 
 TRACKING = Family("tracking", range(1, 6), draw)

@@ -1,0 +1,52 @@
+"""Log perplexity lost on texts: rows of tables.curves.PERPLEXITY."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pipeline.analysis.arms import Arm, Text
+from pipeline.analysis.bootstrap import Resamples
+
+
+def perplexities(
+    arms: Sequence[Arm], dense: Mapping[str, Arm], resamples: Resamples
+) -> list[dict[str, Any]]:
+    """A row for every arm and task that scores texts; `dense` by model.
+
+    Paired by text: one resample draws the same texts for the pruned and for the dense model.
+    """
+    return [
+        _row(arm, dense[arm.model], task, text, resamples)
+        for arm in arms
+        for task, text in arm.texts.items()
+    ]
+
+
+def _row(arm: Arm, dense: Arm, task: str, text: Text, resamples: Resamples) -> dict[str, Any]:
+    base = dense.texts[task]
+    loss = text.log_perplexity - base.log_perplexity
+    low = high = 0.0
+    if arm is not dense:
+        draws = _draws(arm, task, text, resamples) - _draws(dense, task, base, resamples)
+        tail = (1 - resamples.confidence) / 2
+        low, high = (float(end) for end in np.quantile(draws, [tail, 1 - tail]))
+    return {
+        "model": arm.model,
+        "method": arm.method,
+        "level": arm.level,
+        "task": task,
+        "seeds": arm.seeds,
+        **arm.achieved([task]),
+        "n": len(text.tokens),
+        "tokens": int(text.tokens.sum()),
+        "log_perplexity": text.log_perplexity,
+        "log_perplexity_dense": base.log_perplexity,
+        "loss": loss,
+        "loss_low": low,
+        "loss_high": high,
+    }
+
+
+def _draws(arm: Arm, task: str, text: Text, resamples: Resamples) -> np.ndarray:
+    return resamples.mean(task, arm.method, text.nats, text.tokens)
