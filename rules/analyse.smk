@@ -12,9 +12,17 @@ rule analyse:
             f"{STUDY.main_classification}/classification.json"
             for model in CONFIG.models
         ],
+        part_neurons=[
+            f"{SHARED}/merge_profile/"
+            f"{STUDY.profile_key(model, CONFIG.methods[method].corpus)}/neurons.parquet"
+            for model, method, _ in STUDY.parted
+        ],
+        part_classes=[classes_of_method(model, method) for model, method, _ in STUDY.parted],
     output:
-        curves=f"{RESULTS}/analyse/curves.parquet",
-        refused=f"{RESULTS}/analyse/refused.parquet",
+        tables=expand(
+            f"{RESULTS}/analyse/{{table}}.parquet",
+            table=["curves", "perplexity", "correlations", "units", "refused"],
+        ),
         finding=report(
             f"{RESULTS}/analyse/finding.json",
             caption="../workflow/report/finding.rst",
@@ -29,6 +37,7 @@ rule analyse:
         mem_mb=2000,
     params:
         conditions=all_conditions(),
+        parted=[dict(model=model, method=method, part=p) for model, method, p in STUDY.parted],
         tasks=STUDY.evaluation()["tasks"],
         sparsifiers={name: method.sparsifier for name, method in CONFIG.methods.items()},
         analysis=CONFIG.analysis.model_dump(),

@@ -83,13 +83,15 @@ def profile_of(table):
     return path
 
 
-def classes_of(wildcards):
+def classes_of_method(model, name):
     """The classification that a method ranks by."""
-    method = CONFIG.methods[wildcards.method]
-    return (
-        f"{RESULTS}/classify/{wildcards.model}/{method.corpus}/"
-        f"{method.classification}/classes.parquet"
-    )
+    method = CONFIG.methods[name]
+    return f"{RESULTS}/classify/{model}/{method.corpus}/{method.classification}/classes.parquet"
+
+
+def classes_of(wildcards):
+    """`classes_of_method` by the wildcards model and method."""
+    return classes_of_method(wildcards.model, wildcards.method)
 
 
 def every_result():

@@ -1,7 +1,6 @@
 rule build_report:
     input:
-        curves=rules.analyse.output.curves,
-        refused=rules.analyse.output.refused,
+        tables=rules.analyse.output.tables,
         finding=rules.analyse.output.finding,
         models=rules.analyse.input.models,
         corpora=[f"{SHARED}/extract_calibration/{key}/corpus.json" for key in CORPORA],
@@ -15,13 +14,16 @@ rule build_report:
             caption="../workflow/report/page.rst",
             category="Page",
         ),
-        main_figure=report(
+        figure=report(
             f"{RESULTS}/report/accuracy-lost.svg",
             caption="../workflow/report/figure.rst",
             category="Figures",
         ),
-        main_spec=f"{RESULTS}/report/accuracy-lost.vl.json",
-        task_spec=f"{RESULTS}/report/accuracy-lost-by-task.vl.json",
+        specs=[
+            f"{RESULTS}/report/accuracy-lost.vl.json",
+            f"{RESULTS}/report/accuracy-lost-by-task.vl.json",
+            f"{RESULTS}/report/accuracy-lost-by-part.vl.json",
+        ],
     log:
         f"{LOGS}/{CONFIG.study}/build_report.log",
     benchmark:

@@ -29,6 +29,13 @@ def number(value: float | None) -> str:
     return NOTHING if value is None else _signed(value, 2)
 
 
+def p_value(value: float | None) -> str:
+    """A probability to three digits behind the point; smaller ones as a bound."""
+    if value is None:
+        return NOTHING
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
 def _signed(value: float, digits: int) -> str:
     """Fixed digits, a true minus sign, and no minus before zero."""
     text = f"{value:,.{digits}f}"

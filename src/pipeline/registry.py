@@ -71,6 +71,8 @@ SPARSIFIERS = Registry(
     "sparsifier",
     {
         "drop_cold": "pipeline.methods.sparsifiers.drop_cold:DropCold",
+        "drop_cold_layer": "pipeline.methods.sparsifiers.drop_cold_layer:DropColdLayer",
+        "drop_decile": "pipeline.methods.sparsifiers.drop_decile:DropDecile",
         "drop_low_contribution": (
             "pipeline.methods.sparsifiers.drop_low_contribution:DropLowContribution"
         ),

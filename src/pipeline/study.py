@@ -55,12 +55,8 @@ class Study:
     def __init__(self, config: StudyConfig) -> None:
         self.config = config
         for name, method in config.methods.items():
-            seeded = SPARSIFIERS.load(method.sparsifier).seeded
-            if len(method.seeds) > 1 and not seeded:
-                raise UserError(
-                    f"methods.{name}.seeds: {method.sparsifier} draws nothing, so one seed is "
-                    f"enough; given {list(method.seeds)}"
-                )
+            with at(f"methods.{name}"):
+                _check_method(method)
         for name in config.models:
             with at(f"models.{name}.source"):
                 self.model_key(name)
@@ -125,7 +121,7 @@ class Study:
             for seed in method.seeds
         ]
 
-    def level(self, method: str, text: str) -> float | str:
+    def level(self, method: str, text: str) -> float | int | str:
         """The configured level behind its text."""
         return next(v for v in self.config.methods[method].levels if level_text(v) == text)
 
@@ -139,6 +135,12 @@ class Study:
     def classified(self) -> list[tuple[str, str, str]]:
         """(model, corpus, classification): every classification on every corpus in use."""
         return [(*pair, name) for pair in self.profiled for name in self.config.classification]
+
+    @cached_property
+    def parted(self) -> list[tuple[str, str, str]]:
+        """(model, method, part) of the methods that remove one part of the model at a time."""
+        parts = {n: SPARSIFIERS.load(m.sparsifier).part for n, m in self.config.methods.items()}
+        return [(m, name, part) for m in self.config.models for name, part in parts.items() if part]
 
     @property
     def main_corpus(self) -> str:
@@ -220,6 +222,27 @@ class Study:
         settings = model_source.settings(model_source.local_folder(section))
         named = [n for n in settings.get("architectures") or [] if n in ARCHITECTURES]
         return [_entry(ARCHITECTURES, name) for name in named]
+
+
+def _check_method(method: Method) -> None:
+    """Refuse levels and seeds that the sparsifier has no use for."""
+    sparsifier = SPARSIFIERS.load(method.sparsifier)
+    if len(method.seeds) > 1 and not sparsifier.seeded:
+        raise UserError(
+            f"seeds: {method.sparsifier} draws nothing, so one seed is enough; given "
+            f"{list(method.seeds)}"
+        )
+    wrong = [level for level in method.levels if isinstance(level, int) != bool(sparsifier.part)]
+    if wrong and sparsifier.part:
+        raise UserError(
+            f"levels: {method.sparsifier} removes one {sparsifier.part} at a time, so a level is "
+            f"its whole number; given {wrong}"
+        )
+    if wrong:
+        raise UserError(
+            f"levels: {method.sparsifier} removes a share of the neurons, so a level is a number "
+            f"between 0 and 1, 'cold' or 'hot'; given {wrong}"
+        )
 
 
 @cache

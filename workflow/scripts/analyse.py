@@ -3,15 +3,16 @@
 from pathlib import Path
 
 from pipeline.analysis.arms import Evaluated
-from pipeline.analysis.study import analysed
+from pipeline.analysis.study import Parted, analysed
 from pipeline.artifacts import Manifest
 from pipeline.config.analysis import Analysis
 from pipeline.entry import job
-from pipeline.tables.classes import CLASSIFICATION
-from pipeline.tables.curves import CURVES, REFUSED
+from pipeline.tables.classes import CLASSES, CLASSIFICATION
+from pipeline.tables.correlations import CORRELATIONS, UNITS
+from pipeline.tables.curves import CURVES, PERPLEXITY, REFUSED
 from pipeline.tables.finding import FINDING
 from pipeline.tables.model import MODEL
-from pipeline.tables.neurons import LAYERS
+from pipeline.tables.neurons import LAYERS, NEURONS
 from pipeline.tables.samples import SAMPLES, SPARSITY
 from pipeline.tasks import find
 
@@ -24,16 +25,18 @@ def main(
     models: list[Path],
     layers: list[Path],
     classifications: list[Path],
+    parted: list[dict],
+    part_neurons: list[Path],
+    part_classes: list[Path],
     tasks: list[str],
     sparsifiers: dict[str, str],
     analysis: Analysis,
     seed: int,
-    curves: Path,
-    refused: Path,
+    tables: list[Path],
     finding: Path,
     manifest: Manifest,
 ) -> None:
-    """Write curves.parquet, refused.parquet and finding.json."""
+    """Write the tables of the analysis, named as they are, and finding.json."""
     evaluated = [
         Evaluated(**facts, samples=SAMPLES.read(rows), sparsity=SPARSITY.read(achieved))
         for facts, rows, achieved in zip(conditions, samples, sparsity, strict=True)
@@ -42,10 +45,14 @@ def main(
         (MODEL.read(model), LAYERS.read(layer), CLASSIFICATION.read(classes))
         for model, layer, classes in zip(models, layers, classifications, strict=True)
     ]
+    parts = [
+        Parted(**facts, neurons=NEURONS.read(neurons), classes=CLASSES.read(classes))
+        for facts, neurons, classes in zip(parted, part_neurons, part_classes, strict=True)
+    ]
     targets = [row for task in map(find, tasks) for row in task.targets()]
-    result = analysed(evaluated, backbones, targets, sparsifiers, analysis, seed)
-    CURVES.write(curves, result.curves, manifest)
-    REFUSED.write(refused, result.refused, manifest)
+    result = analysed(evaluated, backbones, parts, targets, sparsifiers, analysis, seed)
+    for table, path in zip((CURVES, PERPLEXITY, CORRELATIONS, UNITS, REFUSED), tables, strict=True):
+        table.write(path, getattr(result, table.name), manifest)
     FINDING.write(finding, result.finding, manifest)
 
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 from pipeline.artifacts import Manifest, write_text
 from pipeline.entry import job
-from pipeline.report.figures import main_figure as draw_main
-from pipeline.report.figures import task_figure as draw_tasks
+from pipeline.report.figures import main_figure, part_figure, task_figure
 from pipeline.report.page import named
 from pipeline.report.page import page as compose
 from pipeline.report.render import spec_text, svg
 from pipeline.tables.classes import CLASSIFICATION
-from pipeline.tables.curves import CURVES, REFUSED
+from pipeline.tables.correlations import CORRELATIONS, UNITS
+from pipeline.tables.curves import CURVES, PERPLEXITY, REFUSED
 from pipeline.tables.finding import FINDING
 from pipeline.tables.model import MODEL
 from pipeline.tables.sequences import CORPUS
@@ -18,8 +18,7 @@ from pipeline.tables.sequences import CORPUS
 
 def main(
     *,
-    curves: Path,
-    refused: Path,
+    tables: list[Path],
     finding: Path,
     corpora: list[Path],
     models: list[Path],
@@ -27,30 +26,32 @@ def main(
     study: str,
     libraries: dict[str, str],
     page: Path,
-    main_spec: Path,
-    task_spec: Path,
-    main_figure: Path,
+    figure: Path,
+    specs: list[Path],
     manifest: Manifest,
 ) -> None:
-    """Write index.html, the two Vega-Lite specs and the main figure."""
-    rows = CURVES.read(curves).to_dicts()
+    """Write index.html, the Vega-Lite specs and the main figure."""
+    kinds = (CURVES, PERPLEXITY, CORRELATIONS, UNITS, REFUSED)
+    rows = {kind.name: kind.read(p).to_dicts() for kind, p in zip(kinds, tables, strict=True)}
     answer = FINDING.read(finding)
-    by_all, by_task = draw_main(rows, answer["models"]), draw_tasks(rows, answer["models"])
-    write_text(main_spec, spec_text(by_all))
-    write_text(task_spec, spec_text(by_task))
-    write_text(main_figure, svg(by_all))
+    drawn = {
+        "main_figure": main_figure(rows["curves"], answer["models"]),
+        "task_figure": task_figure(rows["curves"], answer["models"]),
+        "part_figure": part_figure(rows.pop("units"), answer["models"]),
+    }
+    for spec, path in zip(drawn.values(), specs, strict=True):
+        write_text(path, spec_text(spec))
+    write_text(figure, svg(drawn["main_figure"]))
     text = compose(
         study=study,
-        curves=rows,
-        refused=REFUSED.read(refused).to_dicts(),
+        **rows,
         finding=answer,
         corpora={path.parent.name: CORPUS.read(path) for path in corpora},
         models=[MODEL.read(path) for path in models],
         classifications=[named(path) | CLASSIFICATION.read(path) for path in classifications],
         libraries=libraries,
         manifest=manifest,
-        main_figure=svg(by_all),
-        task_figure=svg(by_task),
+        **{name: svg(spec) for name, spec in drawn.items()},
     )
     write_text(page, text)
 

@@ -27,8 +27,8 @@ MEASURES = {
 }
 
 
-def decile_facts(neurons: pl.DataFrame) -> list[Row]:
-    """Share and mean activation frequency of every decile of a profile's neurons, coldest first."""
+def decile_facts(neurons: pl.DataFrame, classes: pl.DataFrame) -> list[Row]:
+    """Mean activation frequency of every decile of a profile's neurons, coldest first."""
     frequency = (neurons["active"] / neurons["tokens"].clip(1)).to_numpy()
     part = deciles(frequency, neurons["layer"].to_numpy(), neurons["neuron"].to_numpy())
     return [
@@ -55,6 +55,10 @@ def layer_facts(neurons: pl.DataFrame, classes: pl.DataFrame) -> list[Row]:
             }
         )
     return found
+
+
+#: Part that a method removes -> level of the question, and facts of such parts.
+PARTS = {"decile": ("neuron", decile_facts), "layer": ("layer", layer_facts)}
 
 
 def gini(values: np.ndarray) -> float:

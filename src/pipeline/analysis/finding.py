@@ -7,7 +7,7 @@ import polars as pl
 
 from pipeline.analysis.arms import DENSE, REASONING, Arm, Evaluated
 from pipeline.analysis.chance import chance
-from pipeline.analysis.curves import Losses, rank_correlation
+from pipeline.analysis.curves import Losses
 from pipeline.analysis.sentences import sentences
 from pipeline.config.analysis import Analysis
 from pipeline.config.methods import level_text
@@ -24,23 +24,25 @@ def finding(
     evaluated: Sequence[Evaluated],
     targets: pl.DataFrame,
     sparsifiers: Mapping[str, str],
+    correlations: Sequence[Mapping[str, Any]],
     analysis: Analysis,
 ) -> dict[str, Any]:
     """The body of tables.finding.FINDING.
 
-    `rows` are those of CURVES, `models` those of the document's key `models`, `targets` as chance
+    `rows` are those of CURVES, `correlations` those of CORRELATIONS, `models` those of the document's key `models`, `targets` as chance
     wants them; `sparsifiers` maps method names to sparsifiers.
     """
     found = contrasts(arms, losses, sparsifiers, level_text(analysis.reference_level))
     dense = [row for e in evaluated if e.method == DENSE for row in dense_rows(e, targets)]
     return {
-        "sentences": sentences(models, rows, found, sparsifiers, analysis.confidence),
+        "sentences": sentences(
+            models, rows, found, correlations, sparsifiers, analysis.confidence
+        ),
         "confidence": analysis.confidence,
         "bootstrap": analysis.bootstrap,
         "models": list(models),
         "dense": dense,
         "contrasts": found,
-        "correlations": _correlations(rows),
     }
 
 
@@ -90,31 +92,15 @@ def _side(arm: Arm, tasks: Sequence[str]) -> dict[str, Any]:
 
 
 def dense_rows(dense: Evaluated, targets: pl.DataFrame) -> list[dict[str, Any]]:
-    """Accuracy and chance of the unpruned model per task, and per task and step count."""
+    """Accuracy and chance of the unpruned model per task, and per task and step count; of tasks
+    whose answers are right or wrong."""
     found = []
+    answers = dense.samples.filter(pl.col("correct").is_not_null())
     for by in (("task",), ("task", "steps")):
-        facts = dense.samples.group_by(by).agg(
+        facts = answers.group_by(by).agg(
             reasoning=pl.col("reasoning").first(), accuracy=pl.col("correct").mean(), n=pl.len()
         )
-        levels = chance(targets, dense.samples, by)
+        levels = chance(targets, answers, by)
         for row in facts.join(levels, on=by).sort(by).iter_rows(named=True):
             found.append({"model": dense.model, "steps": None} | row)
-    return found
-
-
-def _correlations(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    pooled = [row for row in rows if row["task"] == REASONING and row["method"] != DENSE]
-    if not pooled:
-        return []
-    found = []
-    frame = pl.DataFrame(pooled, infer_schema_length=None)
-    for (model, method), part in frame.group_by("model", "method", maintain_order=True):
-        found.append(
-            {
-                "model": model,
-                "method": method,
-                "conditions": part.height,
-                "spearman": rank_correlation(part),
-            }
-        )
     return found

@@ -1,10 +1,10 @@
-"""The finding in two sentences, worded by what the figures say."""
+"""The finding in sentences, worded by what the figures say."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.analysis.arms import DENSE, REASONING
-from pipeline.numbers import percent, points, span
+from pipeline.numbers import number, p_value, percent, points, span
 
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
@@ -14,10 +14,12 @@ def sentences(
     models: Rows,
     curves: Rows,
     contrasts: Rows,
+    correlations: Rows,
     sparsifiers: Mapping[str, str],
     confidence: float,
 ) -> list[str]:
-    """Two sentences: whether coldness matters; what the whole cold and the whole hot set cost.
+    """Whether coldness matters; what the whole cold and the whole hot set cost; and, where single
+    parts were removed, whether their activity predicts the loss.
 
     Every figure is points of accuracy, mean of the reasoning tasks, with its interval in brackets.
     Of several methods with one sparsifier the first is told. A model that is not clear of chance
@@ -35,7 +37,11 @@ def sentences(
     second = _sets(able, rows)
     if unable:
         second += f" Not clear of chance before pruning, and left out: {', '.join(unable)}."
-    return [_coldness(able, rows, contrasts, confidence), second]
+    return [
+        _coldness(able, rows, contrasts, confidence),
+        second,
+        *_prediction(correlations, confidence),
+    ]
 
 
 _COLDNESS = {
@@ -146,6 +152,40 @@ def _set(row: Row, rows: _Reasoning, which: str) -> str:
     random = rows.at(row["model"], "drop_random", which)
     beside = f"; as many at random {_loss(random)}" if random else ""
     return f"{_loss(row)} on {row['model']} ({size} of its neurons{beside})"
+
+
+#: Level and measure of the units -> how the removal and the measure are named.
+_PARTS = {
+    ("neuron", "activity"): ("a tenth of the neurons at a time", "how active the tenth is"),
+    ("layer", "natural_sparsity"): (
+        "the cold neurons of one layer at a time",
+        "the layer's natural sparsity",
+    ),
+}
+
+
+def _prediction(correlations: Rows, confidence: float) -> list[str]:
+    """One sentence on the parts that were removed alone, of all backbones pooled; none without."""
+    parts = []
+    for (level, measure), (removed, against) in _PARTS.items():
+        rows = [r for r in correlations if (r["level"], r["measure"]) == (level, measure)]
+        pooled = [r for r in rows if r["model"] is None] or rows
+        if len(pooled) == 1 and pooled[0]["estimate"] is not None:
+            row = pooled[0]
+            clear = row["p"] <= 1 - confidence and _direction(row["low"], row["high"]) != "none"
+            verdict = "goes with" if clear else "does not clearly go with"
+            parts.append(
+                f"removing {removed}, the loss {verdict} {against} (Spearman's coefficient "
+                f"{number(row['estimate'])} [{number(row['low'])}, {number(row['high'])}], "
+                f"p {_is(row['p'])}, {row['units']} units)"
+            )
+    text = "; ".join(parts)
+    return [f"{text[0].upper()}{text[1:]}."] if parts else []
+
+
+def _is(p: float) -> str:
+    text = p_value(p)
+    return text if text.startswith("<") else f"= {text}"
 
 
 def _difference(row: Row) -> str:

@@ -123,10 +123,10 @@ def _cells(
 
 def rows_of_items(
     arms: Sequence[Arm],
-    dense: Mapping[str, pl.DataFrame],
+    dense: pl.DataFrame,
     chance: Mapping[tuple[str, int], float],
     resamples: Resamples,
 ) -> list[dict[str, Any]]:
-    """Rows of all arms for which there is one; `dense` by model."""
-    found = (of_items(arm, dense[arm.model], chance, resamples) for arm in arms)
+    """Rows of all arms of one model for which there is one; arguments as for `of_items`."""
+    found = (of_items(arm, dense, chance, resamples) for arm in arms)
     return [row for row in found if row]

@@ -10,33 +10,44 @@ from pipeline.registry import SPARSIFIERS
 _BOUNDARIES = ("cold", "hot")
 
 
-def _level(value: Any) -> float | str:
+def _level(value: Any) -> float | int | str:
     """One message for a wrong level, where a union would give one for each of its members."""
     if isinstance(value, str) and value in _BOUNDARIES:
         return value
-    if isinstance(value, int | float) and 0 < value < 1:
-        return float(value)
-    raise ValueError("a level is a share between 0 and 1, or 'cold' or 'hot'")
+    if type(value) is int and value >= 0:
+        return value
+    if isinstance(value, float) and 0 < value < 1:
+        return value
+    raise ValueError(
+        "a level is a share between 0 and 1, or 'cold' or 'hot', or the whole number of a part"
+    )
 
 
-#: A share of all FFN neurons, or the exact boundary of the classification: all cold, or all hot.
+#: A share of all FFN neurons; the exact boundary of the classification, all cold or all hot; or,
+#: of a sparsifier that removes one part of the model, the number of the part.
 Level = Annotated[
-    float | str,
+    float | int | str,
     PlainValidator(_level),
     WithJsonSchema(
         {
             "anyOf": [
                 {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
                 {"enum": list(_BOUNDARIES)},
+                {"type": "integer", "minimum": 0},
             ]
         }
     ),
 ]
 
 
-def level_text(level: float | str) -> str:
+def level_text(level: float | int | str) -> str:
     """A level as it stands in paths and tables: a share in full, so different levels differ."""
     return str(level)
+
+
+def is_part(level: str) -> bool:
+    """True for the text of a level that numbers a part."""
+    return level.isdecimal()
 
 
 class Method(Section):

@@ -68,7 +68,7 @@ class StudyConfig(Section):
                 )
             self._boundary_has_one_scope(name, method)
         levels = {level for method in self.methods.values() for level in method.levels}
-        shares = sorted(level for level in levels if not isinstance(level, str))
+        shares = sorted(level for level in levels if isinstance(level, float))
         if shares and self.analysis.reference_level not in shares:
             raise UserError(
                 f"analysis.reference_level: {self.analysis.reference_level} is no level of any "

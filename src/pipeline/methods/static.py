@@ -1,7 +1,7 @@
 """Static sparsifiers: a fixed set of FFN neurons is removed, the first ones of some order."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -27,13 +27,14 @@ class Neurons:
         return Neurons(*(getattr(self, name)[kept] for name in self.__dataclass_fields__))
 
 
-class Static(Protocol):
-    """A static sparsifier is an order of removal, and a check of how far it may go.
+class Ordered(Protocol):
+    """A sparsifier that is an order of removal, and a check of how far it may go.
 
-    `seeded` is true when the order depends on the seed.
+    `seeded` is true when the order depends on the seed; `part` is empty.
     """
 
     seeded: bool
+    part: str
 
     def scores(self, neurons: Neurons, seed: int) -> np.ndarray:
         """(neurons,); the lowest are removed first."""
@@ -44,14 +45,34 @@ class Static(Protocol):
         ...
 
 
+class Parted(Protocol):
+    """A sparsifier that removes one part of the model, the one that the level numbers.
+
+    `part` is what such a part is called.
+    """
+
+    seeded: bool
+    part: str
+
+    def members(self, neurons: Neurons, number: int) -> np.ndarray:
+        """(neurons,) bool."""
+        ...
+
+
 def fit(
-    name: str, sparsifier: Static, neurons: Neurons, level: float | str, seed: int, scope: str
+    name: str,
+    sparsifier: Ordered | Parted,
+    neurons: Neurons,
+    level: float | int | str,
+    seed: int,
+    scope: str,
 ) -> Plan:
-    """The plan that removes round(level * neurons) neurons, or exactly the cold or the hot set.
+    """The plan that removes round(level * neurons) neurons, or exactly the cold or the hot set, or
+    one part.
 
     With scope `model` all neurons are ranked together; with `layer` each layer gives the same share
-    (its own share of cold or hot for the named levels). Equal levels remove equally many neurons
-    under every sparsifier.
+    (its own share of cold or hot for the named levels, its own part). Equal levels remove equally
+    many neurons under every sparsifier that is an order.
     """
     layers, width = int(neurons.layer.max()) + 1, int(neurons.neuron.max()) + 1
     dropped = np.zeros((layers, width), dtype=bool)
@@ -62,13 +83,24 @@ def fit(
     try:
         for group in groups:
             part = neurons.subset(group)
-            count = _count(level, part.hot)
-            sparsifier.check(count, int(part.hot.sum()), part.hot.size)
-            order = ordered(sparsifier.scores(part, seed), part.layer, part.neuron)[:count]
-            dropped[part.layer[order], part.neuron[order]] = True
+            chosen = _chosen(sparsifier, part, level, seed)
+            dropped[part.layer[chosen], part.neuron[chosen]] = True
+        if sparsifier.part and not dropped.any():
+            raise Refused(f"{sparsifier.part} {level} has no neurons to remove")
     except Refused as reason:
         refused, dropped = str(reason), np.zeros_like(dropped)
     return Plan(name, level_text(level), seed, dropped, int((~neurons.hot).sum()), refused)
+
+
+def _chosen(
+    sparsifier: Any, neurons: Neurons, level: float | int | str, seed: int
+) -> np.ndarray:
+    """Indices of the neurons to remove."""
+    if sparsifier.part:
+        return np.flatnonzero(sparsifier.members(neurons, level))
+    count = _count(level, neurons.hot)
+    sparsifier.check(count, int(neurons.hot.sum()), neurons.hot.size)
+    return ordered(sparsifier.scores(neurons, seed), neurons.layer, neurons.neuron)[:count]
 
 
 def apply(plan: Plan, shape: ModelView, how: str = "zero") -> None:
@@ -79,7 +111,7 @@ def apply(plan: Plan, shape: ModelView, how: str = "zero") -> None:
         getattr(ffn, how)(torch.from_numpy(row).to(ffn.down.weight.device))
 
 
-def _count(level: float | str, hot: np.ndarray) -> int:
+def _count(level: float | int | str, hot: np.ndarray) -> int:
     if level == "cold":
         return int((~hot).sum())
     if level == "hot":

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.config.methods import is_part
+
 Rows = Sequence[Mapping[str, Any]]
 Spec = dict[str, Any]
 
@@ -55,13 +57,13 @@ def main_figure(rows: Rows, models: Rows) -> Spec:
     """
     import altair as alt
 
-    kept = [row for row in rows if row["task"] == REASONING and row["method"] != DENSE]
+    kept = [row for row in _on_curves(rows) if row["task"] == REASONING]
     if not kept:
         return _nothing()
     names = _model_names(kept, models)
     data = _curve_data(kept) + _facet_data(models, names, REASONING)
     columns = _COLUMNS.get(len(names), 3)
-    layers = _layers(_methods(rows), width=_WIDTHS[columns], height=300, named=True)
+    layers = _layers(_methods(kept), width=_WIDTHS[columns], height=300, named=True)
     facet = alt.Facet("model:N", title=None, sort=names, header=_header(15, labelPadding=22))
     chart = alt.layer(*layers, data=alt.InlineData(values=data)).facet(facet, columns=columns)
     return _finished(
@@ -74,7 +76,7 @@ def task_figure(rows: Rows, models: Rows) -> Spec:
     """Accuracy lost on each task, a row a task and a column a model; controls are named so."""
     import altair as alt
 
-    kept = [row for row in rows if row["task"] != REASONING and row["method"] != DENSE]
+    kept = [row for row in _on_curves(rows) if row["task"] != REASONING]
     if not kept:
         return _nothing()
     names = _model_names(kept, models)
@@ -82,7 +84,7 @@ def task_figure(rows: Rows, models: Rows) -> Spec:
     data = _curve_data(kept)
     for label in labels:
         data += _facet_data(models, names, label)
-    layers = _layers(_methods(rows), width=330 if len(names) > 1 else 560, height=140, named=False)
+    layers = _layers(_methods(kept), width=330 if len(names) > 1 else 560, height=140, named=False)
     chart = alt.layer(*layers, data=alt.InlineData(values=data)).facet(
         row=alt.Row(
             "task:N",
@@ -96,6 +98,61 @@ def task_figure(rows: Rows, models: Rows) -> Spec:
         chart,
         "Points of accuracy lost on each task against the share of FFN neurons removed, by method.",
     )
+
+
+def part_figure(units: Rows, models: Rows) -> Spec:
+    """Accuracy lost when one decile, or the cold neurons of one layer, are removed alone.
+
+    `units` are rows of tables.correlations.UNITS; a row a level and a column a model.
+    """
+    import altair as alt
+
+    if not units:
+        return _nothing("No part of a model was removed alone, so there is nothing to draw.")
+    names = _model_names(units, models)
+    data = [
+        {
+            "part": _PARTS[row["level"]],
+            "model": row["model"],
+            "unit": row["unit"],
+            "loss": 100 * row["loss"],
+            "low": 100 * row["loss_low"],
+            "high": 100 * row["loss_high"],
+        }
+        for row in sorted(units, key=lambda row: (row["level"], row["model"], row["unit"]))
+    ]
+    base = alt.Chart(width=330 if len(names) > 1 else 560, height=150)
+    x = alt.X("unit:O", title=None, axis=alt.Axis(labelAngle=0))
+    y = alt.Y("loss:Q", title="Accuracy lost, points", axis=alt.Axis(grid=True, tickCount=5))
+    bars = base.mark_bar(color=_KNOWN["drop_cold"].colour, opacity=0.75).encode(x=x, y=y)
+    ranges = base.mark_rule(color=_INK, strokeWidth=1.1).encode(x=x, y="low:Q", y2="high:Q")
+    chart = (
+        alt.layer(bars, ranges, data=alt.InlineData(values=data))
+        .facet(
+            row=alt.Row(
+                "part:N",
+                title=None,
+                sort=list(_PARTS.values()),
+                header=_header(13, labelAngle=0, labelAlign="left", labelOrient="left"),
+            ),
+            column=alt.Column("model:N", title=None, sort=names, header=_header(15)),
+        )
+        .resolve_scale(x="independent", y="independent")
+    )
+    return _finished(
+        chart,
+        "Points of reasoning accuracy lost when one decile of the neurons, or the cold neurons of "
+        "one layer, are removed alone.",
+    )
+
+
+#: Level of UNITS -> title of its row.
+_PARTS = {"neuron": "decile, 1 the coldest", "layer": "cold neurons of one layer"}
+
+
+def _on_curves(rows: Rows) -> Rows:
+    """Rows of pruned conditions whose level is a share or a set; single parts make no curve."""
+    return [row for row in rows if row["method"] != DENSE and not is_part(row["level"])]
 
 
 def looks(methods: Sequence[str]) -> dict[str, Look]:
@@ -219,11 +276,10 @@ def _task_label(row: Mapping[str, Any]) -> str:
     return row["task"] if row["reasoning"] else f"{row['task']} (control)"
 
 
-def _nothing() -> Spec:
+def _nothing(text: str = "No condition was evaluated, so there is nothing to draw.") -> Spec:
     """A figure that says why it is empty; axes without data have no size."""
     import altair as alt
 
-    text = "No condition was evaluated, so there is nothing to draw."
     chart = alt.Chart(alt.InlineData(values=[{"text": text}]), width=560, height=60)
     return _finished(chart.mark_text(fontSize=15, color=_QUIET).encode(text="text:N"), text)
 

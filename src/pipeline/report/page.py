@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import Manifest
-from pipeline.numbers import count, number, percent, points, span
+from pipeline.config.methods import is_part
+from pipeline.numbers import count, number, p_value, percent, points, span
 
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
@@ -23,6 +24,8 @@ def page(
     *,
     study: str,
     curves: Rows,
+    perplexity: Rows,
+    correlations: Rows,
     refused: Rows,
     finding: Mapping[str, Any],
     corpora: Mapping[str, Row],
@@ -32,10 +35,12 @@ def page(
     manifest: Manifest,
     main_figure: str,
     task_figure: str,
+    part_figure: str,
 ) -> str:
     """The page as HTML text; equal input gives equal text.
 
-    `curves` and `refused` are rows of tables.curves, `finding` the body of FINDING, `corpora` the
+    `curves`, `perplexity` and `refused` are rows of tables.curves, `correlations` those of
+    tables.correlations, `finding` the body of FINDING, `corpora` the
     bodies of CORPUS by a name for each, `models` the bodies of MODEL, `classifications` those of
     CLASSIFICATION with model, corpus and name, `libraries` the versions of what computed the
     results. The figures are SVG text.
@@ -52,7 +57,8 @@ def page(
         keep_trailing_newline=True,
     )
     environment.filters.update(
-        percent=percent, points=points, count=count, level=level, span=span, number=number
+        percent=percent, points=points, count=count, level=level, span=span, number=number,
+        p_value=p_value,
     )
     return environment.get_template(_TEMPLATE).render(
         study=study,
@@ -62,6 +68,10 @@ def page(
         by_steps=[row for row in finding["dense"] if row["steps"] is not None],
         contrasts=[{**row, "reading": reading(row)} for row in finding["contrasts"]],
         tasks=by_task(curves, [row["model"] for row in finding["models"]]),
+        answers=answers(curves, finding["models"]),
+        perplexity=[row for row in perplexity if row["method"] != DENSE],
+        relations=relations(correlations),
+        by_items=[row for row in correlations if row["level"] == "item"],
         refused=refused,
         corpora=corpora,
         models=with_profile(models, finding["models"]),
@@ -70,6 +80,7 @@ def page(
         manifest=manifest,
         main_figure=Markup(main_figure),
         task_figure=Markup(task_figure),
+        part_figure=Markup(part_figure),
     )
 
 
@@ -105,6 +116,36 @@ def facts(curves: Rows, refused: Rows, finding: Mapping[str, Any]) -> list[str]:
         "the number of comparisons."
     )
     return found
+
+
+def answers(curves: Rows, models: Rows) -> list[dict[str, Any]]:
+    """What the whole cold and the whole hot set cost, a row a model and method that removes one."""
+    order = {row["model"]: place for place, row in enumerate(models)}
+    found = [
+        {**row, "sets": "cold" if row["level"] == "cold" else "hot"}
+        for row in curves
+        if row["task"] == REASONING and row["level"] in ("cold", "hot")
+    ]
+    return sorted(found, key=lambda row: (order.get(row["model"], 0), row["sets"], row["method"]))
+
+
+#: Measures of tables.correlations as the page names them.
+_MEASURES = {
+    "activity": "activity of the decile",
+    "natural_sparsity": "natural sparsity of the layer",
+    "gini": "Gini coefficient of the layer's activity",
+    "hot_share": "share of the layer's neurons that is hot",
+    "depth": "depth of the layer",
+    "neuron_sparsity_imposed": "neurons removed",
+}
+
+
+def relations(correlations: Rows) -> list[dict[str, Any]]:
+    """Rank correlations with the measure in words; pooled rows first within a level."""
+    kept = [row for row in correlations if row["effect"] == "spearman"]
+    levels = ("neuron", "layer", "condition")
+    kept.sort(key=lambda row: (levels.index(row["level"]), row["model"] is not None))
+    return [{**row, "measure": _MEASURES.get(row["measure"], row["measure"])} for row in kept]
 
 
 def reading(contrast: Row) -> str:
@@ -155,7 +196,7 @@ def with_profile(models: Rows, profiles: Rows) -> list[dict[str, Any]]:
 def level(text: str) -> str:
     """A configured level: a share as a percentage, or the name of a set."""
     try:
-        return f"{100 * float(text):g}%"
+        return text if is_part(text) else f"{100 * float(text):g}%"
     except ValueError:
         return f"{text} set" if text in ("cold", "hot") else text
 

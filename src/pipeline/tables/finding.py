@@ -4,10 +4,10 @@ from pipeline.tables.base import Document
 
 FINDING = Document(
     "finding",
-    2,
-    "The answer in two sentences, and the figures behind them.",
+    3,
+    "The answer in sentences, and the figures behind them.",
     {
-        "sentences": "two sentences with figures and intervals",
+        "sentences": "two or three sentences with figures and intervals",
         "confidence": "coverage of every interval in this study",
         "bootstrap": "resamples behind every interval",
         "models": "rows: model, activation, parameters, neurons, natural_sparsity (share of "
@@ -18,8 +18,5 @@ FINDING = Document(
         "contrasts": "rows: model, first and second ({method, level, neuron_sparsity} each, the "
         "last one imposed), estimate, low, high, n: accuracy lost under the first minus accuracy "
         "lost under the second, mean of the reasoning tasks, in shares (0.1 is ten points)",
-        "correlations": "rows: model, method, conditions, spearman: rank correlation of achieved "
-        "neuron sparsity (imposed) with reasoning accuracy lost; descriptive, since levels share "
-        "their items",
     },
 )

@@ -13,6 +13,7 @@ class DropCold:
     """Coldest first."""
 
     seeded = False
+    part = ""
 
     def scores(self, neurons: Neurons, seed: int) -> np.ndarray:
         """Ranks by activation frequency, from the coldest."""

@@ -12,6 +12,7 @@ class DropLowContribution:
     """Smallest mean contribution first."""
 
     seeded = False
+    part = ""
 
     def scores(self, neurons: Neurons, seed: int) -> np.ndarray:
         """Mean contribution."""

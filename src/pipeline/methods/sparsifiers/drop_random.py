@@ -10,6 +10,7 @@ class DropRandom:
     """A uniform draw without replacement; a higher level removes a superset."""
 
     seeded = True
+    part = ""
 
     def scores(self, neurons: Neurons, seed: int) -> np.ndarray:
         """A hash of (seed, layer, neuron), uniform in [0, 1)."""

@@ -9,6 +9,7 @@ class DropSmall:
     """Smallest L2 norm over all the neuron's weights first; needs no calibration data."""
 
     seeded = False
+    part = ""
 
     def scores(self, neurons: Neurons, seed: int) -> np.ndarray:
         """Weight norm."""

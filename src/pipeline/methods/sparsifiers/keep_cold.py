@@ -11,6 +11,7 @@ class KeepCold:
     """Hottest first, up to the hot set."""
 
     seeded = False
+    part = ""
 
     def scores(self, neurons: Neurons, seed: int) -> np.ndarray:
         """Ranks by activation frequency, from the hottest."""

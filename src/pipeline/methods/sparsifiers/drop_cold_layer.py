@@ -1,0 +1,16 @@
+"""`drop_cold_layer`: remove the cold neurons of one layer, 0 the first, and no other."""
+
+import numpy as np
+
+from pipeline.methods.static import Neurons
+
+
+class DropColdLayer:
+    """The cold neurons of one layer."""
+
+    seeded = False
+    part = "layer"
+
+    def members(self, neurons: Neurons, number: int) -> np.ndarray:
+        """The layer's cold neurons."""
+        return (neurons.layer == number) & ~neurons.hot

@@ -1,0 +1,20 @@
+"""`drop_decile`: remove one tenth of the neurons, 1 the coldest to 10 the hottest, and no other.
+
+What each part of the activity range is worth by itself; a curve that goes on removing cannot tell.
+"""
+
+import numpy as np
+
+from pipeline.methods.static import Neurons
+from pipeline.ranking import deciles
+
+
+class DropDecile:
+    """One decile of activation frequency."""
+
+    seeded = False
+    part = "decile"
+
+    def members(self, neurons: Neurons, number: int) -> np.ndarray:
+        """The decile's neurons."""
+        return deciles(neurons.frequency, neurons.layer, neurons.neuron) == number
