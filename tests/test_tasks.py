@@ -144,7 +144,8 @@ def test_a_whole_task_passes_its_check(write_task):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"output_type": "multiple_choice"}, "output_type is 'multiple_choice'.*generate_until"),
+        ({"output_type": "loglikelihood"}, "output_type is 'loglikelihood'.*generate_until"),
+        ({"output_type": "multiple_choice"}, "metric_list is .*multiple_choice is scored by acc"),
         ({"test_split": None}, "test_split is None.*give test"),
         ({"test_split": "dev"}, "test_split is 'dev'"),
         ({"output_type": None}, "output_type is None"),
@@ -224,7 +225,7 @@ def test_every_shipped_task_holds_500_different_items_with_a_target(name):
     task.check()
     items = task.items()
     assert task.name == name
-    assert len({task.text(item) for item in items}) == len(items) == 500
+    assert len({task.question(item) for item in items}) == len(items) == 500
     assert all(task.text(item, "doc_to_target") for item in items)
     assert all(task.steps(item) > 0 for item in items) is task.reasoning
 

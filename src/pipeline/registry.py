@@ -104,6 +104,7 @@ FAMILIES = Registry(
         "multihop": "pipeline.reference.families.multihop:MULTIHOP",
         "prose": "pipeline.reference.families.prose:PROSE",
         "reciting": "pipeline.reference.families.reciting:RECITING",
+        "sorting": "pipeline.reference.families.sorting:SORTING",
         "tracking": "pipeline.reference.families.tracking:TRACKING",
     },
 )

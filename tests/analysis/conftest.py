@@ -20,6 +20,8 @@ def _samples(right):
             "response": "# T",
             "answer": "T",
             "correct": bool(correct),
+            "nats": None,
+            "scored_tokens": None,
         }
         for task, corrects in right.items()
         for item, correct in enumerate(corrects)

@@ -1,5 +1,7 @@
 """Pairing conditions with their dense run."""
 
+import dataclasses
+
 import polars as pl
 import pytest
 
@@ -70,6 +72,6 @@ def test_achieved_sparsity_weighs_tasks_by_their_tokens(condition):
     rows = found[0].sparsity.with_columns(
         neuron_sparsity=pl.when(pl.col("task") == "sum").then(0.2).otherwise(0.5)
     )
-    arm = type(found[0])("m", "cold", "0.5", found[0].right, rows)
+    arm = dataclasses.replace(found[0], sparsity=rows)
     # 100 tokens of sum, 200 of copying.
     assert arm.achieved(["sum", "copying"])["neuron_sparsity_imposed"] == pytest.approx(0.4)

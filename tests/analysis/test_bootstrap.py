@@ -18,7 +18,7 @@ def test_weights_are_shares_of_whole_draws():
 def test_accuracy_is_the_mean_over_drawn_seeds_and_items():
     right = np.array([[1, 0, 1, 1], [0, 0, 1, 0], [1, 1, 1, 0]], dtype=bool)
     resamples = Resamples(0, 20, 0.95)
-    drawn = resamples.accuracy("task", "method", right)
+    drawn = resamples.mean("task", "method", right)
     items = (resamples.items("task", 4) * 4).round().astype(int)
     seeds = (resamples.seeds("method", 3) * 3).round().astype(int)
     for index in range(20):
@@ -49,7 +49,7 @@ def test_interval_agrees_with_an_independent_bootstrap():
     before = generator.random(200) < 0.9
     after = before & (generator.random(200) < 0.7)
     resamples = Resamples(0, 8000, 0.95)
-    draws = resamples.accuracy("t", "d", before[None]) - resamples.accuracy("t", "m", after[None])
+    draws = resamples.mean("t", "d", before[None]) - resamples.mean("t", "m", after[None])
     ours = interval(float(before.mean() - after.mean()), draws, 200, 0.95)
     scipys = stats.bootstrap(
         (before.astype(float), after.astype(float)),
@@ -65,8 +65,8 @@ def test_pairing_narrows_the_interval():
     after = before.copy()
     after[:6] = ~after[:6]
     resamples = Resamples(0, 2000, 0.95)
-    paired = resamples.accuracy("t", "d", before[None]) - resamples.accuracy("t", "m", after[None])
-    apart = resamples.accuracy("t", "d", before[None]) - resamples.accuracy("u", "m", after[None])
+    paired = resamples.mean("t", "d", before[None]) - resamples.mean("t", "m", after[None])
+    apart = resamples.mean("t", "d", before[None]) - resamples.mean("u", "m", after[None])
     assert paired.std() < apart.std() / 4
 
 
@@ -77,7 +77,7 @@ def test_seeds_that_disagree_widen_the_interval():
     one[:, :50] = True
     resamples = Resamples(0, 2000, 0.95)
     assert (
-        resamples.accuracy("t", "four", seeds).std() > 3 * resamples.accuracy("t", "one", one).std()
+        resamples.mean("t", "four", seeds).std() > 3 * resamples.mean("t", "one", one).std()
     )
 
 
@@ -106,7 +106,7 @@ def test_intervals_over_seeds_cover_the_mean_that_more_seeds_would_have(seeds, s
         hardness = generator.uniform(-0.2, 0.2, 150)
         drawn = np.clip(0.6 + spread * generator.standard_normal((seeds, 1)) + hardness, 0, 1)
         right = generator.random((seeds, 150)) < drawn
-        draws = Resamples(study, 300, 0.95).accuracy("t", "m", right)
+        draws = Resamples(study, 300, 0.95).mean("t", "m", right)
         low, high = interval(float(right.mean()), draws, 150, 0.95)
         covered += low <= 0.6 <= high
     assert covered >= 182

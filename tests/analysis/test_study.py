@@ -41,7 +41,7 @@ def result(condition, targets):
         condition("dense", "0", DENSE),
     ]
     analysis = Analysis(bootstrap=500, confidence=0.9, reference_level=0.25)
-    return analysed(evaluated, [BACKBONE], targets.to_dicts(), SPARSIFIERS, analysis, seed=5)
+    return analysed(evaluated, [BACKBONE], [], targets.to_dicts(), SPARSIFIERS, analysis, seed=5)
 
 
 def row(result, method, level, task):
@@ -111,12 +111,11 @@ def test_contrast_is_the_difference_of_losses(result):
 
 
 def test_rank_correlation_needs_three_conditions(result):
-    by_method = {c["method"]: c for c in result.finding["correlations"]}
+    (cold,) = (c for c in result.correlations if c["level"] == "condition")
     # Losses 0, x, x at sparsity 0.25, 0.5, 0.7: ranks 1, 2.5, 2.5 against 1, 2, 3.
-    assert by_method["cold"]["spearman"] == pytest.approx(
-        np.corrcoef([1, 2.5, 2.5], [1, 2, 3])[0, 1]
-    )
-    assert by_method["hot"]["spearman"] is None
+    assert cold["method"] == "cold"
+    assert cold["estimate"] == pytest.approx(np.corrcoef([1, 2.5, 2.5], [1, 2, 3])[0, 1])
+    assert cold["p"] is cold["low"] is None
 
 
 def test_dense_rows_give_accuracy_and_chance_per_task_and_step_count(result):
@@ -157,7 +156,7 @@ def test_a_difference_is_told_with_its_interval_the_same_way_round(low, high, es
         "high": high,
     }
     facts = [curve("dense", "0", 0.0), own, random]
-    first = sentences([MODEL], facts, [contrast], SPARSIFIERS, 0.95)[0]
+    first = sentences([MODEL], facts, [contrast], [], SPARSIFIERS, 0.95)[0]
     assert f" the coldest cost 20.0 [15.0, 25.0] on m, {said}" in first
     assert first.endswith("paired 95% intervals; 5 draws).")
     verdicts = {
@@ -188,7 +187,7 @@ MODEL = {"model": "m"}
 
 def test_a_set_is_told_beside_as_many_neurons_at_random():
     rows = [curve("dense", "0", 0), curve("cold", "cold", 0.2), curve("random", "cold", 0.5)]
-    _, second = sentences([MODEL], rows, [], SPARSIFIERS, 0.95)
+    _, second = sentences([MODEL], rows, [], [], SPARSIFIERS, 0.95)
     beside = "(40% of its neurons; as many at random 50.0 [45.0, 55.0])"
     assert f"removing it costs 20.0 [15.0, 25.0] on m {beside}." in second
 
@@ -208,36 +207,36 @@ def test_the_whole_cold_set_is_judged_over_all_models(losses, said):
         of = [curve("dense", "0", 0), curve("cold", "cold", loss)]
         rows += [{**row, "model": model} for row in of]
     models = [MODEL, {**MODEL, "model": "n"}]
-    assert sentences(models, rows, [], SPARSIFIERS, 0.95)[1].startswith(said)
+    assert sentences(models, rows, [], [], SPARSIFIERS, 0.95)[1].startswith(said)
 
 
 def test_a_model_that_is_not_clear_of_chance_has_nothing_to_lose():
     rows = [curve("dense", "0", 0, corrected=None), curve("cold", "cold", 0.0, corrected=None)]
-    first, _ = sentences([MODEL], rows, [], SPARSIFIERS, 0.95)
+    first, _ = sentences([MODEL], rows, [], [], SPARSIFIERS, 0.95)
     assert first.startswith("No model of this study is clear of chance")
     able = [{**row, "model": "n", "corrected_loss": 0.1} for row in rows]
-    second = sentences([MODEL, {**MODEL, "model": "n"}], rows + able, [], SPARSIFIERS, 0.95)[1]
+    second = sentences([MODEL, {**MODEL, "model": "n"}], rows + able, [], [], SPARSIFIERS, 0.95)[1]
     assert "on n (" in second and "on m (" not in second
     assert "Not clear of chance before pruning, and left out: m." in second
 
 
 def test_the_first_of_several_methods_with_one_sparsifier_is_told():
     rows = [curve("dense", "0", 0), curve("cold", "cold", 0.2), curve("other", "cold", 0.9)]
-    _, second = sentences([MODEL], rows, [], {"cold": "drop_cold", "other": "drop_cold"}, 0.95)
+    _, second = sentences([MODEL], rows, [], [], {"cold": "drop_cold", "other": "drop_cold"}, 0.95)
     assert "costs 20.0" in second and "90.0" not in second
 
 
 def test_the_same_inputs_give_the_same_figures(condition, targets, result):
     evaluated = [condition("cold", "0.5", COLD, 0.5), condition("dense", "0", DENSE)]
     analysis = Analysis(bootstrap=500, confidence=0.9, reference_level=0.25)
-    again = analysed(evaluated, [BACKBONE], targets.to_dicts(), SPARSIFIERS, analysis, seed=5)
+    again = analysed(evaluated, [BACKBONE], [], targets.to_dicts(), SPARSIFIERS, analysis, seed=5)
     assert row(again, "cold", "0.5", "reasoning") == row(result, "cold", "0.5", "reasoning")
 
 
 def test_a_study_without_arms_says_so(condition, targets):
     analysis = Analysis(bootstrap=100, confidence=0.9, reference_level=0.25)
     only = [condition("dense", "0", DENSE)]
-    first, second = analysed(only, [BACKBONE], targets.to_dicts(), {}, analysis, seed=0).finding[
+    first, second = analysed(only, [BACKBONE], [], targets.to_dicts(), {}, analysis, seed=0).finding[
         "sentences"
     ]
     assert "compares no level" in first
@@ -258,7 +257,7 @@ def test_models_that_disagree_are_told_to():
         sides = [{"method": method, "level": "0.25"} for method in ("cold", "random")]
         bounds = {"estimate": 0.1 * sign, "low": 0.1 * sign - 0.05, "high": 0.1 * sign + 0.05}
         found.append({"model": model, "first": sides[0], "second": sides[1], **bounds})
-    first = sentences(models, rows, found, SPARSIFIERS, 0.95)[0]
+    first = sentences(models, rows, found, [], SPARSIFIERS, 0.95)[0]
     assert first.startswith("Cold neurons do not differ from random ones alike on all models: ")
 
 
@@ -276,6 +275,6 @@ def test_the_coldest_are_told_against_the_least_contributing_too():
         for second, estimate in (("random", -0.1), ("least", 0.15))
     ]
     named = {**SPARSIFIERS, "least": "drop_low_contribution"}
-    first = sentences([MODEL], rows, found, named, 0.95)[0]
+    first = sentences([MODEL], rows, found, [], named, 0.95)[0]
     assert first.endswith("contributing they cost more by 15.0 [10.0, 20.0] on m.")
     assert first.startswith("Against one random draw, which says little of others: ")

@@ -87,7 +87,7 @@ def test_an_unknown_built_in_corpus_gets_the_nearest_name():
 
 
 def test_the_built_in_corpus_has_documents():
-    assert len(documents("builtin:reasoning")) == 4000
+    assert len(documents("builtin:reasoning")) == 4500
 
 
 def test_a_tasks_training_split_gives_prompt_and_target(tmp_path):

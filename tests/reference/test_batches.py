@@ -24,7 +24,7 @@ def examples(batch):
 
 
 def test_tokens_and_weights_of_an_example_by_hand():
-    item = Item("copying", "copy q =", "# q", 0)
+    item = Item("copying", "copy q =", "# q", 0, "copy q =")
     ids = {word: index for index, word in enumerate(VOCABULARY)}
     tokens, weights = encoded(item, 0.15)
     assert tokens == [BOS, ids["copy"], ids["q"], ids["="], ids["#"], ids["q"], EOS]
@@ -49,10 +49,10 @@ def test_rows_hold_whole_examples_with_positions_of_their_own():
 
 
 def test_no_example_is_held_out_for_evaluation():
-    for tokens in examples(next(stream())):
+    for tokens in itertools.chain.from_iterable(map(examples, itertools.islice(stream(), 10))):
         words = [VOCABULARY[token] for token in tokens]
-        end = words.index("?" if words[1] == "let" else "=")
-        assert not held_out(" ".join(words[1 : end + 1]))
+        if words[1] == "copy":
+            assert not held_out(" ".join(words[1 : words.index("=") + 1]))
 
 
 def test_one_seed_gives_one_stream():
@@ -80,9 +80,9 @@ def test_sizes_grow_from_the_easiest_third_to_all():
     def columns(batch):
         return {tokens.index(plus) - 2 for tokens in examples(batch) if tokens[1] == add}
 
-    seen = list(itertools.islice(stream(curriculum=40, rows=16), 60))
+    seen = list(itertools.islice(stream(curriculum=40, rows=16), 70))
     assert columns(seen[0]) == {2}
-    assert columns(seen[-1]) | columns(seen[-2]) == {2, 3, 4, 5}
+    assert set().union(*map(columns, seen[-4:])) == {2, 3, 4, 5}
 
 
 def test_sizes_are_all_open_without_a_curriculum():

@@ -124,10 +124,6 @@ def finding():
             }
             for second, estimate in (("keep_cold", -0.12), ("drop_random", -0.01), ("other", 0.05))
         ],
-        "correlations": [
-            {"model": "ref-reglu", "method": "drop_cold", "conditions": 3, "spearman": 0.95},
-            {"model": "ref-reglu", "method": "drop_random", "conditions": 1, "spearman": None},
-        ],
     }
 
 

@@ -1,0 +1,361 @@
+"""The page: complete in itself, escaped, the same bytes for the same results."""
+
+import importlib.util
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from pipeline.digest import SOURCE_ROOT
+from pipeline.errors import UserError
+from pipeline.report import page as report
+from pipeline.tables.curves import CURVES, REFUSED
+from pipeline.tables.finding import FINDING
+from pipeline.tables.model import MODEL
+from pipeline.tables.sequences import CORPUS
+
+FIGURES = {
+    "main_figure": '<svg class="main"><text>main</text></svg>',
+    "task_figure": '<svg class="tasks"><text>tasks</text></svg>',
+}
+VOID = {"meta", "link", "br", "hr", "img", "input"}
+HOSTILE = "<script>alert('x')</script>&\"<img src=x onerror=y>"
+
+
+class Reader(HTMLParser):
+    """Elements with their attributes, text, and whether every element is closed."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.open, self.text = [], [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open[-1:] != ["style"]:
+            self.text += data
+
+
+@pytest.fixture
+def parts(curves, refused, finding, corpora, models, manifest):
+    """Keywords of `page`, to be changed by a test."""
+    return {
+        "study": "small",
+        "curves": curves,
+        "refused": refused,
+        "finding": finding,
+        "corpora": corpora,
+        "models": models,
+        "manifest": manifest,
+        **FIGURES,
+    }
+
+
+def words(parts):
+    """The page's text with white space run together."""
+    return " ".join(Reader(report.page(**parts)).text.split())
+
+
+def table_rows(parts, *starts):
+    """Cells of the rows whose first cells are `starts`."""
+    rows = re.findall(r"<tr>(.*?)</tr>", report.page(**parts), re.DOTALL)
+    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL) for row in rows]
+    return [row for row in cells if row[: len(starts)] == list(starts)]
+
+
+def test_the_finding_comes_first_then_the_figure(parts):
+    text = words(parts)
+    places = [text.index(s) for s in (*parts["finding"]["sentences"], "main", "What to know")]
+    assert places == sorted(places)
+
+
+def test_every_element_is_closed(parts):
+    assert Reader(report.page(**parts)).open == []
+
+
+def test_figures_go_in_as_they_are(parts):
+    text = report.page(**parts)
+    assert all(text.count(figure) == 1 for figure in FIGURES.values())
+
+
+def test_the_page_asks_for_nothing(parts):
+    text = report.page(**parts)
+    for tag, attributes in Reader(text).elements:
+        assert tag not in {"script", "link", "img", "iframe", "object", "embed", "base"}
+        assert not {"src", "href", "srcset", "action", "data"} & set(attributes)
+        assert not any(name.startswith("on") for name in attributes)
+    assert not re.search(r"@import|url\(|https?:", text)
+
+
+def hostile_model(parts):
+    for row in (*parts["curves"], *parts["refused"]):
+        row["model"] = HOSTILE
+    for key in ("models", "dense", "contrasts", "correlations"):
+        for row in parts["finding"][key]:
+            row["model"] = HOSTILE
+    for row in parts["models"]:
+        row.update(name=HOSTILE, architecture=HOSTILE, activation=HOSTILE, source=HOSTILE)
+
+
+def hostile_words(parts):
+    parts["finding"]["sentences"] = [HOSTILE, HOSTILE]
+    parts["refused"][0].update(reason=HOSTILE, method=HOSTILE, level=HOSTILE)
+    parts["study"] = HOSTILE
+
+
+def hostile_tasks(parts):
+    for row in parts["curves"]:
+        row.update(task=HOSTILE, method=HOSTILE, level=HOSTILE)
+    for row in parts["finding"]["dense"]:
+        row["task"] = HOSTILE
+    for row in parts["finding"]["contrasts"]:
+        row["first"] = row["second"] = {"method": HOSTILE, "level": HOSTILE}
+    parts["corpora"] = {HOSTILE: {**next(iter(parts["corpora"].values())), "allowed": True}}
+
+
+@pytest.mark.parametrize("poison", [hostile_model, hostile_words, hostile_tasks])
+def test_text_from_models_and_data_is_escaped(poison, parts):
+    plain = [tag for tag, _ in Reader(report.page(**parts)).elements]
+    poison(parts)
+    text = report.page(**parts)
+    assert "<script" not in text and "<img" not in text
+    assert "&lt;script&gt;" in text
+    assert HOSTILE in Reader(text).text
+    assert {tag for tag, _ in Reader(text).elements} <= set(plain) | {"div", "strong", "p"}
+
+
+def test_equal_results_give_equal_bytes(parts):
+    assert report.page(**parts) == report.page(**parts)
+
+
+def test_a_condition_shows_its_figures(parts, make_curve):
+    parts["curves"] = [make_curve(level="cold")]
+    (row,) = table_rows(parts, "ref-reglu", "drop_cold", "cold set")
+    assert row[3:] == [
+        *("62.0%", "62.0%", "37.2%"),
+        *("12.4", "[9.4, 16.4]"),
+        *("75.1%", "87.5%", "25.0%"),
+        *("19.8", "[15.0, 26.2]"),
+        *("81.0%", "81.0%", "48.6%"),
+        *("1", "400"),
+    ]
+
+
+def test_a_null_corrected_loss_is_a_dash(parts, make_curve):
+    nulls = dict.fromkeys(("corrected_loss", "corrected_low", "corrected_high"))
+    parts["curves"] = [make_curve(**nulls)]
+    (row,) = table_rows(parts, "ref-reglu", "drop_cold", "10%")
+    assert row[11:13] == ["–", "–"]
+    assert "None" not in words(parts)
+
+
+def test_refused_conditions_are_told_with_their_reason(parts):
+    (row,) = table_rows(parts, "ref-swiglu", "keep_cold", "50%", "0")
+    assert row[4] == parts["refused"][0]["reason"]
+
+
+def test_only_refused_conditions_make_a_page(parts):
+    parts["curves"] = []
+    parts["finding"].update(contrasts=[], correlations=[], dense=[])
+    text = words(parts)
+    assert "No condition was evaluated." in text
+    assert "0 pruned conditions of 2 models evaluated; 1 refused." in text
+    assert parts["refused"][0]["reason"] in text
+
+
+def test_one_model_makes_a_page(parts):
+    parts["curves"] = [row for row in parts["curves"] if row["model"] == "ref-reglu"]
+    parts["models"] = parts["models"][:1]
+    parts["finding"]["models"] = parts["finding"]["models"][:1]
+    parts["refused"] = []
+    text = words(parts)
+    assert "6 pruned conditions of 1 model evaluated; 0 refused." in text
+    assert "Refused conditions" not in text
+
+
+def test_a_model_without_a_profile_has_dashes(parts):
+    parts["finding"]["models"] = []
+    (row,) = table_rows(parts, "ref-reglu", "LlamaForCausalLM")
+    assert row[-5:] == ["–"] * 5
+
+
+def test_overlap_is_warned_of_only_where_it_is_allowed(parts):
+    assert "Calibration data overlaps" not in words(parts)
+    (corpus,) = parts["corpora"].values()
+    corpus.update(allowed=True, shared_documents=12, shared_ngrams=3)
+    text = words(parts)
+    assert "holds 12 whole evaluation items and shares runs of 24 words with 3 more" in text
+    assert text.index("Calibration data overlaps") < text.index("What to know")
+
+
+def test_the_commit_of_a_corpus_stands_by_it_only_where_there_is_one(parts):
+    assert "at commit" not in words(parts)
+    (corpus,) = parts["corpora"].values()
+    corpus["commit"] = "c0ffee" * 6
+    assert f"{next(iter(parts['corpora']))}at commit {'c0ffee' * 6}" in words(parts)
+
+
+def test_dense_accuracy_and_its_steps_stand_apart(parts):
+    text = report.page(**parts)
+    folded = text.index("By number of reasoning steps")
+    assert "<th>Steps</th>" not in text[:folded]
+    assert "<th>Steps</th>" in text[folded:]
+    rows = table_rows(parts, "ref-reglu", "copying", "control")
+    assert [row[3:] for row in rows] == [
+        ["87.5%", "25.0%", "200"],
+        ["2", "87.5%", "25.0%", "100"],
+        ["3", "87.5%", "25.0%", "100"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (-0.2, -0.1, "the first costs less"),
+        (0.1, 0.2, "the first costs more"),
+        (-0.1, 0.1, "no clear difference"),
+        (0.0, 0.1, "no clear difference"),
+        (-0.1, 0.0, "no clear difference"),
+    ],
+)
+def test_reading_is_clear_only_when_the_interval_leaves_out_zero(low, high, said):
+    assert report.reading({"low": low, "high": high}) == said
+
+
+def test_tasks_stand_mean_first_and_controls_last(curves):
+    titles = [task["title"] for task in report.by_task(curves, ["ref-swiglu", "ref-reglu"])]
+    assert titles == ["mean of the reasoning tasks", "addition", "multihop", "copying (control)"]
+
+
+def test_rows_of_a_task_stand_by_model_dense_first_then_by_sparsity(curves):
+    mean = report.by_task(list(reversed(curves)), ["ref-swiglu", "ref-reglu"])[0]["rows"]
+    found = [(row["model"], row["method"], row["level"]) for row in mean]
+    assert found[:5] == [
+        ("ref-swiglu", "dense", "0"),
+        ("ref-swiglu", "drop_cold", "0.1"),
+        ("ref-swiglu", "drop_cold", "0.5"),
+        ("ref-swiglu", "drop_cold", "cold"),
+        ("ref-swiglu", "drop_random", "0.1"),
+    ]
+    assert {model for model, _, _ in found[7:]} == {"ref-reglu"}
+
+
+def test_the_dense_row_comes_first_whatever_the_methods_are_called(make_curve):
+    rows = [make_curve(method="arm", level="0.1"), make_curve(method="dense", level="0")]
+    (mean,) = report.by_task(rows, [])
+    assert [row["method"] for row in mean["rows"]] == ["dense", "arm"]
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"),
+    [(0.1234, "12.3"), (-0.05, "−5.0"), (-0.0001, "0.0"), (0.0, "0.0"), (None, "–")],
+)
+def test_points(share, shown):
+    assert report.points(share) == shown
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [("0.25", "25%"), ("0.125", "12.5%"), ("0", "0%"), ("cold", "cold set"), ("other", "other")],
+)
+def test_level(given, shown):
+    assert report.level(given) == shown
+
+
+def test_percent_count_number_and_span():
+    assert report.percent(0.955) == "95.5%"
+    assert report.percent(0.95, 0) == "95%"
+    assert report.count(1_240_320) == "1,240,320"
+    assert report.number(-0.5) == "−0.50"
+    assert report.span(-0.01, 0.02) == "[−1.0, 2.0]"
+    assert report.span(None, 0.02) == "–"
+
+
+def test_provenance_tells_source_seed_and_weights(parts, manifest):
+    (source,) = table_rows(parts, "Source of this page")
+    assert manifest.source in source[1]
+    assert table_rows(parts, "Seed") == [["Seed", "3"]]
+    (weights,) = table_rows(parts, "Model ref-reglu")
+    assert "a" * 32 in weights[1]
+
+
+@pytest.fixture
+def build_report():
+    """The script, imported as Snakemake would run it, and its job left out."""
+    path = SOURCE_ROOT.parent / "workflow" / "scripts" / "build_report.py"
+    spec = importlib.util.spec_from_file_location("build_report", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+def build(main, folder, parts, manifest):
+    """Write the inputs below `folder`, run the script, return its outputs by name."""
+    CURVES.write(folder / "curves.parquet", parts["curves"], manifest)
+    REFUSED.write(folder / "refused.parquet", parts["refused"], manifest)
+    FINDING.write(folder / "finding.json", parts["finding"], manifest)
+    corpora = [folder / name / "corpus.json" for name in parts["corpora"]]
+    for path, body in zip(corpora, parts["corpora"].values(), strict=True):
+        CORPUS.write(path, body, manifest)
+    models = [folder / model["name"] / "model.json" for model in parts["models"]]
+    for path, body in zip(models, parts["models"], strict=True):
+        MODEL.write(path, body, manifest)
+    made = {
+        "page": folder / "index.html",
+        "main_spec": folder / "main.vl.json",
+        "task_spec": folder / "task.vl.json",
+        "main_figure": folder / "main.svg",
+    }
+    main(
+        curves=folder / "curves.parquet",
+        refused=folder / "refused.parquet",
+        finding=folder / "finding.json",
+        corpora=corpora,
+        models=models,
+        study="small",
+        manifest=manifest,
+        **made,
+    )
+    return {name: path.read_text(encoding="utf-8") for name, path in made.items()}
+
+
+def test_the_script_makes_the_same_bytes_in_any_folder(build_report, parts, manifest, tmp_path):
+    one = build(build_report, tmp_path / "one", parts, manifest)
+    assert build(build_report, tmp_path / "two", parts, manifest) == one
+    assert str(tmp_path) not in "".join(one.values())
+    assert one["main_figure"].strip() in one["page"]
+    assert json.loads(one["task_spec"])["$schema"].startswith("https://vega.github.io/")
+    for tag, attributes in Reader(one["page"]).elements:
+        assert tag != "script" and not {"src", "href", "xlink:href"} & set(attributes)
+
+
+def test_the_script_makes_a_page_when_all_is_refused(build_report, parts, manifest, tmp_path):
+    parts["curves"] = []
+    parts["finding"].update(contrasts=[], correlations=[], dense=[])
+    made = build(build_report, tmp_path, parts, manifest)
+    assert "No condition was evaluated" in made["main_figure"]
+    assert parts["refused"][0]["reason"] in made["page"]
+
+
+def test_the_script_refuses_a_foreign_file(build_report, parts, manifest, tmp_path):
+    build(build_report, tmp_path, parts, manifest)
+    (tmp_path / "curves.parquet").write_bytes(b"no table")
+    with pytest.raises(UserError, match="curves.parquet"):
+        build_report(
+            curves=tmp_path / "curves.parquet",
+            refused=tmp_path / "refused.parquet",
+            finding=tmp_path / "finding.json",
+            corpora=[],
+            models=[],
+            study="small",
+            manifest=manifest,
+            **{name: tmp_path / name for name in ("page", "main_spec", "task_spec", "main_figure")},
+        )

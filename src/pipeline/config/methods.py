@@ -45,11 +45,6 @@ def level_text(level: float | int | str) -> str:
     return str(level)
 
 
-def is_part(level: str) -> bool:
-    """True for the text of a level that numbers a part."""
-    return level.isdecimal()
-
-
 class Method(Section):
     """A sparsifier on one corpus' profile, run at every level and, when it draws, every seed."""
 

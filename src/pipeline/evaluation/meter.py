@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.models.views import FFNView, ModelView
+from pipeline.models.views import FFNView, ModelView, counted
 
 if TYPE_CHECKING:
     import torch
@@ -82,21 +82,21 @@ class Meter:
         running = self._running
         if running is None or _begins(tokens, attention, len(running)):
             self._running = tokens.new_ones(tokens.shape[0]).bool()
-            counted = tokens.new_ones(tokens.shape).bool()
+            marked = tokens.new_ones(tokens.shape).bool()
             if attention is not None:
-                counted = attention[:, -tokens.shape[1] :].bool()
+                marked = attention[:, -tokens.shape[1] :].bool()
         else:
             ended = self.ended()
             for token in self.stop:
                 running = running & (tokens[:, 0] != token)
             self._running = running = running if ended is None else running & ~ended
-            counted = running[:, None]
-        self._counted = counted
-        self.tokens += int(counted.sum())
+            marked = running[:, None]
+        self._counted = marked
+        self.tokens += int(marked.sum())
 
     def _counter(self, layer: int) -> Any:
         def count(_module: Any, inputs: tuple) -> None:
-            inner = inputs[0][self._counted]
+            inner = counted(inputs[0], self._counted)
             self.zeros[layer] += int((inner == 0).sum())
             self.nonfinite += int((~inner.isfinite()).sum())
 

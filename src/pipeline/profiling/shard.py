@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.config.profile import Profile
-from pipeline.models.views import FFNView, ModelView, view
+from pipeline.models.views import FFNView, ModelView, counted, view
 from pipeline.profiling.batches import Batch, batches, blocks_of_shard
 from pipeline.profiling.cett import fit_threshold
 
@@ -152,7 +152,9 @@ def _watching(
     """Hand h of every layer, (counted tokens, d_ff), to `receive` during a forward pass."""
 
     def hook(layer: int) -> Callable:
-        return lambda _module, inputs: receive(layer, inputs[0][batch.counted])
+        return lambda _module, inputs: receive(
+            layer, counted(inputs[0], batch.counted)
+        )
 
     handles = [
         ffn.down.register_forward_pre_hook(hook(layer)) for layer, ffn in enumerate(shape.ffns)

@@ -22,7 +22,7 @@ class Recipe:
     architecture: str
     config: Mapping[str, Any]
     seed: int = 1
-    steps: int = 7200
+    steps: int = 5600
     rows: int = 24
     row_length: int = 128
     learning_rate: float = 3e-3
@@ -30,18 +30,19 @@ class Recipe:
     weight_decay: float = 0.1
     question_weight: float = 0.15
     precision: str = "bfloat16"
-    curriculum_share: float = 0.35
+    curriculum_share: float = 0.25
     mixture: Mapping[str, float] = field(
         default_factory=lambda: {
             "addition": 1.2,
-            "boolean": 0.6,
-            "boolean_direct": 0.8,
-            "chain": 1.8,
+            "boolean": 0.5,
+            "boolean_direct": 0.7,
+            "chain": 1.4,
             "chain_direct": 2.2,
             "copying": 0.5,
-            "multihop": 0.9,
-            "prose": 0.5,
+            "multihop": 1.0,
+            "prose": 0.4,
             "reciting": 0.4,
+            "sorting": 0.5,
             "tracking": 1.3,
         }
     )

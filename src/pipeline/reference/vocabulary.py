@@ -6,7 +6,9 @@ SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
 DIGITS = tuple("0123456789")
 LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
 SYMBOLS = ("+", "-", "*", "=", ">", ",", ";", "?", "#")
-WORDS = ("add", "let", "bool", "hop", "copy", "track", "recite", "and", "or", "xor", "T", "F")
+WORDS = (
+    "add", "let", "bool", "hop", "copy", "track", "sort", "recite", "and", "or", "xor", "T", "F",
+)  # fmt: skip
 #: Words of families/prose.py.
 PROSE = (
     "the", "this", "one", "it", "them", "he", "she", "at", "again", "because", "is", "was", ".",

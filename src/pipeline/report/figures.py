@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.config.methods import is_part
+from pipeline.tables.curves import is_part
 
 Rows = Sequence[Mapping[str, Any]]
 Spec = dict[str, Any]
@@ -112,7 +112,7 @@ def part_figure(units: Rows, models: Rows) -> Spec:
     names = _model_names(units, models)
     data = [
         {
-            "part": _PARTS[row["level"]],
+            "level": row["level"],
             "model": row["model"],
             "unit": row["unit"],
             "loss": 100 * row["loss"],
@@ -122,32 +122,31 @@ def part_figure(units: Rows, models: Rows) -> Spec:
         for row in sorted(units, key=lambda row: (row["level"], row["model"], row["unit"]))
     ]
     base = alt.Chart(width=330 if len(names) > 1 else 560, height=150)
-    x = alt.X("unit:O", title=None, axis=alt.Axis(labelAngle=0))
     y = alt.Y("loss:Q", title="Accuracy lost, points", axis=alt.Axis(grid=True, tickCount=5))
-    bars = base.mark_bar(color=_KNOWN["drop_cold"].colour, opacity=0.75).encode(x=x, y=y)
-    ranges = base.mark_rule(color=_INK, strokeWidth=1.1).encode(x=x, y="low:Q", y2="high:Q")
-    chart = (
-        alt.layer(bars, ranges, data=alt.InlineData(values=data))
-        .facet(
-            row=alt.Row(
-                "part:N",
-                title=None,
-                sort=list(_PARTS.values()),
-                header=_header(13, labelAngle=0, labelAlign="left", labelOrient="left"),
-            ),
-            column=alt.Column("model:N", title=None, sort=names, header=_header(15)),
-        )
-        .resolve_scale(x="independent", y="independent")
-    )
+    rows = []
+    for level, title in _PARTS.items():
+        if any(row["level"] == level for row in data):
+            x = alt.X("unit:O", title=title, axis=alt.Axis(labelAngle=0))
+            bars = base.mark_bar(color=_KNOWN["drop_cold"].colour, opacity=0.75).encode(x=x, y=y)
+            ends = base.mark_rule(color=_INK, strokeWidth=1.1)
+            ranges = ends.encode(x=x, y="low:Q", y2="high:Q")
+            values = [row for row in data if row["level"] == level]
+            column = alt.Facet("model:N", title=None, sort=names, header=_header(15))
+            rows.append(
+                alt.layer(bars, ranges, data=alt.InlineData(values=values)).facet(column=column)
+            )
     return _finished(
-        chart,
+        alt.vconcat(*rows),
         "Points of reasoning accuracy lost when one decile of the neurons, or the cold neurons of "
         "one layer, are removed alone.",
     )
 
 
-#: Level of UNITS -> title of its row.
-_PARTS = {"neuron": "decile, 1 the coldest", "layer": "cold neurons of one layer"}
+#: Level of UNITS -> title of its axis.
+_PARTS = {
+    "neuron": "decile of the neurons, 1 the coldest",
+    "layer": "layer whose cold neurons go, 0 the first",
+}
 
 
 def _on_curves(rows: Rows) -> Rows:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import Manifest
-from pipeline.config.methods import is_part
 from pipeline.numbers import count, number, p_value, percent, points, span
+from pipeline.tables.curves import is_part
 
 Row = Mapping[str, Any]
 Rows = Sequence[Row]

@@ -2,6 +2,12 @@
 
 from pipeline.tables.base import Column, Table
 
+
+def is_part(level: str) -> bool:
+    """True for a level that numbers one part of the model, and is no share and no set."""
+    return level.isdecimal()
+
+
 _MEASURES = {
     "n": Column("Int64", "items compared with the dense run"),
     "accuracy": Column("Float64", "share right"),

@@ -1,10 +1,10 @@
 """Tracking of swapped objects: three holders, three objects, and who holds what after the swaps.
 
-    track k 2 b 1 q 3 ; b k ; q b ; k ?   ->   b 1 k 2 > b 2 k 1 ; q 3 b 2 > q 2 b 3 ; # 1
+    track k y b x q z ; b k ; q b ; k ?   ->   b x k y > b y k x ; q z b y > q y b z ; # x
 
 A step is one swap: what the two hold before and after it. The order in which holders are named, and
 which of them is asked for, do not count for the structure. Written as the state of all three after
-each swap, models of this size did not learn it in the same time.
+each swap, or with digits for objects, models of this size did not learn it in the same time.
 """
 
 import random
@@ -12,12 +12,13 @@ import random
 from pipeline.reference.items import Family, Item
 from pipeline.reference.vocabulary import LETTERS
 
-_OBJECTS = ("1", "2", "3")
+_OBJECTS = ("x", "y", "z")
+_HOLDERS = tuple(letter for letter in LETTERS if letter not in _OBJECTS)
 
 
 def draw(rng: random.Random, swaps: int) -> Item:
     """A story of `swaps` swaps."""
-    holders = rng.sample(LETTERS, len(_OBJECTS))
+    holders = rng.sample(_HOLDERS, len(_OBJECTS))
     held = dict(zip(holders, rng.sample(_OBJECTS, len(_OBJECTS)), strict=True))
     start = sorted(held.items())
     given, pairs, clauses = _state(held, holders), [], []
