@@ -13,6 +13,14 @@ def test_points(share, shown):
     assert numbers.points(share) == shown
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0.0004, "< 0.001"), (0.001, "0.001"), (0.0123, "0.012"), (1.0, "1.000"), (None, "–")],
+)
+def test_p_value(value, shown):
+    assert numbers.p_value(value) == shown
+
+
 def test_percent_count_number_and_span():
     assert numbers.percent(0.955) == "95.5%"
     assert numbers.percent(0.95, 0) == "95%"

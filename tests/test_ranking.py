@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hn
 
-from pipeline.ranking import heat_ranks, ordered, scrambled
+from pipeline.ranking import deciles, heat_ranks, ordered, scrambled
 
 COUNTS = hn.arrays(np.int64, st.integers(1, 40), elements=st.integers(0, 4))
 
@@ -83,3 +83,14 @@ def test_frequencies_rank_as_the_counts_behind_them(counts):
     assert (
         heat_ranks(counts, layer, neuron) == heat_ranks(counts / 1_234_567, layer, neuron)
     ).all()
+
+
+@given(COUNTS)
+def test_deciles_follow_the_heat_and_are_of_one_size(counts):
+    layer, neuron = places(counts.size)
+    part = deciles(counts, layer, neuron)
+    ranks = heat_ranks(counts, layer, neuron)
+    assert part.min() == 1 and part.max() <= 10
+    assert (np.diff(part[np.argsort(-ranks)]) >= 0).all()
+    sizes = np.bincount(part, minlength=11)[1:]
+    assert sizes.max() - sizes.min() <= 1

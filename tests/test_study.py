@@ -277,7 +277,13 @@ SECTIONS = {
     "generate_tasks": {"base"},
     "train_reference": {"base"},
     "ship_reference": {
-        "analysis", "base", "calibration", "classification", "evaluation", "methods", "models",
+        "analysis",
+        "base",
+        "calibration",
+        "classification",
+        "evaluation",
+        "methods",
+        "models",
         "profile",
     },
 }

@@ -256,3 +256,81 @@ def test_no_shots_are_what_there_is(write_task):
 def test_a_task_file_that_is_not_there_is_no_unknown_name():
     with pytest.raises(UserError, match=r"task file /nowhere/own\.yaml does not exist"):
         tasks.find("/nowhere/own.yaml")
+
+
+CHOICE = {
+    "output_type": "multiple_choice",
+    "doc_to_choice": "choices",
+    "doc_to_target": "right",
+    "metric_list": [{"metric": "acc"}],
+}
+TEXT = {
+    "output_type": "loglikelihood_rolling",
+    "doc_to_text": "",
+    "doc_to_target": "{{text}}",
+    "metric_list": [{"metric": "word_perplexity"}, {"metric": "bits_per_byte"}],
+}
+
+
+def of_form(write_task, form, items, **changes):
+    """A task of a form that counts no steps."""
+    return write_task(items=items, **{"metadata": {"reasoning": False}, **form, **changes})
+
+
+@pytest.mark.parametrize(
+    ("right", "choices", "place"),
+    [(1, ["a", "b"], 1), ("1", ["a", "b"], 1), ("b", ["a", "b"], 1), ("2", ["2", "1", "3"], 0),
+     (2, ["2", "1", "3"], 2), (0, [7, 8], 0)],
+)  # fmt: skip
+def test_the_right_choice_is_named_by_its_text_or_its_place(write_task, right, choices, place):
+    item = {"question": "x", "choices": choices, "right": right}
+    task = of_form(write_task, CHOICE, [item])
+    task.check()
+    assert task.choices(item) == ([str(choice) for choice in choices], place)
+    assert task.targets()[0]["target"] == str(place)
+
+
+@pytest.mark.parametrize(
+    ("item", "said"),
+    [
+        ({"choices": ["a", "b"], "right": 2}, "doc_to_target is '2'; give one of the choices"),
+        ({"choices": ["a", "b"], "right": "c"}, "doc_to_target is 'c'"),
+        ({"choices": ["a"], "right": 0}, "doc_to_choice is 'choices'; give a list of two or more"),
+        ({"right": 0}, "doc_to_choice is 'choices'.*the item has: question, right"),
+    ],
+)
+def test_choices_that_do_not_fit_are_refused_by_line(write_task, item, said):
+    task = of_form(write_task, CHOICE, [{"question": "x", **item}])
+    with pytest.raises(UserError, match=rf"line 1: {said}"):
+        task.check()
+
+
+def test_a_text_has_no_answer_and_no_prompt(write_task):
+    task = of_form(write_task, TEXT, [{"text": "the king ."}])
+    task.check()
+    assert task.targets() == [] and task.question(task.items()[0]) == "the king ."
+    with pytest.raises(UserError, match="doc_to_text is 'text'; a text has no prompt"):
+        of_form(write_task, TEXT, [{"text": "a"}], doc_to_text="text").check()
+    with pytest.raises(UserError, match="line 1: doc_to_target gives no text"):
+        of_form(write_task, TEXT, [{"text": " "}]).check()
+
+
+@pytest.mark.parametrize(
+    ("form", "changes", "said"),
+    [
+        (CHOICE, {"metric_list": [{"metric": "acc_norm"}]}, "scored by acc"),
+        (TEXT, {"metric_list": [{"metric": "acc"}]}, "scored by word_perplexity or"),
+        (TEXT, {"metric_list": []}, "scored by word_perplexity or"),
+        (TEXT, {"doc_to_choice": "text"}, "doc_to_choice: not used here"),
+    ],
+)
+def test_a_form_has_its_own_keys_and_metrics(write_task, form, changes, said):
+    items = [{"question": "x", "choices": ["a", "b"], "right": 0, "text": "x"}]
+    with pytest.raises(UserError, match=said):
+        of_form(write_task, form, items, **changes).check()
+
+
+def test_generation_options_are_of_no_use_where_nothing_is_written(write_task):
+    options = {"generation_kwargs": {"until": ["."]}, "filter_list": []}
+    with pytest.raises(UserError, match="filter_list, generation_kwargs: not used here"):
+        of_form(write_task, TEXT, [{"text": "x"}], **options).check()

@@ -76,9 +76,7 @@ def test_seeds_that_disagree_widen_the_interval():
     one = np.zeros((1, 100), dtype=bool)
     one[:, :50] = True
     resamples = Resamples(0, 2000, 0.95)
-    assert (
-        resamples.mean("t", "four", seeds).std() > 3 * resamples.mean("t", "one", one).std()
-    )
+    assert resamples.mean("t", "four", seeds).std() > 3 * resamples.mean("t", "one", one).std()
 
 
 @pytest.mark.parametrize("estimate", [0.0, 1.0, -1.0])

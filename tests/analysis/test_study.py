@@ -236,9 +236,9 @@ def test_the_same_inputs_give_the_same_figures(condition, targets, result):
 def test_a_study_without_arms_says_so(condition, targets):
     analysis = Analysis(bootstrap=100, confidence=0.9, reference_level=0.25)
     only = [condition("dense", "0", DENSE)]
-    first, second = analysed(only, [BACKBONE], [], targets.to_dicts(), {}, analysis, seed=0).finding[
-        "sentences"
-    ]
+    first, second = analysed(
+        only, [BACKBONE], [], targets.to_dicts(), {}, analysis, seed=0
+    ).finding["sentences"]
     assert "compares no level" in first
     assert "no condition that removes a whole cold or hot set" in second
 

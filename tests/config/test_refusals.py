@@ -153,7 +153,9 @@ def test_a_value_out_of_range_is_told_with_path_and_value(study_values, path, va
     assert f"  {path}: {value!r} is refused: " in message
 
 
-@pytest.mark.parametrize("value", [-1, 1.0, 1.5, -0.1, True, float("nan"), float("inf"), "warm", None])
+@pytest.mark.parametrize(
+    "value", [-1, 1.0, 1.5, -0.1, True, float("nan"), float("inf"), "warm", None]
+)
 def test_a_level_is_a_share_a_set_or_the_number_of_a_part(study_values, value):
     change(study_values, "methods.drop_cold.levels", [0.1, value])
     message = refusal(study_values)
@@ -164,7 +166,7 @@ def test_a_level_is_a_share_a_set_or_the_number_of_a_part(study_values, value):
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        ("methods.drop_cold.levels", [1]),
+        ("methods.drop_cold.levels", [-1]),
         ("methods.drop_cold.seeds", [-1]),
         ("evaluation.tasks", [3]),
     ],

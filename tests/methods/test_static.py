@@ -105,7 +105,11 @@ def test_a_boundary_in_the_middle_of_a_large_tie_is_still_exact(make_neurons):
     assert (plan("keep_cold", "hot", neurons).dropped == hot).all()
 
 
-@pytest.mark.parametrize("name", SPARSIFIERS)
+ORDERED = [name for name in SPARSIFIERS if not SPARSIFIERS.load(name).part]
+PARTED = [name for name in SPARSIFIERS if SPARSIFIERS.load(name).part]
+
+
+@pytest.mark.parametrize("name", ORDERED)
 @given(
     active=ACTIVE, levels=st.tuples(*[st.floats(0.01, 0.99)] * 2), scope=SCOPES,
     seed=st.integers(0, 9),
@@ -123,14 +127,14 @@ def test_equal_levels_remove_equally_many_under_every_sparsifier(
     make_neurons, scope, active, level
 ):
     _, _, neurons = make_neurons(active)
-    plans = [plan(name, level, neurons, scope=scope) for name in SPARSIFIERS]
+    plans = [plan(name, level, neurons, scope=scope) for name in ORDERED]
     counts = {int(p.dropped.sum()) for p in plans if p.refused is None}
     size = active.size if scope == "model" else active.shape[1]
     groups = 1 if scope == "model" else active.shape[0]
     assert counts <= {groups * round(level * size)}
 
 
-@pytest.mark.parametrize("name", SPARSIFIERS)
+@pytest.mark.parametrize("name", ORDERED)
 @pytest.mark.parametrize("seed", [0, 1, 12345])
 def test_scores_have_the_right_shape_and_are_deterministic(make_neurons, name, seed):
     _, _, neurons = make_neurons(np.random.default_rng(2).integers(0, 9, (3, 32)))
@@ -141,7 +145,7 @@ def test_scores_have_the_right_shape_and_are_deterministic(make_neurons, name, s
     assert all((getattr(neurons, field) == value).all() for field, value in before.items())
 
 
-@pytest.mark.parametrize("name", SPARSIFIERS)
+@pytest.mark.parametrize("name", ORDERED)
 def test_a_sparsifier_is_seeded_exactly_when_the_seed_changes_its_scores(make_neurons, name):
     _, _, neurons = make_neurons(np.random.default_rng(2).integers(0, 9, (3, 32)))
     sparsifier = SPARSIFIERS.load(name)()
@@ -149,7 +153,7 @@ def test_a_sparsifier_is_seeded_exactly_when_the_seed_changes_its_scores(make_ne
     assert sparsifier.seeded is bool((first != second).any())
 
 
-@pytest.mark.parametrize("name", SPARSIFIERS)
+@pytest.mark.parametrize("name", ORDERED)
 def test_a_sparsifier_refuses_with_a_reason_or_not_at_all(name):
     sparsifier = SPARSIFIERS.load(name)()
     for count in (0, 5, 16):
@@ -167,3 +171,37 @@ def test_random_removal_mixes_layers_and_follows_its_seed(make_neurons):
     assert by_layer.sum() == 256 and by_layer.min() > 40 and by_layer.max() < 90
     # Two independent quarters of 1,024 neurons share 64 on average.
     assert 30 < (first.dropped & other.dropped).sum() < 100
+
+
+@pytest.mark.parametrize("name", PARTED)
+@given(active=ACTIVE, scope=SCOPES)
+def test_parts_do_not_overlap_and_one_that_is_not_there_is_refused(
+    make_neurons, name, active, scope
+):
+    _, _, neurons = make_neurons(active)
+    plans = [plan(name, number, neurons, scope=scope) for number in range(0, 12)]
+    assert sum(p.dropped.astype(int) for p in plans).max(initial=0) <= 1
+    far = plan(name, 99, neurons, scope=scope)
+    assert not far.dropped.any()
+    assert far.refused == f"{SPARSIFIERS.load(name).part} 99 has no neurons to remove"
+
+
+@given(active=ACTIVE, scope=SCOPES)
+def test_deciles_cut_all_neurons_from_cold_to_hot(make_neurons, active, scope):
+    _, _, neurons = make_neurons(active)
+    plans = [plan("drop_decile", number, neurons, scope=scope) for number in range(1, 11)]
+    assert sum(p.dropped.astype(int) for p in plans).min() == 1
+    if scope == "model":
+        sizes = [int(p.dropped.sum()) for p in plans]
+        assert max(sizes) - min(sizes) <= 1
+        score = neurons.frequency.reshape(plans[0].dropped.shape)
+        means = [score[p.dropped] for p in plans if p.dropped.any()]
+        assert all(a.max() <= b.min() for a, b in zip(means, means[1:], strict=False))
+
+
+def test_one_layers_cold_neurons_are_those_of_the_cold_set_in_it(make_neurons):
+    _, _, neurons = make_neurons(np.random.default_rng(2).integers(0, 9, (3, 32)))
+    whole = plan("drop_cold", "cold", neurons).dropped
+    for layer in range(3):
+        dropped = plan("drop_cold_layer", layer, neurons).dropped
+        assert (dropped[layer] == whole[layer]).all() and dropped.sum() == dropped[layer].sum()

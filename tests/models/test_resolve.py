@@ -24,8 +24,8 @@ def settings(folder, **changes):
 def test_the_record_of_a_small_model(folder):
     body = resolve("mine", Model(source=str(folder), dtype="bfloat16"))
     assert set(body) == set(MODEL.keys)
-    # Embedding and head 152 x 16 each; a block has 4 x 256 + 3 x 384 weights and two norms of 16.
-    assert body["parameters"] == 2 * 152 * 16 + 2 * (4 * 256 + 3 * 384 + 32) + 16
+    # Embedding and head 153 x 16 each; a block has 4 x 256 + 3 x 384 weights and two norms of 16.
+    assert body["parameters"] == 2 * 153 * 16 + 2 * (4 * 256 + 3 * 384 + 32) + 16
     facts = {
         "name": "mine",
         "kind": "path",
@@ -40,7 +40,7 @@ def test_the_record_of_a_small_model(folder):
         "exact_zeros": True,
         "ffn_weights": 2304,
         "linear_weights": 4352,
-        "vocabulary": 59,
+        "vocabulary": 153,
         "dtype": "bfloat16",
     }
     assert {key: body[key] for key in facts} == facts

@@ -1,10 +1,12 @@
 """Contract of every architecture's FFN view, and its norms by hand."""
 
+import copy
+
 import pytest
 import torch
 
 from pipeline.errors import UserError
-from pipeline.models.views import FFNView, supported, view
+from pipeline.models.views import FFNView, counted, supported, view
 from pipeline.registry import ARCHITECTURES
 
 TOKENS = torch.tensor([[1, 5, 9, 20, 33, 4, 7, 2]])
@@ -22,22 +24,56 @@ def by_hand(ffn, x):
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("activation", ["relu", "silu", "gelu"])
+@pytest.mark.parametrize("activation", ["relu", "silu", "gelu_pytorch_tanh"])
 def test_a_view_reproduces_every_ffn_from_its_matrices(make_model, architecture, activation):
     model = make_model(architecture, hidden_act=activation)
     shape = view(model)
     seen = []
     for ffn in shape.ffns:
-        ffn.owner.register_forward_hook(lambda _m, i, o, ffn=ffn: seen.append((ffn, i[0], o)))
-        ffn.down.register_forward_pre_hook(lambda _m, i: seen.append(i[0]))
+        ffn.inner[0].register_forward_pre_hook(lambda _m, i: seen.append(i[0]))
+        ffn.down.register_forward_hook(lambda _m, i, o: seen.extend((i[0], o)))
     with torch.inference_mode():
         model(TOKENS)
-    assert len(seen) == 2 * model.config.num_hidden_layers
-    for inner, (ffn, x, output) in zip(seen[::2], seen[1::2], strict=True):
+    assert len(seen) == 3 * model.config.num_hidden_layers
+    for ffn, x, inner, output in zip(shape.ffns, *(seen[n::3] for n in range(3)), strict=True):
+        assert ffn.activation == activation
         with torch.inference_mode():
             h, wanted = by_hand(ffn, x)
         torch.testing.assert_close(inner, h)
         torch.testing.assert_close(output, wanted)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_view_takes_the_ffns_whole_part_of_the_block(make_model, architecture):
+    """Without its FFNs a model is what it is with all of their neurons removed and no bias after
+    them: nothing else of the block passes through the view's matrices."""
+    model = make_model(architecture)
+    without = copy.deepcopy(model)
+    for ffn in view(model).ffns:
+        ffn.zero(torch.ones(24, dtype=torch.bool))
+    for ffn in view(without).ffns:
+        bias = 0.0 if ffn.down.bias is None else ffn.down.bias.detach()
+        ffn.down.forward = lambda x, b=bias: x.new_zeros(*x.shape[:-1], 16) + b
+    with torch.inference_mode():
+        torch.testing.assert_close(model(TOKENS).logits, without(TOKENS).logits)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_counted_tokens_are_the_masks_whatever_shape_h_has(make_model, architecture):
+    model = make_model(architecture)
+    tokens = TOKENS.repeat(2, 1)
+    tokens[1, 4] = 11
+    mask = torch.ones_like(tokens).bool()
+    mask[0, 5:] = False
+    seen = []
+    view(model).ffns[0].down.register_forward_pre_hook(lambda _m, i: seen.append(i[0]))
+    with torch.inference_mode():
+        model(tokens)
+        model(tokens[:1, :5])
+        model(tokens[1:])
+    both, first, second = seen
+    wanted = torch.cat([first.reshape(-1, 24), second.reshape(-1, 24)])
+    torch.testing.assert_close(counted(both, mask), wanted)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -101,4 +137,18 @@ def test_a_block_of_another_form_is_refused_by_what_is_missing(make_model):
     model = make_model()
     del model.model.layers[1].mlp.up_proj
     with pytest.raises(UserError, match="block 1 has no mlp.up_proj"):
+        view(model)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "take", "missing"),
+    [
+        ("OPTForCausalLM", lambda m: m.model.decoder.layers[1], "fc1"),
+        ("GPTNeoXForCausalLM", lambda m: m.gpt_neox.layers[1].mlp, "dense_4h_to_h"),
+    ],
+)
+def test_an_ungated_block_of_another_form_is_refused_too(make_model, architecture, take, missing):
+    model = make_model(architecture)
+    delattr(take(model), missing)
+    with pytest.raises(UserError, match=f"block 1 has no {missing}"):
         view(model)

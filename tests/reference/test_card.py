@@ -1,36 +1,53 @@
 """Model cards hold the measured figures."""
 
-from pipeline.reference.card import card, tally
+import polars as pl
+
+from pipeline.reference.card import card, facts_of
 from pipeline.reference.recipes import Recipe
+from pipeline.tables.training import CARD
 
-SAMPLES = [
-    {"task": "chain", "steps": 2, "correct": True},
-    {"task": "chain", "steps": 2, "correct": False},
-    {"task": "chain", "steps": 3, "correct": True},
-    {"task": "copying", "steps": 0, "correct": True},
-]
-
-
-def test_right_answers_are_counted_by_task_and_steps():
-    assert tally(SAMPLES) == {("chain", 2): (1, 2), ("chain", 3): (1, 1), ("copying", 0): (1, 1)}
-
-
-def test_a_card_tells_recipe_accuracy_zeros_and_loss():
-    sparsity = [
-        {"task": task, "basis": basis, "neuron_sparsity": share}
-        for task, basis, share in [
-            ("chain", "imposed", 0.0), ("chain", "total", 0.75),
-            ("copying", "imposed", 0.0), ("copying", "total", 0.5),
-        ]
-    ]  # fmt: skip
-    curve = [
+RECORD = {"name": "small", "activation": "relu", "parameters": 1_234}
+DENSE = [
+    {"model": "small", "task": "chain", "reasoning": True, "steps": steps, "n": n,
+     "accuracy": accuracy, "chance": 0.1}
+    for steps, n, accuracy in ((None, 3, 2 / 3), (2, 2, 0.5), (3, 1, 1.0))
+]  # fmt: skip
+SAMPLES = pl.DataFrame(
+    {
+        "task": ["chain", "prose", "prose"],
+        "correct": [True, None, None],
+        "nats": [None, 10.0, 5.0],
+        "scored_tokens": [None, 4, 2],
+    }
+)
+LAYERS = pl.DataFrame({"natural_sparsity": [0.5, 0.75]})
+TRAINING = {
+    "hardware": "a processor, 1 thread",
+    "rows": [
         {"step": 20, "tokens": 1_000, "loss": 2.5, "zero_share": None},
         {"step": 40, "tokens": 2_000, "loss": 1.25, "zero_share": 0.5},
-    ]
-    text = card(Recipe("small", "llama", {"hidden_size": 16}), curve, tally(SAMPLES), sparsity)
+    ],
+}
+
+
+def facts():
+    return facts_of(RECORD, DENSE, SAMPLES, LAYERS, {"hot": 30, "neurons": 120})
+
+
+def test_facts_are_sums_over_texts_and_means_over_layers():
+    found = facts()
+    assert set(found) == set(CARD.keys)
+    assert found["log_perplexity"] == {"prose": 2.5}
+    assert (found["natural_sparsity"], found["hot_share"]) == (0.625, 0.25)
+
+
+def test_a_card_tells_recipe_hardware_accuracy_sparsity_and_loss():
+    text = card(Recipe("small", "llama", {"hidden_size": 16}), TRAINING, facts())
     assert text.startswith("---\nlicense: ") and text.count("\n# small\n") == 1
-    assert "hidden_size 16" in text and "2,000 token positions" in text
-    assert "| chain | all | 0.667 | 3 | 0.750 |" in text
-    assert "| | 2 | 0.500 | 2 | |" in text
-    assert "| copying | all | 1.000 | 1 | 0.500 |" in text
-    assert "| 20 | 2.5000 |  |" in text and "| 40 | 1.2500 | 0.500 |" in text
+    assert "1,234 parameters: hidden_size 16." in text
+    assert "2,000 token positions seen, on a processor, 1 thread;" in text
+    assert "| chain | all | 66.7% | 10.0% | 3 |" in text
+    assert "| | 2 | 50.0% | 10.0% | 2 |" in text
+    assert "prose: 2.5000 nats a token." in text
+    assert "| 1 | 75.0% |" in text and "25.0% of the neurons carry 80 %" in text
+    assert "| 20 | 2.5000 |  |" in text and "| 40 | 1.2500 | 50.0% |" in text

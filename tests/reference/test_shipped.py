@@ -1,5 +1,7 @@
 """What ships is what the generators make, and training text gives no task item away."""
 
+import hashlib
+import itertools
 import json
 import random
 
@@ -7,52 +9,131 @@ import pytest
 
 from pipeline.calibration.local import BUILTIN_CORPORA
 from pipeline.calibration.overlap import overlap
-from pipeline.reference.export import save_corpus, save_task
-from pipeline.reference.items import training_items
+from pipeline.models.source import BUILTIN_MODELS
+from pipeline.reference.export import CORPORA, TASKS, save_corpus, save_task
+from pipeline.reference.items import evaluation_items, training_items
+from pipeline.reference.recipes import RECIPES
 from pipeline.reference.vocabulary import VOCABULARY, save_tokenizer, token_ids
 from pipeline.registry import FAMILIES
+from pipeline.tables.training import CARD
 from pipeline.tasks import BUILTIN_TASKS, find
 
 
-def shipped_corpus():
-    lines = (BUILTIN_CORPORA / "reasoning.jsonl").read_text().splitlines()
+def shipped_corpus(name):
+    lines = (BUILTIN_CORPORA / f"{name}.jsonl").read_text().splitlines()
     return [json.loads(line)["text"] for line in lines]
 
 
-@pytest.mark.parametrize("name", sorted(FAMILIES))
+@pytest.mark.parametrize("name", sorted(TASKS))
 def test_a_shipped_task_is_generated_byte_for_byte(tmp_path, name):
-    save_task(name, FAMILIES.load(name), tmp_path)
+    save_task(name, tmp_path)
     for ending in ("yaml", "jsonl"):
         file = f"{name}.{ending}"
         assert (tmp_path / file).read_bytes() == (BUILTIN_TASKS / file).read_bytes()
 
 
-def test_the_shipped_corpus_is_generated_byte_for_byte(tmp_path):
-    save_corpus(tmp_path / "corpus.jsonl")
-    shipped = BUILTIN_CORPORA / "reasoning.jsonl"
+def test_no_other_task_and_no_other_corpus_ships():
+    assert {path.stem for path in BUILTIN_TASKS.iterdir()} == set(TASKS)
+    assert {path.stem for path in BUILTIN_CORPORA.iterdir()} == set(CORPORA)
+
+
+@pytest.mark.parametrize("name", sorted(CORPORA))
+def test_a_shipped_corpus_is_generated_byte_for_byte(tmp_path, name):
+    save_corpus(name, tmp_path / "corpus.jsonl")
+    shipped = BUILTIN_CORPORA / f"{name}.jsonl"
     assert (tmp_path / "corpus.jsonl").read_bytes() == shipped.read_bytes()
 
 
-def test_no_shipped_task_item_stands_in_the_corpus():
-    corpus = shipped_corpus()
+@pytest.mark.parametrize("name", sorted(CORPORA))
+def test_a_corpus_has_100_000_tokens_in_the_language_and_gives_no_item_away(name):
+    corpus = shipped_corpus(name)
+    assert sum(len(token_ids(text)) for text in corpus) > 100_000
     joined = "\n".join(f" {text} " for text in corpus)
-    for name in FAMILIES:
-        task = find(name)
-        prompts = [task.text(item) for item in task.items()]
-        assert not [prompt for prompt in prompts if f" {prompt} " in joined]
-        assert overlap(corpus, prompts, 24).documents == ()
+    for task in map(find, TASKS):
+        questions = [task.question(item) for item in task.items()]
+        assert not [question for question in questions if f" {question} " in joined]
+        assert overlap(corpus, questions, 24) == overlap([], questions, 24)
 
 
-def test_the_corpus_holds_all_families_in_equal_numbers_and_in_the_language():
-    corpus = shipped_corpus()
-    first_words = {}
-    for name in FAMILIES:
-        item = next(training_items(FAMILIES.load(name), random.Random(0)))
-        first_words[item.prompt.split()[0]] = 0
+def test_the_reasoning_corpus_holds_all_families_but_prose_in_equal_numbers():
+    corpus = shipped_corpus("reasoning")
+    counts = {}
     for text in corpus:
-        token_ids(text)
-        first_words[text.split()[0]] += 1
-    assert set(first_words.values()) == {len(corpus) // len(FAMILIES)}
+        first = text.split()[0]
+        counts[first] = counts.get(first, 0) + 1
+    # bool and let begin both forms of their family.
+    shares = [counts.pop("bool") / 2, counts.pop("let") / 2, *counts.values()]
+    assert len(shares) == len(FAMILIES) - 3 and max(shares) - min(shares) <= 1
+    assert len(corpus) == CORPORA["reasoning"]
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_no_item_is_in_training_text_by_hash_or_by_structure(name):
+    """The shipped items are those of the generator (above); their structures are drawn anew."""
+    family = FAMILIES.load(TASKS[name].family)
+    evaluated = evaluation_items(family, random.Random(f"20/{name}"), 500)
+    asked = {find(name).question(item) for item in find(name).items()}
+    assert asked == {item.prompt or item.answer for item in evaluated}
+    structures = {item.structure for item in evaluated}
+    hashes = {hashlib.sha256(text.encode()).hexdigest() for text in asked}
+    related = [other for other in FAMILIES if other.split("_")[0] == family.name.split("_")[0]]
+    for other in related:
+        stream = training_items(FAMILIES.load(other), random.Random(1))
+        for item in itertools.islice(stream, 20_000):
+            assert item.structure not in structures
+            assert hashlib.sha256((item.prompt or item.answer).encode()).hexdigest() not in hashes
+
+
+def test_choices_hold_the_right_one_once_and_its_place_tells_nothing():
+    for name, count in (("boolean_choice", 2), ("chain_choice", 4)):
+        task = find(name)
+        places = {}
+        for item in task.items():
+            choices, right = task.choices(item)
+            assert len(set(choices)) == len(choices) == count
+            places.setdefault(item["steps"], []).append(right)
+        for steps, given in places.items():
+            most = max(given.count(place) for place in range(count))
+            assert most / len(given) < 1 / count + (0.26 if len(given) < 100 else 0.15), steps
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_every_backbone_ships_small_and_with_a_card(name):
+    folder = BUILTIN_MODELS / name
+    assert (folder / "model.safetensors").stat().st_size < 6e6
+    facts = CARD.read(folder / "card.json")
+    assert facts["model"] == name and 400_000 < facts["parameters"] < 3_000_000
+    text = (folder / "README.md").read_text()
+    assert f"# {name}" in text and "token positions seen, on " in text
+    assert {row["task"] for row in facts["dense"]} == set(TASKS) - {"prose"}
+
+
+def reasoning_families(facts):
+    """Accuracy of the families' own tasks, steps written out."""
+    return {
+        row["task"]: row["accuracy"]
+        for row in facts["dense"]
+        if row["steps"] is None and row["reasoning"] and row["task"] in FAMILIES
+    }
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_every_backbone_reasons_and_breaks_where_reasoning_breaks(name):
+    facts = CARD.read(BUILTIN_MODELS / name / "card.json")
+    families = reasoning_families(facts)
+    assert sum(accuracy >= 0.9 for accuracy in families.values()) >= 4
+    assert min(families.values()) >= 0.6
+    hardest = {}
+    for row in facts["dense"]:
+        if row["reasoning"] and row["steps"] is not None:
+            hardest[row["task"]] = row["accuracy"]
+    assert sum(accuracy < 0.99 for accuracy in hardest.values()) >= 2
+
+
+def test_the_relu_backbone_with_a_pull_is_colder_than_any_other():
+    cards = {name: CARD.read(BUILTIN_MODELS / name / "card.json") for name in RECIPES}
+    sparsity = {name: facts["natural_sparsity"] for name, facts in cards.items()}
+    assert sparsity["ref-reglu"] >= 0.9 and max(sparsity, key=sparsity.get) == "ref-reglu"
 
 
 def test_the_tokenizer_writes_and_reads_the_language(tokenizer, tmp_path):
@@ -70,4 +151,4 @@ def test_the_tokenizer_writes_and_reads_the_language(tokenizer, tmp_path):
 
 def test_a_word_outside_the_language_is_an_error():
     with pytest.raises(KeyError):
-        token_ids("let it be")
+        token_ids("let it burn")

@@ -1,8 +1,11 @@
 """Training: resumable bit for bit, a schedule with known ends, examples blind to neighbours."""
 
 import copy
+import dataclasses
 import itertools
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +18,43 @@ from pipeline.reference.items import Item
 from pipeline.reference.recipes import RECIPES, Recipe
 from pipeline.reference.training import build, fingerprint, load_weights, schedule, weighted_loss
 from pipeline.reference.vocabulary import VOCABULARY
+
+CURVES = Path(__file__).parent / "miniature_curves.json"
+#: What makes each backbone small: its own kind of blocks, attention and activation stay.
+SMALL = {
+    "hidden_size": 32,
+    "word_embed_proj_dim": 32,
+    "head_dim": 8,
+    "intermediate_size": 64,
+    "ffn_dim": 64,
+    "num_hidden_layers": 2,
+}
+
+
+def miniature(name):
+    """A backbone's recipe on a model of 2 narrow layers, for a few steps and in float32, since
+    processors differ in how they round bfloat16."""
+    full = RECIPES[name]
+    config = {key: SMALL.get(key, value) for key, value in full.config.items()}
+    changes = {"config": config, "steps": 12, "rows": 4, "warmup_steps": 2, "pull_from": 0.5}
+    return dataclasses.replace(full, precision="float32", **changes)
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_a_miniature_of_every_backbone_learns_along_its_stored_curve(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "LOG_EVERY", 1)
+    _, rows = training.train(miniature(name), tmp_path / "c.pt")
+    losses = [row["loss"] for row in rows]
+    assert losses == pytest.approx(json.loads(CURVES.read_text())[name], rel=1e-3)
+    assert losses[-1] < losses[0] - 0.3
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float32"])
+def test_weights_stay_in_single_precision_whatever_matrices_are_multiplied_in(tmp_path, precision):
+    model, rows = training.train(recipe(precision=precision), tmp_path / "c.pt")
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert math.isfinite(rows[-1]["loss"])
+
 
 SIZES = {
     "hidden_size": 16,
@@ -119,8 +159,9 @@ def logits(model, batch):
     return seen[0][0], loss
 
 
-def test_packed_examples_do_not_see_each_other():
-    model = build(recipe()).eval()
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_packed_examples_do_not_see_each_other(name):
+    model = build(miniature(name)).eval()
     both, _ = logits(model, packed(*ITEMS))
     first, _ = logits(model, packed(ITEMS[0]))
     second, _ = logits(model, packed(ITEMS[1]))
@@ -129,8 +170,9 @@ def test_packed_examples_do_not_see_each_other():
     torch.testing.assert_close(both[long : long + short], second[:short])
 
 
-def test_a_row_with_one_example_gives_what_the_plain_model_gives():
-    model = build(recipe()).eval()
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_a_row_with_one_example_gives_what_the_plain_model_gives(name):
+    model = build(miniature(name)).eval()
     tokens = encoded(ITEMS[0], 0)[0]
     with torch.inference_mode():
         plain = model(torch.tensor([tokens])).logits[0]

@@ -195,3 +195,75 @@ def models():
         }
         for name, activation in zip(MODELS, ("relu", "silu"), strict=True)
     ]
+
+
+@pytest.fixture
+def perplexity():
+    """Rows of PERPLEXITY."""
+    return [
+        {
+            "model": model,
+            "method": method,
+            "level": level,
+            "task": "prose",
+            "seeds": 1,
+            **{
+                f"{measure}_sparsity_{basis}": 0.1
+                for measure in ("neuron", "ffn_weight", "model_weight")
+                for basis in ("imposed", "total")
+            },
+            "n": 500,
+            "tokens": 20_000,
+            "log_perplexity": 1.3 + loss,
+            "log_perplexity_dense": 1.3,
+            "loss": loss,
+            "loss_low": loss - 0.02,
+            "loss_high": loss + 0.03,
+        }
+        for model in MODELS
+        for method, level, loss in (("dense", "0", 0.0), ("drop_cold", "0.1", 0.37))
+    ]
+
+
+@pytest.fixture
+def correlations():
+    """Rows of CORRELATIONS."""
+
+    def row(level, measure, model, effect="spearman", estimate=0.83, **changes):
+        facts = {"method": "one_part", "condition": None, "units": 20}
+        ends = {"low": 0.61, "high": 0.92, "p": 0.0004}
+        return {
+            "level": level, "model": model, "measure": measure, "effect": effect,
+            "estimate": estimate, **facts, **ends, **changes,
+        }  # fmt: skip
+
+    return [
+        row("neuron", "activity", "ref-reglu", p=0.0123),
+        row("neuron", "activity", None),
+        row("layer", "natural_sparsity", None, estimate=None, low=None, high=None, p=None),
+        row("condition", "neuron_sparsity_imposed", "ref-reglu", low=None, high=None, p=None),
+        row("item", "steps", "ref-reglu", "exponent", 1.71, condition="0.1", p=None),
+    ]
+
+
+@pytest.fixture
+def units():
+    """Rows of UNITS: two deciles and two layers a model."""
+    empty = dict.fromkeys(("activity", "natural_sparsity", "gini", "hot_share", "depth"))
+    return [
+        {
+            "level": level,
+            "model": model,
+            "method": "one_part",
+            "unit": unit,
+            **empty,
+            "neuron_sparsity_imposed": 0.1,
+            "n": 400,
+            "loss": unit / 100,
+            "loss_low": unit / 100 - 0.01,
+            "loss_high": unit / 100 + 0.01,
+        }
+        for model in MODELS
+        for level, numbers in (("neuron", (1, 10)), ("layer", (0, 3)))
+        for unit in numbers
+    ]

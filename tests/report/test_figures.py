@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from pipeline.report.figures import looks, main_figure, task_figure
+from pipeline.report.figures import looks, main_figure, part_figure, task_figure
 from pipeline.report.render import spec_text, svg
 
 KNOWN = ["drop_cold", "keep_cold", "drop_random", "drop_small", "drop_low_contribution"]
@@ -149,6 +149,30 @@ def test_a_single_level_is_drawn(make_curve, finding):
     drawn = svg(main_figure([make_curve()], finding["models"][:1]))
     assert ">drop_cold<" in drawn
     assert ">cold set: 62%<" in drawn
+
+
+def test_single_parts_make_no_curve(make_curve, finding):
+    rows = [make_curve(), make_curve(method="one_part", level="3")]
+    for figure in (main_figure, task_figure):
+        assert "one_part" not in json.dumps(figure(rows, finding["models"]))
+
+
+def test_the_part_figure_draws_every_unit_of_every_model(units, finding):
+    spec = part_figure(units, finding["models"])
+    drawn = [row for rows in spec["datasets"].values() for row in rows]
+    assert len(drawn) == len(units)
+    assert {(row["level"], row["unit"], row["loss"]) for row in drawn} == {
+        ("neuron", 1, 1.0), ("neuron", 10, 10.0), ("layer", 0, 0.0), ("layer", 3, 3.0)
+    }  # fmt: skip
+    assert spec_text(part_figure(units[::-1], finding["models"])) == spec_text(spec)
+    text = svg(spec)
+    assert "decile of the neurons, 1 the coldest" in text and ">ref-swiglu<" in text
+
+
+def test_the_part_figure_of_one_level_or_none(units, finding):
+    deciles = [row for row in units if row["level"] == "neuron"]
+    assert "layer whose" not in svg(part_figure(deciles, finding["models"]))
+    assert "No part of a model was removed alone" in svg(part_figure([], finding["models"]))
 
 
 def _lines(drawn):

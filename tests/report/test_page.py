@@ -10,7 +10,9 @@ import pytest
 from pipeline.digest import SOURCE_ROOT
 from pipeline.errors import UserError
 from pipeline.report import page as report
-from pipeline.tables.curves import CURVES, REFUSED
+from pipeline.tables.classes import CLASSIFICATION
+from pipeline.tables.correlations import CORRELATIONS, UNITS
+from pipeline.tables.curves import CURVES, PERPLEXITY, REFUSED
 from pipeline.tables.finding import FINDING
 from pipeline.tables.model import MODEL
 from pipeline.tables.sequences import CORPUS
@@ -18,6 +20,7 @@ from pipeline.tables.sequences import CORPUS
 FIGURES = {
     "main_figure": '<svg class="main"><text>main</text></svg>',
     "task_figure": '<svg class="tasks"><text>tasks</text></svg>',
+    "part_figure": '<svg class="parts"><text>parts</text></svg>',
 }
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 HOSTILE = "<script>alert('x')</script>&\"<img src=x onerror=y>"
@@ -45,28 +48,49 @@ class Reader(HTMLParser):
 
 
 @pytest.fixture
-def parts(curves, refused, finding, corpora, models, manifest):
+def parts(
+    curves,
+    perplexity,
+    correlations,
+    units,
+    refused,
+    finding,
+    corpora,
+    models,
+    classifications,
+    manifest,
+):
     """Keywords of `page`, to be changed by a test."""
     return {
         "study": "small",
         "curves": curves,
+        "perplexity": perplexity,
+        "correlations": correlations,
+        "units": units,
         "refused": refused,
         "finding": finding,
         "corpora": corpora,
         "models": models,
+        "classifications": classifications,
+        "libraries": {"torch": "2.13.0"},
         "manifest": manifest,
         **FIGURES,
     }
 
 
+def page(parts):
+    """The page of the parts; the units are in a figure alone."""
+    return report.page(**{name: part for name, part in parts.items() if name != "units"})
+
+
 def words(parts):
     """The page's text with white space run together."""
-    return " ".join(Reader(report.page(**parts)).text.split())
+    return " ".join(Reader(page(parts)).text.split())
 
 
 def table_rows(parts, *starts):
     """Cells of the rows whose first cells are `starts`."""
-    rows = re.findall(r"<tr>(.*?)</tr>", report.page(**parts), re.DOTALL)
+    rows = re.findall(r"<tr>(.*?)</tr>", page(parts), re.DOTALL)
     cells = [re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL) for row in rows]
     return [row for row in cells if row[: len(starts)] == list(starts)]
 
@@ -78,16 +102,16 @@ def test_the_finding_comes_first_then_the_figure(parts):
 
 
 def test_every_element_is_closed(parts):
-    assert Reader(report.page(**parts)).open == []
+    assert Reader(page(parts)).open == []
 
 
 def test_figures_go_in_as_they_are(parts):
-    text = report.page(**parts)
+    text = page(parts)
     assert all(text.count(figure) == 1 for figure in FIGURES.values())
 
 
 def test_the_page_asks_for_nothing(parts):
-    text = report.page(**parts)
+    text = page(parts)
     for tag, attributes in Reader(text).elements:
         assert tag not in {"script", "link", "img", "iframe", "object", "embed", "base"}
         assert not {"src", "href", "srcset", "action", "data"} & set(attributes)
@@ -96,9 +120,12 @@ def test_the_page_asks_for_nothing(parts):
 
 
 def hostile_model(parts):
-    for row in (*parts["curves"], *parts["refused"]):
+    for row in (
+        *parts["curves"], *parts["perplexity"], *parts["correlations"], *parts["refused"],
+        *parts["classifications"],
+    ):  # fmt: skip
         row["model"] = HOSTILE
-    for key in ("models", "dense", "contrasts", "correlations"):
+    for key in ("models", "dense", "contrasts"):
         for row in parts["finding"][key]:
             row["model"] = HOSTILE
     for row in parts["models"]:
@@ -117,15 +144,17 @@ def hostile_tasks(parts):
     for row in parts["finding"]["dense"]:
         row["task"] = HOSTILE
     for row in parts["finding"]["contrasts"]:
-        row["first"] = row["second"] = {"method": HOSTILE, "level": HOSTILE}
+        row["first"] = row["second"] = {
+            "method": HOSTILE, "level": HOSTILE, "neuron_sparsity": 0.1
+        }  # fmt: skip
     parts["corpora"] = {HOSTILE: {**next(iter(parts["corpora"].values())), "allowed": True}}
 
 
 @pytest.mark.parametrize("poison", [hostile_model, hostile_words, hostile_tasks])
 def test_text_from_models_and_data_is_escaped(poison, parts):
-    plain = [tag for tag, _ in Reader(report.page(**parts)).elements]
+    plain = [tag for tag, _ in Reader(page(parts)).elements]
     poison(parts)
-    text = report.page(**parts)
+    text = page(parts)
     assert "<script" not in text and "<img" not in text
     assert "&lt;script&gt;" in text
     assert HOSTILE in Reader(text).text
@@ -133,7 +162,7 @@ def test_text_from_models_and_data_is_escaped(poison, parts):
 
 
 def test_equal_results_give_equal_bytes(parts):
-    assert report.page(**parts) == report.page(**parts)
+    assert page(parts) == page(parts)
 
 
 def test_a_condition_shows_its_figures(parts, make_curve):
@@ -164,7 +193,7 @@ def test_refused_conditions_are_told_with_their_reason(parts):
 
 def test_only_refused_conditions_make_a_page(parts):
     parts["curves"] = []
-    parts["finding"].update(contrasts=[], correlations=[], dense=[])
+    parts["finding"].update(contrasts=[], dense=[])
     text = words(parts)
     assert "No condition was evaluated." in text
     assert "0 pruned conditions of 2 models evaluated; 1 refused." in text
@@ -204,7 +233,7 @@ def test_the_commit_of_a_corpus_stands_by_it_only_where_there_is_one(parts):
 
 
 def test_dense_accuracy_and_its_steps_stand_apart(parts):
-    text = report.page(**parts)
+    text = page(parts)
     folded = text.index("By number of reasoning steps")
     assert "<th>Steps</th>" not in text[:folded]
     assert "<th>Steps</th>" in text[folded:]
@@ -264,7 +293,7 @@ def test_points(share, shown):
 
 @pytest.mark.parametrize(
     ("given", "shown"),
-    [("0.25", "25%"), ("0.125", "12.5%"), ("0", "0%"), ("cold", "cold set"), ("other", "other")],
+    [("0.25", "25%"), ("0.125", "12.5%"), ("0", "0"), ("cold", "cold set"), ("other", "other")],
 )
 def test_level(given, shown):
     assert report.level(given) == shown
@@ -299,8 +328,8 @@ def build_report():
 
 def build(main, folder, parts, manifest):
     """Write the inputs below `folder`, run the script, return its outputs by name."""
-    CURVES.write(folder / "curves.parquet", parts["curves"], manifest)
-    REFUSED.write(folder / "refused.parquet", parts["refused"], manifest)
+    for table in TABLES:
+        table.write(folder / f"{table.name}.parquet", parts[table.name], manifest)
     FINDING.write(folder / "finding.json", parts["finding"], manifest)
     corpora = [folder / name / "corpus.json" for name in parts["corpora"]]
     for path, body in zip(corpora, parts["corpora"].values(), strict=True):
@@ -308,54 +337,86 @@ def build(main, folder, parts, manifest):
     models = [folder / model["name"] / "model.json" for model in parts["models"]]
     for path, body in zip(models, parts["models"], strict=True):
         MODEL.write(path, body, manifest)
-    made = {
+    classifications = [
+        folder / row["model"] / row["corpus"] / row["classification"] / "classification.json"
+        for row in parts["classifications"]
+    ]
+    for path, body in zip(classifications, parts["classifications"], strict=True):
+        own = {key: body[key] for key in CLASSIFICATION.keys}
+        CLASSIFICATION.write(path, own, manifest)
+    main(**arguments(folder, corpora, models, classifications, manifest))
+    names = ("index.html", "main.svg", "main.json", "task.json", "part.json")
+    return {name: (folder / name).read_text(encoding="utf-8") for name in names}
+
+
+TABLES = (CURVES, PERPLEXITY, CORRELATIONS, UNITS, REFUSED)
+
+
+def arguments(folder, corpora, models, classifications, manifest):
+    return {
+        "tables": [folder / f"{table.name}.parquet" for table in TABLES],
+        "finding": folder / "finding.json",
+        "corpora": corpora,
+        "models": models,
+        "classifications": classifications,
+        "study": "small",
+        "libraries": {"torch": "2.13.0"},
         "page": folder / "index.html",
-        "main_spec": folder / "main.vl.json",
-        "task_spec": folder / "task.vl.json",
-        "main_figure": folder / "main.svg",
+        "figure": folder / "main.svg",
+        "specs": [folder / f"{name}.json" for name in ("main", "task", "part")],
+        "manifest": manifest,
     }
-    main(
-        curves=folder / "curves.parquet",
-        refused=folder / "refused.parquet",
-        finding=folder / "finding.json",
-        corpora=corpora,
-        models=models,
-        study="small",
-        manifest=manifest,
-        **made,
-    )
-    return {name: path.read_text(encoding="utf-8") for name, path in made.items()}
 
 
 def test_the_script_makes_the_same_bytes_in_any_folder(build_report, parts, manifest, tmp_path):
     one = build(build_report, tmp_path / "one", parts, manifest)
     assert build(build_report, tmp_path / "two", parts, manifest) == one
     assert str(tmp_path) not in "".join(one.values())
-    assert one["main_figure"].strip() in one["page"]
-    assert json.loads(one["task_spec"])["$schema"].startswith("https://vega.github.io/")
-    for tag, attributes in Reader(one["page"]).elements:
+    assert one["main.svg"].strip() in one["index.html"]
+    for name in ("main", "task", "part"):
+        assert json.loads(one[f"{name}.json"])["$schema"].startswith("https://vega.github.io/")
+    for tag, attributes in Reader(one["index.html"]).elements:
         assert tag != "script" and not {"src", "href", "xlink:href"} & set(attributes)
 
 
 def test_the_script_makes_a_page_when_all_is_refused(build_report, parts, manifest, tmp_path):
-    parts["curves"] = []
-    parts["finding"].update(contrasts=[], correlations=[], dense=[])
+    for name in ("curves", "perplexity", "correlations", "units"):
+        parts[name] = []
+    parts["finding"].update(contrasts=[], dense=[])
     made = build(build_report, tmp_path, parts, manifest)
-    assert "No condition was evaluated" in made["main_figure"]
-    assert parts["refused"][0]["reason"] in made["page"]
+    assert "No condition was evaluated" in made["main.svg"]
+    assert parts["refused"][0]["reason"] in made["index.html"]
 
 
 def test_the_script_refuses_a_foreign_file(build_report, parts, manifest, tmp_path):
     build(build_report, tmp_path, parts, manifest)
     (tmp_path / "curves.parquet").write_bytes(b"no table")
     with pytest.raises(UserError, match="curves.parquet"):
-        build_report(
-            curves=tmp_path / "curves.parquet",
-            refused=tmp_path / "refused.parquet",
-            finding=tmp_path / "finding.json",
-            corpora=[],
-            models=[],
-            study="small",
-            manifest=manifest,
-            **{name: tmp_path / name for name in ("page", "main_spec", "task_spec", "main_figure")},
-        )
+        build_report(**arguments(tmp_path, [], [], [], manifest))
+
+
+def test_what_predicts_the_loss_is_told_by_level_pooled_rows_first(parts):
+    rows = table_rows(parts, "neuron")
+    assert [row[1] for row in rows] == ["all, pooled", "ref-reglu"]
+    assert rows[0][3:] == ["activity of the decile", "0.83", "[0.61, 0.92]", "&lt; 0.001", "20"]
+    assert rows[1][6] == "0.012"
+    assert table_rows(parts, "layer")[0][4:] == ["–", "", "", "20"]
+    assert table_rows(parts, "condition")[0][5:7] == ["", ""]
+    text = words(parts)
+    assert "chance allowed for" in text and "1.71" in text
+    parts["correlations"] = []
+    assert "Does activity predict the loss?" not in words(parts)
+
+
+def test_texts_are_told_in_nats_without_the_dense_run(parts):
+    (row,) = table_rows(parts, "prose", "ref-reglu")
+    assert row[2:] == ["drop_cold", "10%", "10.0%", "0.37", "[0.35, 0.40]", "1.67", "1.30", "1",
+                       "500"]  # fmt: skip
+    parts["perplexity"] = []
+    assert "Text that needs no reasoning" not in words(parts)
+
+
+def test_whole_sets_stand_in_a_table_below_the_sentences(parts):
+    (cold,) = table_rows(parts, "ref-reglu", "all cold")
+    assert cold[2:] == ["drop_cold", "62.0%", "12.4", "[9.4, 16.4]", "75.1%", "25.0%"]
+    assert table_rows(parts, "ref-reglu", "all hot")

@@ -98,7 +98,9 @@ def _arm(model: str, method: str, level: str, group: Sequence[Evaluated]) -> Arm
             texts[task] = Text(nats, first["scored_tokens"].to_numpy())
         else:
             right[task] = np.stack([seed[task]["correct"].to_numpy() for seed in by_seed])
-    return Arm(model, method, level, len(group), right, texts, pl.concat([c.sparsity for c in group]))
+    return Arm(
+        model, method, level, len(group), right, texts, pl.concat([c.sparsity for c in group])
+    )
 
 
 def _by_task(samples: pl.DataFrame) -> dict[str, pl.DataFrame]:

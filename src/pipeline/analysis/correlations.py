@@ -71,7 +71,10 @@ def gini(values: np.ndarray) -> float:
 
 
 def units(
-    level: str, facts: Mapping[str, Sequence[Row]], arms: Iterable[Arm], losses: Mapping[str, Losses]
+    level: str,
+    facts: Mapping[str, Sequence[Row]],
+    arms: Iterable[Arm],
+    losses: Mapping[str, Losses],
 ) -> list[tuple[Row, np.ndarray]]:
     """(row of UNITS, loss in every resample) for the arms that remove one unit each.
 

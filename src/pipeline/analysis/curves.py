@@ -102,9 +102,7 @@ class Losses:
 
     def _draws(self, arm: Arm, members: Sequence[str]) -> np.ndarray:
         """(resamples,) of the mean accuracy over the member tasks."""
-        return np.mean(
-            [self._resamples.mean(m, arm.method, arm.right[m]) for m in members], axis=0
-        )
+        return np.mean([self._resamples.mean(m, arm.method, arm.right[m]) for m in members], axis=0)
 
 
 def curves(arms: Sequence[Arm], losses: Mapping[str, Losses]) -> list[dict[str, Any]]:

@@ -35,9 +35,7 @@ def finding(
     found = contrasts(arms, losses, sparsifiers, level_text(analysis.reference_level))
     dense = [row for e in evaluated if e.method == DENSE for row in dense_rows(e, targets)]
     return {
-        "sentences": sentences(
-            models, rows, found, correlations, sparsifiers, analysis.confidence
-        ),
+        "sentences": sentences(models, rows, found, correlations, sparsifiers, analysis.confidence),
         "confidence": analysis.confidence,
         "bootstrap": analysis.bootstrap,
         "models": list(models),

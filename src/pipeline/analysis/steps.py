@@ -110,7 +110,9 @@ def _cells(
         here = steps == count
         by_seed = weights[:, here] @ right[:, here].T
         mean = by_seed.mean(axis=1)
-        stayed = mean + stretch(seeds, resamples.confidence) * ((by_seed * drawn).sum(axis=1) - mean)
+        stayed = mean + stretch(seeds, resamples.confidence) * (
+            (by_seed * drawn).sum(axis=1) - mean
+        )
         asked = weights[:, here] @ able[here]
         stayed = np.clip(stayed, 0.0, asked)
         kept.append(stayed)

@@ -88,9 +88,7 @@ def analysed(
         own = [arm for arm in paired if arm.model == model and arm.method != DENSE]
         related += steps.rows_of_items(own, asked, levels, resamples)
     facts = [backbone_facts(*backbone) for backbone in backbones]
-    answer = finding(
-        paired, losses, rows, facts, evaluated, items, sparsifiers, related, analysis
-    )
+    answer = finding(paired, losses, rows, facts, evaluated, items, sparsifiers, related, analysis)
     texts = perplexities(paired, dense, resamples)
     return Analysed(rows, texts, related, units, refused, answer)
 

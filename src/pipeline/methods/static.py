@@ -92,9 +92,7 @@ def fit(
     return Plan(name, level_text(level), seed, dropped, int((~neurons.hot).sum()), refused)
 
 
-def _chosen(
-    sparsifier: Any, neurons: Neurons, level: float | int | str, seed: int
-) -> np.ndarray:
+def _chosen(sparsifier: Any, neurons: Neurons, level: float | int | str, seed: int) -> np.ndarray:
     """Indices of the neurons to remove."""
     if sparsifier.part:
         return np.flatnonzero(sparsifier.members(neurons, level))

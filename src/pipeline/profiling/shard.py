@@ -152,9 +152,7 @@ def _watching(
     """Hand h of every layer, (counted tokens, d_ff), to `receive` during a forward pass."""
 
     def hook(layer: int) -> Callable:
-        return lambda _module, inputs: receive(
-            layer, counted(inputs[0], batch.counted)
-        )
+        return lambda _module, inputs: receive(layer, counted(inputs[0], batch.counted))
 
     handles = [
         ffn.down.register_forward_pre_hook(hook(layer)) for layer, ffn in enumerate(shape.ffns)

@@ -57,7 +57,12 @@ def page(
         keep_trailing_newline=True,
     )
     environment.filters.update(
-        percent=percent, points=points, count=count, level=level, span=span, number=number,
+        percent=percent,
+        points=points,
+        count=count,
+        level=level,
+        span=span,
+        number=number,
         p_value=p_value,
     )
     return environment.get_template(_TEMPLATE).render(

@@ -10,7 +10,9 @@ CORRELATIONS = Table(
         "level": Column("String", "neuron (deciles), layer, condition or item"),
         "model": Column("String", "model name; null for all backbones pooled", nullable=True),
         "method": Column("String", "method whose conditions these are"),
-        "condition": Column("String", "level of the one condition; null for several", nullable=True),
+        "condition": Column(
+            "String", "level of the one condition; null for several", nullable=True
+        ),
         "measure": Column("String", "what the loss is set against"),
         "effect": Column(
             "String",

@@ -22,9 +22,7 @@ SAMPLES = Table(
             "negative log-likelihood of the text or of the right choice; null for written answers",
             nullable=True,
         ),
-        "scored_tokens": Column(
-            "Int32", "tokens that `nats` is the sum over", nullable=True
-        ),
+        "scored_tokens": Column("Int32", "tokens that `nats` is the sum over", nullable=True),
     },
 )
 

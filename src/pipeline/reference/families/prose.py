@@ -32,6 +32,7 @@ NUMBERS = ("two", "three", "four", "many")
 PLACES = ("river", "mill", "market", "forest", "bridge", "tower", "garden", "road")
 RELATIONS = ("near", "behind", "in", "under")
 
+
 def draw(rng: random.Random, sentences: int) -> Item:
     """A story of `sentences` sentences in one tense, each with another one that refers to it."""
     tense = rng.randrange(2)

@@ -1,0 +1,137 @@
+"""Choices and texts scored by likelihood, against plain forward passes."""
+
+import json
+
+import pytest
+import torch
+import yaml
+
+from pipeline.config.evaluation import Evaluation
+from pipeline.evaluation.evaluate import evaluate
+from pipeline.evaluation.language_model import padding_mask
+from pipeline.models.views import view
+from pipeline.registry import ARCHITECTURES
+from pipeline.tables.samples import SAMPLES, SPARSITY
+
+HEAD = {"dataset_path": "json", "test_split": "test", "metadata": {"reasoning": False}}
+CHOICES = [
+    {"prompt": "bool T and F = #", "choices": ["T", "F"], "right": 1},
+    {"prompt": "let a = 3 ; b = a + 4 ; b ? #", "choices": ["7", "1 2", "9"], "right": 0},
+    {"prompt": "copy q =", "choices": ["# q", "# w", "# q q"], "right": 0},
+]
+TEXTS = [
+    {"text": "the old miller sees one fox ."},
+    {"text": "the king wants two grey geese near the mill . he sells them at dawn ."},
+    {"text": "she"},
+]
+
+
+@pytest.fixture
+def write(tmp_path):
+    """A function that writes a task of a form with its items; returns its path."""
+
+    def make(name, items, **keys):
+        lines = "".join(json.dumps(item) + "\n" for item in items)
+        (tmp_path / f"{name}.jsonl").write_text(lines)
+        files = {"data_files": {"test": f"{name}.jsonl"}}
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump({**HEAD, "task": name, "dataset_kwargs": files, **keys}))
+        return str(path)
+
+    return make
+
+
+@pytest.fixture
+def choice(write):
+    metric = {"metric": "acc", "aggregation": "mean", "higher_is_better": True}
+    return write(
+        "choice", CHOICES, output_type="multiple_choice", doc_to_text="prompt",
+        doc_to_choice="choices", doc_to_target="right", metric_list=[metric],
+    )  # fmt: skip
+
+
+@pytest.fixture
+def text(write):
+    return write(
+        "text", TEXTS, output_type="loglikelihood_rolling", doc_to_text="", doc_to_target="text",
+        metric_list=[{"metric": "word_perplexity"}],
+    )  # fmt: skip
+
+
+def run(model, tokenizer, task, **changes):
+    samples, sparsity = evaluate(model, tokenizer, Evaluation(tasks=(task,), **changes))
+    return SAMPLES.frame(samples), SPARSITY.frame(sparsity)
+
+
+def nats(model, tokenizer, before, after):
+    """Negative log-likelihood of the words `after` behind `before`, by one plain pass."""
+    first, ids = tokenizer(before).input_ids, tokenizer(f"{before} {after}").input_ids
+    with torch.inference_mode():
+        logs = model(torch.tensor([ids])).logits[0].double().log_softmax(-1)
+    return -sum(float(logs[place - 1, ids[place]]) for place in range(len(first), len(ids)))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("size", [1, 8])
+def test_choices_are_scored_as_by_plain_passes(make_model, tokenizer, choice, architecture, size):
+    model = make_model(architecture)
+    samples, _ = run(model, tokenizer, choice, batch_size=size)
+    for row, item in zip(samples.to_dicts(), CHOICES, strict=True):
+        scores = [nats(model, tokenizer, item["prompt"], c) for c in item["choices"]]
+        best = item["choices"][scores.index(min(scores))]
+        right = item["choices"][item["right"]]
+        assert (row["response"], row["answer"], row["target"]) == (best, best, right)
+        assert row["correct"] is (best == right)
+        assert row["nats"] == pytest.approx(scores[item["right"]], abs=1e-4)
+        assert row["scored_tokens"] == len(right.split())
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("size", [1, 8])
+def test_texts_are_scored_from_their_first_word_on(make_model, tokenizer, text, architecture, size):
+    model = make_model(architecture)
+    samples, _ = run(model, tokenizer, text, batch_size=size)
+    for row, item in zip(samples.to_dicts(), TEXTS, strict=True):
+        assert row["nats"] == pytest.approx(nats(model, tokenizer, "", item["text"]), abs=1e-4)
+        assert row["scored_tokens"] == len(item["text"].split())
+        assert row["correct"] is None and row["target"] == item["text"]
+
+
+@pytest.mark.parametrize("size", [1, 8])
+def test_sparsity_of_texts_counts_no_padding(make_model, tokenizer, text, size):
+    model = make_model()
+    _, sparsity = run(model, tokenizer, text, batch_size=size)
+    zeros = tokens = 0
+    handles = [
+        ffn.down.register_forward_pre_hook(lambda _m, i: found.append(int((i[0] == 0).sum())))
+        for ffn in view(model).ffns
+    ]
+    for item in TEXTS:
+        # The last word is scored and not read.
+        ids = tokenizer(item["text"]).input_ids[:-1]
+        found = []
+        with torch.inference_mode():
+            model(torch.tensor([ids]))
+        zeros, tokens = zeros + sum(found), tokens + len(ids)
+    for handle in handles:
+        handle.remove()
+    figures = {row["basis"]: row for row in sparsity.to_dicts()}
+    assert sparsity["tokens"].to_list() == [tokens, tokens]
+    assert figures["total"]["neuron_sparsity"] == pytest.approx(zeros / (tokens * 48), abs=1e-4)
+
+
+def test_a_row_is_told_from_its_padding_even_where_it_ends_in_token_0():
+    asked = frozenset({(5, 6), (5, 7, 0), (0,)})
+    rows = torch.tensor([[5, 6, 0, 0], [5, 7, 0, 0], [0, 0, 0, 0]])
+    assert padding_mask(rows, asked).tolist() == [[1, 1, 0, 0], [1, 1, 1, 0], [1, 0, 0, 0]]
+    with pytest.raises(ValueError, match="none of the sequences"):
+        padding_mask(torch.tensor([[9, 9]]), asked)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_written_answers_do_not_depend_on_the_batch(make_model, tokenizer, architecture):
+    model = make_model(architecture, seed=4)
+    alone, facts = run(model, tokenizer, "chain", batch_size=1, limit=6)
+    batched, same = run(model, tokenizer, "chain", batch_size=6, limit=6)
+    assert alone.equals(batched)
+    assert facts["tokens"].equals(same["tokens"])
