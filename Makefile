@@ -40,11 +40,11 @@ docs: $(STAMP)  ## Write docs/configuration.md from the configuration's types
 	@$(PYTHON) -m pipeline.config.document > docs/configuration.md.new
 	@mv docs/configuration.md.new docs/configuration.md
 
-readme: $(STAMP)  ## Write the README's finding and figure from results/default
-	@$(PYTHON) -m pipeline.report.readme README.md results/default
+readme: $(STAMP)  ## Write the README's computed parts from results/default and the model cards
+	@$(PYTHON) -m pipeline.report.readme README.md results/default resources/models
 
 # A kill -9 leaves Snakemake's own lock behind, which would stop the same command.
-reference-models: $(STAMP)  ## Train the built-in models again, from their seeds (half an hour)
+reference-models: $(STAMP)  ## Train the built-in models again, from their seeds (an hour and a half)
 	@$(PYTHON) -m snakemake --snakefile rules/reference.smk --profile profiles/$(PROFILE) \
 		--workflow-profile profiles/default --nolock --rerun-incomplete
 

@@ -24,9 +24,7 @@ rule reference_models:
 
 rule generate_tasks:
     output:
-        tasks=expand(
-            f"{RESOURCES}/tasks/{{task}}.{{ending}}", task=TASKS, ending=["yaml", "jsonl"]
-        ),
+        tasks=expand(f"{RESOURCES}/tasks/{{task}}.{{ending}}", task=TASKS, ending=["yaml", "jsonl"]),
         corpora=expand(f"{RESOURCES}/calibration/{{corpus}}.jsonl", corpus=CORPORA),
     log:
         f"{LOGS}/generate_tasks.log",

@@ -6,10 +6,43 @@ import pytest
 
 from pipeline.digest import SOURCE_ROOT
 from pipeline.errors import UserError
-from pipeline.report.readme import main, with_finding
+from pipeline.report.readme import main, with_backbones, with_finding
 from pipeline.tables.finding import FINDING
+from pipeline.tables.training import CARD
 
 TEXT = "before\n<!-- finding: made -->\nold\n<!-- end of finding -->\nafter\n"
+TABLE = "<!-- backbones: made -->\nold\n<!-- end of backbones -->\n"
+
+
+def a_card(model, sparsity):
+    def row(task, reasoning, steps, accuracy):
+        facts = {"task": task, "reasoning": reasoning, "steps": steps}
+        return facts | {"n": 500, "accuracy": accuracy, "chance": 0.125}
+
+    return {
+        "model": model,
+        "activation": "relu",
+        "parameters": 1_234_567,
+        "dense": [
+            row("copying", False, None, 0.99), row("chain", True, None, 0.9),
+            row("chain", True, 2, 1.0),
+        ],
+        "log_perplexity": {"prose": 1.25},
+        "layers": [{"natural_sparsity": sparsity}],
+        "natural_sparsity": sparsity,
+        "hot_share": 0.33,
+    }  # fmt: skip
+
+
+def test_the_table_of_backbones_has_a_row_a_task_controls_last():
+    text = with_backbones(TABLE, [a_card("one", 0.9), a_card("two", 0.6)])
+    assert text.startswith("<!-- backbones: made -->\n|  | `one` | `two` |\n| --- | --- | --- |\n")
+    assert "| natural sparsity | 90.0% | 60.0% |\n" in text
+    assert "| neurons that carry 80 % of all activations | 33.0% | 33.0% |\n" in text
+    assert "| parameters | 1,234,567 | 1,234,567 |\n" in text
+    tail = "| chain (chance 12%) | 90.0% | 90.0% |\n| control: copying | 99.0% | 99.0% |\n"
+    assert text.endswith(f"{tail}| control: prose, nats a token | 1.25 | 1.25 |\n"
+                         "<!-- end of backbones -->\n")  # fmt: skip
 
 
 def test_only_what_stands_between_the_marks_is_replaced():
@@ -27,11 +60,14 @@ def test_the_finding_and_the_figure_come_from_the_results(tmp_path, finding, man
     (results / "report").mkdir()
     (results / "report" / "accuracy-lost.svg").write_text("<svg/>")
     (tmp_path / "docs").mkdir()
-    (tmp_path / "README.md").write_text(TEXT)
-    main(tmp_path / "README.md", results)
+    (tmp_path / "README.md").write_text(TEXT + TABLE)
+    for name, sparsity in (("two", 0.6), ("one", 0.9)):
+        CARD.write(tmp_path / "models" / name / "card.json", a_card(name, sparsity), manifest)
+    main(tmp_path / "README.md", results, tmp_path / "models")
     written = (tmp_path / "README.md").read_text()
     assert all(f"> {sentence}\n" in written for sentence in finding["sentences"])
     assert "](docs/accuracy-lost.svg)" in written
+    assert "|  | `one` | `two` |" in written
     assert (tmp_path / "docs" / "accuracy-lost.svg").read_text() == "<svg/>"
 
 
@@ -39,11 +75,11 @@ def test_a_readme_without_the_marks_is_refused_and_left_alone(tmp_path, finding,
     FINDING.write(tmp_path / "analyse" / "finding.json", finding, manifest)
     (tmp_path / "README.md").write_text("no marks\n")
     with pytest.raises(UserError, match="README.md: no .*finding"):
-        main(tmp_path / "README.md", tmp_path)
+        main(tmp_path / "README.md", tmp_path, tmp_path)
     assert (tmp_path / "README.md").read_text() == "no marks\n"
 
 
 def test_the_projects_own_readme_has_the_marks(tmp_path):
     shutil.copy(SOURCE_ROOT.parent / "README.md", tmp_path)
     text = (tmp_path / "README.md").read_text()
-    assert with_finding(text, ["x"]) != text
+    assert with_finding(text, ["x"]) != text != with_backbones(text, [a_card("x", 0.5)])

@@ -41,7 +41,7 @@ def decile_facts(neurons: pl.DataFrame, classes: pl.DataFrame) -> list[Row]:
 def layer_facts(neurons: pl.DataFrame, classes: pl.DataFrame) -> list[Row]:
     """Natural sparsity, Gini, share of hot neurons and depth of every layer of a profile."""
     joined = neurons.join(classes, on=["layer", "neuron"], validate="1:1").sort("layer", "neuron")
-    last = max(1, int(joined["layer"].max()))  # type: ignore[arg-type]
+    last = max(1, int(joined["layer"].max()))
     found = []
     for (layer,), rows in joined.group_by("layer", maintain_order=True):
         frequency = (rows["active"] / rows["tokens"].clip(1)).to_numpy()
@@ -50,7 +50,7 @@ def layer_facts(neurons: pl.DataFrame, classes: pl.DataFrame) -> list[Row]:
                 "unit": layer,
                 "natural_sparsity": float(1 - frequency.mean()),
                 "gini": gini(frequency),
-                "hot_share": float(rows["hot"].mean()),  # type: ignore[arg-type]
+                "hot_share": float(rows["hot"].mean()),
                 "depth": layer / last,
             }
         )

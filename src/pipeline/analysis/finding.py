@@ -29,8 +29,9 @@ def finding(
 ) -> dict[str, Any]:
     """The body of tables.finding.FINDING.
 
-    `rows` are those of CURVES, `correlations` those of CORRELATIONS, `models` those of the document's key `models`, `targets` as chance
-    wants them; `sparsifiers` maps method names to sparsifiers.
+    `rows` are those of CURVES, `correlations` those of CORRELATIONS, `models` those of the
+    document's key `models`, `targets` as chance wants them; `sparsifiers` maps method names to
+    sparsifiers.
     """
     found = contrasts(arms, losses, sparsifiers, level_text(analysis.reference_level))
     dense = [row for e in evaluated if e.method == DENSE for row in dense_rows(e, targets)]

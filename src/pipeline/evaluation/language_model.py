@@ -57,7 +57,8 @@ def language_model(model: Any, tokenizer: Any, batch_size: int) -> Any:
         @contextmanager
         def _no_token_of_its_own(self) -> Iterator[None]:
             """The harness puts one start token before a text; the tokenizer adds none."""
-            before, self.add_bos_token = self.add_bos_token, False
+            before = vars(self)["add_bos_token"]
+            self.add_bos_token = False
             try:
                 yield
             finally:

@@ -13,9 +13,9 @@ class Recipe:
     Tokens are counted over packed rows; `mixture` are the families' shares of the examples.
     `question_weight` is the loss weight of question tokens against 1 for answer tokens. `precision`
     is the type that matrices are multiplied in (weights and updates stay float32): bfloat16 takes
-    two thirds of the time on a processor that has it. `target_sparsity` steers an L1 pull on the FFN's inner activations
-    so that this share of them is zero (None: no pull); it sets in after `pull_from` of the
-    training, since a pull from the start kept `chain` from being learned.
+    two thirds of the time on a processor that has it. `target_sparsity` steers an L1 pull on the
+    FFN's inner activations so that this share of them is zero (None: no pull); it sets in after
+    `pull_from` of the training, since a pull from the start kept `chain` from being learned.
     """
 
     name: str

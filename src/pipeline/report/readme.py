@@ -1,40 +1,79 @@
-"""The README's finding, written from a study's results: `make readme`."""
+"""The parts of the README that are computed: `make readme`."""
 
 import re
 import shutil
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pipeline.errors import UserError, at
+from pipeline.numbers import count, number, percent
 from pipeline.tables.finding import FINDING
+from pipeline.tables.training import CARD
 
 FIGURE = Path("docs/accuracy-lost.svg")
-_PART = re.compile(r"(<!-- finding[^\n]*-->\n).*?(<!-- end of finding -->)", re.DOTALL)
 
 
-def with_finding(text: str, sentences: list[str]) -> str:
+def with_finding(text: str, sentences: Sequence[str]) -> str:
     """The README with the finding's sentences and figure between its two marks.
 
     UserError when it has none.
     """
     quoted = "\n>\n".join(f"> {sentence}" for sentence in sentences)
     figure = f"![Points of reasoning accuracy lost against neurons removed]({FIGURE})"
-    whole, found = _PART.subn(lambda match: f"{match[1]}{quoted}\n\n{figure}\n{match[2]}", text)
+    return _between(text, "finding", f"{quoted}\n\n{figure}")
+
+
+def with_backbones(text: str, cards: Sequence[Mapping[str, Any]]) -> str:
+    """The README with a table of the built-in backbones between its two marks; `cards` are bodies
+    of tables.training.CARD. UserError when it has none."""
+    whole = [{row["task"]: row for row in c["dense"] if row["steps"] is None} for c in cards]
+    kinds = {task: row["reasoning"] for rows in whole for task, row in rows.items()}
+    tasks = sorted(kinds, key=lambda task: (not kinds[task], task))
+    rows = [
+        ["", *(f"`{card['model']}`" for card in cards)],
+        ["---"] * (len(cards) + 1),
+        ["activation", *(card["activation"] for card in cards)],
+        ["parameters", *(count(card["parameters"]) for card in cards)],
+        ["natural sparsity", *(percent(card["natural_sparsity"]) for card in cards)],
+        [
+            "neurons that carry 80 % of all activations",
+            *(percent(card["hot_share"]) for card in cards),
+        ],
+    ]
+    for task in tasks:
+        name = f"{task} (chance {percent(whole[0][task]['chance'], 0)})"
+        found = (percent(own[task]["accuracy"]) for own in whole)
+        rows.append([name if kinds[task] else f"control: {task}", *found])
+    for task in sorted(cards[0]["log_perplexity"]):
+        found = (number(card["log_perplexity"][task]) for card in cards)
+        rows.append([f"control: {task}, nats a token", *found])
+    return _between(text, "backbones", "\n".join(f"| {' | '.join(row)} |" for row in rows))
+
+
+def _between(text: str, name: str, body: str) -> str:
+    part = re.compile(rf"(<!-- {name}[^\n]*-->\n).*?(<!-- end of {name} -->)", re.DOTALL)
+    whole, found = part.subn(lambda match: f"{match[1]}{body}\n{match[2]}", text)
     if not found:
         raise UserError(
-            "no part that starts with <!-- finding --> and ends with <!-- end of finding -->"
+            f"no part that starts with <!-- {name} --> and ends with <!-- end of {name} -->"
         )
     return whole
 
 
-def main(readme: Path, results: Path) -> None:
-    """Rewrite the README's part and copy the figure beside the documents."""
+def main(readme: Path, results: Path, models: Path) -> None:
+    """Rewrite the README's parts and copy the figure beside the documents."""
     sentences = FINDING.read(results / "analyse" / "finding.json")["sentences"]
+    cards = [CARD.read(path) for path in sorted(models.glob("*/card.json"))]
+    # The coldest first.
+    cards.sort(key=lambda card: -card["natural_sparsity"])
     with at(readme.name):
         text = with_finding(readme.read_text(encoding="utf-8"), sentences)
+        text = with_backbones(text, cards)
     readme.write_text(text, encoding="utf-8")
     shutil.copyfile(results / "report" / FIGURE.name, readme.parent / FIGURE)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(*map(Path, sys.argv[1:4]))
