@@ -1,5 +1,6 @@
 CONFIG ?= config.yaml
 PROFILE ?= local
+DEVICE ?= cpu
 
 PYTHON := .venv/bin/python
 BIN := .venv/bin
@@ -14,7 +15,8 @@ IS_311 := -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo "  CONFIG=$(CONFIG) and PROFILE=$(PROFILE) can be set for make study."
+	@echo "  CONFIG=$(CONFIG) and PROFILE=$(PROFILE) can be set for make study,"
+	@echo "  DEVICE=$(DEVICE), or cuda, for make reference-models."
 
 study: $(STAMP)  ## Run the study in CONFIG; goes on where an interrupted run stopped
 	@$(PYTHON) -m pipeline run --config $(CONFIG) --profile $(PROFILE)
@@ -46,7 +48,7 @@ readme: $(STAMP)  ## Write the README's computed parts from results/default and 
 # A kill -9 leaves Snakemake's own lock behind, which would stop the same command.
 reference-models: $(STAMP)  ## Train the built-in models again, from their seeds (an hour and a half)
 	@$(PYTHON) -m snakemake --snakefile rules/reference.smk --profile profiles/$(PROFILE) \
-		--workflow-profile profiles/default --nolock --rerun-incomplete
+		--workflow-profile profiles/default --nolock --rerun-incomplete --config device=$(DEVICE)
 
 # Completes an environment that is there already, made by whatever tool, and makes one otherwise.
 # torch goes first: it is the largest download, and an interrupted install then keeps it.

@@ -149,5 +149,5 @@ def test_a_study_with_parts_gives_rows_of_both_tables(condition, targets):
     (row,) = frame.filter(pl.col("level") == "neuron").to_dicts()
     assert row["estimate"] > 0.9 and row["p"] < 0.01
     assert frame.filter(pl.col("level") == "condition").is_empty()
-    assert any("the loss goes with how active the tenth is" in s
+    assert any("the loss rises with how active the tenth is" in s
                for s in result.finding["sentences"])  # fmt: skip

@@ -278,3 +278,23 @@ def test_the_coldest_are_told_against_the_least_contributing_too():
     first = sentences([MODEL], rows, found, [], named, 0.95)[0]
     assert first.endswith("contributing they cost more by 15.0 [10.0, 20.0] on m.")
     assert first.startswith("Against one random draw, which says little of others: ")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "p", "said"),
+    [
+        (0.6, 0.9, 0.001, "the loss rises with how active the tenth is (Spearman's coefficient 0.75 "
+         "[0.60, 0.90], p = 0.001, 20 units)."),
+        (-0.9, -0.6, 0.0001, "falls with how active the tenth is (Spearman's coefficient −0.75 "
+         "[−0.90, −0.60], p < 0.001, 20 units)."),
+        (-0.1, 0.9, 0.001, "does not clearly go with"),
+        (0.6, 0.9, 0.06, "does not clearly go with"),
+    ],
+)  # fmt: skip
+def test_what_the_parts_say_is_told_last_and_only_when_clear(low, high, p, said):
+    rows = [curve("dense", "0", 0), curve("cold", "cold", 0.2)]
+    effect = {"level": "neuron", "measure": "activity", "units": 20, "p": p, "low": low,
+              "high": high, "estimate": (low + high) / 2}  # fmt: skip
+    related = [effect | {"model": "m", "estimate": 0.0}, effect | {"model": None}]
+    *_, last = sentences([MODEL], rows, [], related, SPARSIFIERS, 0.95)
+    assert last.startswith("Removing a tenth of the neurons at a time, the loss ") and said in last

@@ -144,6 +144,8 @@ def _pooled(
     draws = np.mean([spearman(a, d) for a, d in zip(x, drawn, strict=True)], axis=0)
     tail = (1 - resamples.confidence) / 2
     low, high = np.nanquantile(draws, [tail, 1 - tail])
+    # Noise drawn upon noise lowers a coefficient, so a strong one can lie beyond its draws.
+    low, high = min(low, estimate), max(high, estimate)
     generator = np.random.default_rng([resamples.seed, 1])
     shuffled = [generator.permuted(np.tile(b, (_PERMUTATIONS, 1)), axis=1) for b in y]
     null = np.mean([spearman(a, s) for a, s in zip(x, shuffled, strict=True)], axis=0)

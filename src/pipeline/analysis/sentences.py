@@ -154,6 +154,7 @@ def _set(row: Row, rows: _Reasoning, which: str) -> str:
     return f"{_loss(row)} on {row['model']} ({size} of its neurons{beside})"
 
 
+_TREND = {"more": "rises with", "less": "falls with", "none": "does not clearly go with"}
 #: Level and measure of the units -> how the removal and the measure are named.
 _PARTS = {
     ("neuron", "activity"): ("a tenth of the neurons at a time", "how active the tenth is"),
@@ -172,8 +173,8 @@ def _prediction(correlations: Rows, confidence: float) -> list[str]:
         pooled = [r for r in rows if r["model"] is None] or rows
         if len(pooled) == 1 and pooled[0]["estimate"] is not None:
             row = pooled[0]
-            clear = row["p"] <= 1 - confidence and _direction(row["low"], row["high"]) != "none"
-            verdict = "goes with" if clear else "does not clearly go with"
+            clear = row["p"] <= 1 - confidence
+            verdict = _TREND[_direction(row["low"], row["high"]) if clear else "none"]
             parts.append(
                 f"removing {removed}, the loss {verdict} {against} (Spearman's coefficient "
                 f"{number(row['estimate'])} [{number(row['low'])}, {number(row['high'])}], "
