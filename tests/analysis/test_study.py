@@ -283,7 +283,7 @@ def test_the_coldest_are_told_against_the_least_contributing_too():
 @pytest.mark.parametrize(
     ("low", "high", "p", "said"),
     [
-        (0.6, 0.9, 0.001, "the loss rises with how active the tenth is (Spearman's coefficient 0.75 "
+        (0.6, 0.9, 0.001, "rises with how active the tenth is (Spearman's coefficient 0.75 "
          "[0.60, 0.90], p = 0.001, 20 units)."),
         (-0.9, -0.6, 0.0001, "falls with how active the tenth is (Spearman's coefficient −0.75 "
          "[−0.90, −0.60], p < 0.001, 20 units)."),
