@@ -22,7 +22,7 @@ class Recipe:
     architecture: str
     config: Mapping[str, Any]
     seed: int = 1
-    steps: int = 5600
+    steps: int = 5000
     rows: int = 24
     row_length: int = 128
     learning_rate: float = 3e-3
@@ -47,7 +47,7 @@ class Recipe:
         }
     )
     target_sparsity: float | None = None
-    pull_from: float = 0.45
+    pull_from: float = 0.4
 
     def as_dict(self) -> dict[str, Any]:
         """All fields as plain values."""
@@ -87,7 +87,7 @@ _GPT_NEOX = _SHAPE | {
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        Recipe("ref-reglu", "llama", _gated("relu", 112, 1024), target_sparsity=0.93),
+        Recipe("ref-reglu", "llama", _gated("relu", 112, 1024), target_sparsity=0.94),
         Recipe("ref-opt", "opt", _OPT, seed=2),
         Recipe("ref-swiglu", "llama", _gated("silu", 128, 384), seed=3),
         Recipe("ref-geglu", "gemma", _GEMMA, seed=4),

@@ -40,4 +40,4 @@ def draw(rng: random.Random, operations: int) -> Item:
 
 
 CHAIN = Family("chain", range(2, 9), draw)
-CHAIN_DIRECT = CHAIN.direct(range(1, 4))
+CHAIN_DIRECT = CHAIN.direct(range(1, 3))

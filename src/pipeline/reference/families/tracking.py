@@ -1,10 +1,11 @@
 """Tracking of swapped objects: three holders, three objects, and who holds what after the swaps.
 
-    track k y b x q z ; b k ; q b ; k ?   ->   b x k y > b y k x ; q z b y > q y b z ; # x
+    track k y b x q z ; b k ; q b ; k ?   ->   b x k y > b y k x ; q z b y > q y b z ; k x # x
 
 A step is one swap: what the two hold before and after it. The order in which holders are named, and
-which of them is asked for, do not count for the structure. Written as the state of all three after
-each swap, or with digits for objects, models of this size did not learn it in the same time.
+which of them is asked for, do not count for the structure. Models of this size did not learn it in
+the same time when the state of all three was written after each swap, when objects were digits, or
+when the answer did not name the holder again.
 """
 
 import random
@@ -32,7 +33,7 @@ def draw(rng: random.Random, swaps: int) -> Item:
     return Item(
         family="tracking",
         prompt=f"track {given} ; {' ; '.join(map(' '.join, pairs))} ; {asked} ?",
-        answer=f"{' '.join(clauses)} # {held[asked]}",
+        answer=f"{' '.join(clauses)} {asked} {held[asked]} # {held[asked]}",
         steps=swaps,
         structure=f"track {start} {[sorted(pair) for pair in pairs]}",
     )
