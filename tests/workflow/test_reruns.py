@@ -87,7 +87,7 @@ def test_the_template_edited_plans_the_report(edited):
 
 
 def test_a_tasks_items_edited_plan_what_reads_them(edited):
-    items = edited.folder / "resources/tasks/boolean.jsonl"
+    items = edited.folder / "resources/tasks/chain.jsonl"
     lines = items.read_text().splitlines(keepends=True)
     items.write_text("".join(lines[1:]))
     jobs = set(edited.planned())
