@@ -129,6 +129,11 @@ def test_the_schedule_warms_up_to_1_and_ends_at_a_fiftieth():
     assert schedule(0, 100, 0) == 1.0
 
 
+def test_a_second_cycle_starts_like_the_first():
+    one = [schedule(step, 50, 10) for step in range(50)]
+    assert [schedule(step, 100, 10, cycles=2) for step in range(100)] == one + one
+
+
 ITEMS = (
     Item("copying", "copy q w 3 =", "# q w 3", 0, "copy q w 3 ="),
     Item("boolean", "bool T and F =", "T and F > F ; # F", 1, "bool T and F ="),

@@ -13,7 +13,8 @@ class Recipe:
     Tokens are counted over packed rows; `mixture` are the families' shares of the examples.
     `question_weight` is the loss weight of question tokens against 1 for answer tokens. `precision`
     is the type that matrices are multiplied in (weights and updates stay float32): bfloat16 takes
-    two thirds of the time on a processor that has it. `target_sparsity` steers an L1 pull on the
+    two thirds of the time on a processor that has it. The learning rate warms up and falls along a
+    cosine, `cycles` times (warm restarts, arXiv 1608.03983). `target_sparsity` steers an L1 pull on the
     FFN's inner activations so that this share of them is zero (None: no pull); it sets in after
     `pull_from` of the training, since a pull from the start kept `chain` from being learned.
     """
@@ -27,6 +28,7 @@ class Recipe:
     row_length: int = 128
     learning_rate: float = 3e-3
     warmup_steps: int = 200
+    cycles: int = 1
     weight_decay: float = 0.1
     question_weight: float = 0.15
     precision: str = "bfloat16"
@@ -88,7 +90,8 @@ RECIPES = {
     recipe.name: recipe
     for recipe in (
         Recipe("ref-reglu", "llama", _gated("relu", 112, 1024), target_sparsity=0.94),
-        Recipe("ref-opt", "opt", _OPT, seed=2),
+        # Learned absolute positions: places of a chain are learned one after the other.
+        Recipe("ref-opt", "opt", _OPT, seed=2, steps=10000, cycles=2, curriculum_share=0.125),
         Recipe("ref-swiglu", "llama", _gated("silu", 128, 384), seed=3),
         Recipe("ref-geglu", "gemma", _GEMMA, seed=4),
         Recipe("ref-gelu", "gpt_neox", _GPT_NEOX, seed=5),

@@ -72,8 +72,9 @@ def train(
     half = recipe.precision == "bfloat16"
     window: list[tuple[float, float | None]] = []
     for step, batch in enumerate(itertools.islice(_stream(recipe), start, recipe.steps), start):
+        rate = schedule(step, recipe.steps, recipe.warmup_steps, recipe.cycles)
         for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * schedule(step, recipe.steps, recipe.warmup_steps)
+            group["lr"] = recipe.learning_rate * rate
         with torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=half):
             loss = weighted_loss(model, batch, device)
         total = loss + pull.penalty(step / recipe.steps)
@@ -131,11 +132,13 @@ def _stream(recipe: Recipe) -> Iterator[Batch]:
     )
 
 
-def schedule(step: int, steps: int, warmup: int) -> float:
-    """Learning-rate factor: linear warm-up, then a cosine to 2 % of the peak."""
+def schedule(step: int, steps: int, warmup: int, cycles: int = 1) -> float:
+    """Learning-rate factor: linear warm-up, then a cosine to 2 % of the peak, `cycles` times."""
+    length = -(-steps // cycles)
+    step %= length
     if step < warmup:
         return (step + 1) / warmup
-    done = (step - warmup) / max(1, steps - warmup)
+    done = (step - warmup) / max(1, length - warmup)
     return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
