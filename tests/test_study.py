@@ -68,6 +68,36 @@ def test_every_classification_is_made_on_every_corpus_in_use(plan):
     assert (study.main_corpus, study.main_classification) == ("reasoning", "coverage80")
 
 
+@pytest.mark.parametrize(
+    ("sparsifier", "changes", "said"),
+    [
+        ("drop_decile", {"levels": [0.5]}, r"levels: .*one decile .*from 1 to 10; given \[0\.5\]"),
+        ("drop_decile", {"levels": [0, 5, 11]}, r"from 1 to 10; given \[0, 11\]"),
+        ("drop_decile", {"levels": ["cold"]}, r"given \['cold'\]"),
+        ("drop_cold_layer", {"levels": [0.25]}, r"one layer at a time.*from 0; given \[0\.25\]"),
+        ("drop_decile", {"levels": [1], "scope": "layer"}, "scope: .*whole model; give model"),
+        ("drop_cold", {"levels": [1]}, r"levels: drop_cold removes a share .*given \[1\]"),
+    ],
+)
+def test_levels_of_the_other_kind_are_refused(plan, sparsifier, changes, said):
+    changed = {f"methods__drop_cold__{key}": value for key, value in changes.items()}
+    changed |= {"analysis__reference_level": 0.1, "methods__second": SECOND}
+    with pytest.raises(UserError, match=rf"methods\.drop_cold: {said}"):
+        plan(methods__drop_cold__sparsifier=sparsifier, **changed)
+
+
+SECOND = {
+    "sparsifier": "drop_small", "corpus": "reasoning", "classification": "coverage80",
+    "levels": [0.1],
+}  # fmt: skip
+
+
+def test_parted_methods_are_known_with_their_parts(plan):
+    one = {**SECOND, "sparsifier": "drop_decile", "levels": [1, 10]}
+    assert plan(methods__one=one).parted == [("backbone", "one", "decile")]
+    assert [c.level for c in plan(methods__one=one).conditions if c.method == "one"] == ["1", "10"]
+
+
 def test_seeds_of_an_unseeded_sparsifier_are_refused(plan):
     with pytest.raises(UserError, match=r"drop_cold: seeds: drop_cold draws nothing.*0, 1"):
         plan(methods__drop_cold__seeds=[0, 1])

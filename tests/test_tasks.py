@@ -149,6 +149,8 @@ def test_a_whole_task_passes_its_check(write_task):
         ({"test_split": None}, "test_split is None.*give test"),
         ({"test_split": "dev"}, "test_split is 'dev'"),
         ({"output_type": None}, "output_type is None"),
+        ({"output_type": ["multiple_choice"]}, "output_type is .*give generate_until"),
+        ({"metric_list": [{"metric": ["exact_match"]}]}, "metric_list is "),
         ({"metric_list": [{"metric": "acc"}]}, "metric_list is .*'acc'.*exact_match"),
         ({"metric_list": [{"metric": "exact_match"}] * 2}, "metric_list is "),
         ({"metric_list": None}, "metric_list is None"),
@@ -291,8 +293,25 @@ def test_the_right_choice_is_named_by_its_text_or_its_place(write_task, right, c
 
 
 @pytest.mark.parametrize(
+    ("template", "choices", "place"),
+    [("{{right}}", ["3", "2", "1"], 1), ("{{['a', 'b'].index('a')}}", ["2", "38", "0"], 0),
+     ("{{choices[1]}}", ["a", "b"], 1)],
+)  # fmt: skip
+def test_a_number_from_a_template_is_a_place_as_in_the_harness(
+    write_task, template, choices, place
+):
+    item = {"question": "x", "choices": choices, "right": 1}
+    task = of_form(write_task, CHOICE, [item], doc_to_target=template)
+    task.check()
+    assert task.choices(item) == (choices, place)
+
+
+@pytest.mark.parametrize(
     ("item", "said"),
     [
+        ({"choices": ["a", ""], "right": 0}, "the choices are .*none of them empty"),
+        ({"choices": ["a", "a"], "right": 0}, "the choices are .*give different ones"),
+        ({"choices": ["a", "b"], "right": 0, "question": " "}, "doc_to_text gives no prompt"),
         ({"choices": ["a", "b"], "right": 2}, "doc_to_target is '2'; give one of the choices"),
         ({"choices": ["a", "b"], "right": "c"}, "doc_to_target is 'c'"),
         ({"choices": ["a"], "right": 0}, "doc_to_choice is 'choices'; give a list of two or more"),
@@ -300,7 +319,7 @@ def test_the_right_choice_is_named_by_its_text_or_its_place(write_task, right, c
     ],
 )
 def test_choices_that_do_not_fit_are_refused_by_line(write_task, item, said):
-    task = of_form(write_task, CHOICE, [{"question": "x", **item}])
+    task = of_form(write_task, CHOICE, [{"question": "x", **item}], doc_to_text="question")
     with pytest.raises(UserError, match=rf"line 1: {said}"):
         task.check()
 
@@ -308,6 +327,7 @@ def test_choices_that_do_not_fit_are_refused_by_line(write_task, item, said):
 def test_a_text_has_no_answer_and_no_prompt(write_task):
     task = of_form(write_task, TEXT, [{"text": "the king ."}])
     task.check()
+    assert not write_task(items=[{"text": "a"}], metadata=None, **TEXT).reasoning
     assert task.targets() == [] and task.question(task.items()[0]) == "the king ."
     with pytest.raises(UserError, match="doc_to_text is 'text'; a text has no prompt"):
         of_form(write_task, TEXT, [{"text": "a"}], doc_to_text="text").check()

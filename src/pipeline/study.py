@@ -233,11 +233,20 @@ def _check_method(method: Method) -> None:
             f"{list(method.seeds)}"
         )
     wrong = [level for level in method.levels if isinstance(level, int) != bool(sparsifier.part)]
-    if wrong and sparsifier.part:
-        raise UserError(
-            f"levels: {method.sparsifier} removes one {sparsifier.part} at a time, so a level is "
-            f"its whole number; given {wrong}"
-        )
+    if sparsifier.part:
+        if method.scope != "model":
+            raise UserError(
+                f"scope: {method.sparsifier} removes one {sparsifier.part} of the whole model; "
+                "give model"
+            )
+        first, last = sparsifier.numbers
+        wrong += [n for n in method.levels if isinstance(n, int) and not first <= n <= last]
+        if wrong:
+            raise UserError(
+                f"levels: {method.sparsifier} removes one {sparsifier.part} at a time, so a level "
+                f"is its whole number, from {first}"
+                f"{f' to {last:g}' if last < float('inf') else ''}; given {wrong}"
+            )
     if wrong:
         raise UserError(
             f"levels: {method.sparsifier} removes a share of the neurons, so a level is a number "

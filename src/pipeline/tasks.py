@@ -89,6 +89,8 @@ class Task:
                     self._filled(item, field)
                 if self.form is Form.CHOICE:
                     self.choices(item)
+                    if not self.question(item).strip():
+                        raise UserError("doc_to_text gives no prompt")
                 if self.form is Form.TEXT and not self.question(item).strip():
                     raise UserError("doc_to_target gives no text")
         counted = self._metadata().get("steps")
@@ -107,14 +109,14 @@ class Task:
     def form(self) -> Form:
         """How it asks; UserError for a form that is not taken."""
         given = self.definition.get("output_type")
-        if given not in set(Form):
+        if not isinstance(given, str) or given not in set(Form):
             raise UserError(f"output_type is {given!r}; give {', '.join(Form)}")
         return Form(given)
 
     @property
     def reasoning(self) -> bool:
-        """False for controls."""
-        return bool(self._metadata().get("reasoning", True))
+        """False for controls; texts need none unless their metadata says so."""
+        return bool(self._metadata().get("reasoning", self.form is not Form.TEXT))
 
     def steps(self, item: Mapping[str, Any]) -> int:
         """Reasoning steps of an item; 0 where the task does not record them."""
@@ -155,12 +157,18 @@ class Task:
                 f"field that holds one; the item has: {', '.join(item)}"
             )
         choices = [str(choice) for choice in listed]
+        if not all(choices) or len(set(choices)) < len(choices):
+            raise UserError(f"the choices are {choices}; give different ones, none of them empty")
+        # As the harness reads it: a field holds a place as a number or a choice's text, and what a
+        # template gives is a place if it is a number.
         named = self.text(item, "doc_to_target")
-        place = choices.index(named) if named in choices else None
         field = item.get(str(self.definition["doc_to_target"]))
-        if named.isdecimal() and (place is None or type(field) is int):
+        is_text = named in choices and type(field) is not int
+        if named.isdecimal() and not (isinstance(field, str) and is_text):
             place = int(named)
-        if place is None or place >= len(choices):
+        else:
+            place = choices.index(named) if is_text else len(choices)
+        if place >= len(choices):
             raise UserError(
                 f"doc_to_target is {named!r}; give one of the choices, or its place from 0 as a "
                 f"number: {choices}"
@@ -295,7 +303,8 @@ def _check_scoring(definition: Mapping[str, Any], form: Form) -> None:
         for m in (given if isinstance(given, list) else [given])
     ]
     allowed = METRICS[form]
-    if metrics != [allowed[0]] and (len(allowed) == 1 or not metrics or set(metrics) - {*allowed}):
+    fits = metrics and all(isinstance(m, str) and m in allowed for m in metrics)
+    if not fits or form is not Form.TEXT and len(metrics) > 1:
         raise UserError(
             f"metric_list is {given!r}; a task of the form {form} is scored by "
             f"{' or '.join(allowed)}: give [{{metric: {allowed[0]}}}]"

@@ -1,5 +1,7 @@
 """Log perplexity of texts: sums over tokens, paired by text."""
 
+import dataclasses
+
 import numpy as np
 import polars as pl
 import pytest
@@ -50,6 +52,18 @@ def test_intervals_over_texts_cover_the_loss_of_all_texts():
         row = perplexities([cold], {"m": dense}, Resamples(study, 300, 0.95))[0]
         covered += row["loss_low"] <= 0.2 <= row["loss_high"]
     assert covered >= 88
+
+
+def test_a_single_text_has_no_interval():
+    one, other = (
+        dataclasses.replace(
+            arm(name, TOKENS * 1.0), texts={"prose": Text(np.array([[n]]), np.array([9]))}
+        )
+        for name, n in (("dense", 9.0), ("cold", 18.0))
+    )
+    row = perplexities([other], {"m": one}, Resamples(0, 300, 0.95))[0]
+    assert row["loss"] == 1.0 and row["loss_low"] is row["loss_high"] is None
+    assert PERPLEXITY.frame([row]).height == 1
 
 
 def test_seeds_are_pooled():

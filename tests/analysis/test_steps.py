@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.analysis.arms import Arm
 from pipeline.analysis.bootstrap import Resamples
-from pipeline.analysis.steps import EXPONENTS, of_items, rows_of_items
+from pipeline.analysis.steps import EXPONENTS, of_items
 
 STEPS = np.tile(np.arange(2, 8), 100)
 
@@ -37,7 +37,7 @@ def chances(level=0.0, task="sum"):
 
 
 @pytest.mark.parametrize("chance", [0.0, 0.5])
-@pytest.mark.parametrize(("rate", "exponent"), [(0.15, 1.0), (0.01, 2.5), (0.7, 0.0)])
+@pytest.mark.parametrize(("rate", "exponent"), [(0.15, 1.0), (0.01, 2.5), (0.7, 0.0), (3e-4, 3.5)])
 def test_the_exponent_is_recovered_with_and_without_chance(rate, exponent, chance):
     row = of_items(arm(rate, exponent, chance), dense(), chances(chance), Resamples(0, 300, 0.95))
     assert row["low"] <= exponent <= row["high"]
@@ -71,7 +71,7 @@ def test_questions_that_the_dense_model_gets_wrong_do_not_count():
 
 @pytest.mark.parametrize("rate", [0.0, 50.0])
 def test_nothing_is_said_where_nothing_or_everything_flips(rate):
-    assert rows_of_items([arm(rate, 1.0)], dense(), chances(), Resamples(0, 200, 0.95)) == []
+    assert of_items(arm(rate, 1.0), dense(), chances(), Resamples(0, 200, 0.95)) is None
 
 
 def test_several_seeds_are_one_row_and_widen_it():

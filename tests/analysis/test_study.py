@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from pipeline.analysis.sentences import sentences
-from pipeline.analysis.study import analysed, backbone_facts
+from pipeline.analysis.study import PartProfile, analysed, backbone_facts
 from pipeline.config.analysis import Analysis
 from pipeline.tables.curves import CURVES
 from pipeline.tables.finding import FINDING
@@ -114,7 +114,7 @@ def test_rank_correlation_needs_three_conditions(result):
     (cold,) = (c for c in result.correlations if c["level"] == "condition")
     # Losses 0, x, x at sparsity 0.25, 0.5, 0.7: ranks 1, 2.5, 2.5 against 1, 2, 3.
     assert cold["method"] == "cold"
-    assert cold["estimate"] == pytest.approx(np.corrcoef([1, 2.5, 2.5], [1, 2, 3])[0, 1])
+    assert cold["spearman"] == pytest.approx(np.corrcoef([1, 2.5, 2.5], [1, 2, 3])[0, 1])
     assert cold["p"] is cold["low"] is None
 
 
@@ -283,18 +283,44 @@ def test_the_coldest_are_told_against_the_least_contributing_too():
 @pytest.mark.parametrize(
     ("low", "high", "p", "said"),
     [
-        (0.6, 0.9, 0.001, "rises with how active the tenth is (Spearman's coefficient 0.75 "
-         "[0.60, 0.90], p = 0.001, 20 units)."),
-        (-0.9, -0.6, 0.0001, "falls with how active the tenth is (Spearman's coefficient −0.75 "
-         "[−0.90, −0.60], p < 0.001, 20 units)."),
-        (-0.1, 0.9, 0.001, "does not clearly go with"),
-        (0.6, 0.9, 0.06, "does not clearly go with"),
+        (0.02, 0.04, 0.001, "rises with how active the tenth is: by 3.0 [2.0, 4.0] points per "
+         "standard deviation (Spearman's coefficient 0.75, p = 0.001, 20 units)."),
+        (-0.04, -0.02, 0.0001, "falls with how active the tenth is: by −3.0 [−4.0, −2.0] points "
+         "per standard deviation (Spearman's coefficient 0.75, p < 0.001, 20 units)."),
+        (-0.01, 0.04, 0.001, "does not clearly go with"),
+        (0.02, 0.04, 0.06, "does not clearly go with"),
     ],
 )  # fmt: skip
 def test_what_the_parts_say_is_told_last_and_only_when_clear(low, high, p, said):
     rows = [curve("dense", "0", 0), curve("cold", "cold", 0.2)]
     effect = {"level": "neuron", "measure": "activity", "units": 20, "p": p, "low": low,
-              "high": high, "estimate": (low + high) / 2}  # fmt: skip
+              "high": high, "estimate": (low + high) / 2, "spearman": 0.75,
+              "method": "parts"}  # fmt: skip
     related = [effect | {"model": "m", "estimate": 0.0}, effect | {"model": None}]
+    related += [row | {"method": "other", "estimate": 0.9} for row in related]
     *_, last = sentences([MODEL], rows, [], related, SPARSIFIERS, 0.95)
     assert last.startswith("Removing a tenth of the neurons at a time, the loss ") and said in last
+
+
+def test_a_model_with_nothing_to_lose_has_no_correlation(condition, targets):
+    wrong = {"sum": [0] * 6, "logic": [0] * 6, "copying": [1] * 6}
+    evaluated = [condition("one", str(n), wrong, 0.1) for n in range(1, 11)]
+    evaluated.append(condition("dense", "0", wrong))
+    neurons = pl.DataFrame({"layer": [0] * 20, "neuron": range(20), "active": range(20),
+                            "tokens": [20] * 20})  # fmt: skip
+    classes = neurons.select("layer", "neuron", hot=pl.col("active") > 9)
+    part = PartProfile("m", "one", "decile", neurons, classes)
+    analysis = Analysis(bootstrap=100, confidence=0.9, reference_level=0.25)
+    result = analysed(
+        evaluated, [BACKBONE], [part], targets.to_dicts(), {"one": "drop_decile"}, analysis, 0
+    )
+    assert len(result.units) == 10 and result.correlations == []
+
+
+def test_a_study_without_reasoning_tasks_says_so(condition, targets):
+    analysis = Analysis(bootstrap=100, confidence=0.9, reference_level=0.25)
+    only = [condition("dense", "0", {"copying": [1] * 6})]
+    first, second = analysed(
+        only, [BACKBONE], [], targets.to_dicts(), {}, analysis, seed=0
+    ).finding["sentences"]
+    assert first.startswith("No task of this study has right or wrong answers that need reasoning")

@@ -124,6 +124,8 @@ def test_a_row_is_told_from_its_padding_even_where_it_ends_in_token_0():
     asked = frozenset({(5, 6), (5, 7, 0), (0,)})
     rows = torch.tensor([[5, 6, 0, 0], [5, 7, 0, 0], [0, 0, 0, 0]])
     assert padding_mask(rows, asked).tolist() == [[1, 1, 0, 0], [1, 1, 1, 0], [1, 0, 0, 0]]
+    both = asked | {(5, 6, 0)}
+    assert padding_mask(rows[:1], both).tolist() == [[1, 1, 1, 0]]
     with pytest.raises(ValueError, match="none of the sequences"):
         padding_mask(torch.tensor([[9, 9]]), asked)
 

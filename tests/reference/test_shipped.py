@@ -97,6 +97,28 @@ def test_choices_hold_the_right_one_once_and_its_place_tells_nothing():
             assert most / len(given) < 1 / count + (0.26 if len(given) < 100 else 0.15), steps
 
 
+def test_a_liking_for_one_choice_is_worth_little_more_than_a_guess():
+    items = find("chain_choice").items()
+    for steps in (1, 2):
+        own = [item for item in items if item["steps"] == steps]
+        right = [item["choices"][item["right"]] for item in own]
+        for digit in "0123456789":
+            # Whoever likes this digit most picks it where it stands, and guesses elsewhere.
+            worth = sum(
+                answer == digit if digit in item["choices"] else 0.25
+                for item, answer in zip(own, right, strict=True)
+            )
+            assert worth / len(own) < 0.32, (steps, digit)
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_the_first_items_are_of_different_structure(name):
+    """Two items of one structure are hardly two measurements."""
+    family = FAMILIES.load(TASKS[name].family)
+    evaluated = evaluation_items(family, random.Random(f"20/{name}"), 500)
+    assert len({item.structure for item in evaluated[:350]}) == 350
+
+
 @pytest.mark.parametrize("name", sorted(RECIPES))
 def test_every_backbone_ships_small_and_with_a_card(name):
     folder = BUILTIN_MODELS / name

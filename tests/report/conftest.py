@@ -229,9 +229,9 @@ def perplexity():
 def correlations():
     """Rows of CORRELATIONS."""
 
-    def row(level, measure, model, effect="spearman", estimate=0.83, **changes):
-        facts = {"method": "one_part", "condition": None, "units": 20}
-        ends = {"low": 0.61, "high": 0.92, "p": 0.0004}
+    def row(level, measure, model, effect="slope", estimate=0.083, **changes):
+        facts = {"method": "one_part", "condition": None, "units": 20, "spearman": 0.83}
+        ends = {"low": 0.061, "high": 0.092, "p": 0.0004}
         return {
             "level": level, "model": model, "measure": measure, "effect": effect,
             "estimate": estimate, **facts, **ends, **changes,
@@ -240,9 +240,39 @@ def correlations():
     return [
         row("neuron", "activity", "ref-reglu", p=0.0123),
         row("neuron", "activity", None),
-        row("layer", "natural_sparsity", None, estimate=None, low=None, high=None, p=None),
-        row("condition", "neuron_sparsity_imposed", "ref-reglu", low=None, high=None, p=None),
-        row("item", "steps", "ref-reglu", "exponent", 1.71, condition="0.1", p=None),
+        row(
+            "layer",
+            "natural_sparsity",
+            None,
+            None,
+            None,
+            low=None,
+            high=None,
+            p=None,
+            spearman=None,
+        ),
+        row(
+            "condition",
+            "neuron_sparsity_imposed",
+            "ref-reglu",
+            None,
+            None,
+            low=None,
+            high=None,
+            p=None,
+        ),
+        row(
+            "item",
+            "steps",
+            "ref-reglu",
+            "exponent",
+            1.71,
+            condition="0.1",
+            p=None,
+            spearman=None,
+            low=1.2,
+            high=2.0,
+        ),
     ]
 
 

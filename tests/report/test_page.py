@@ -398,10 +398,11 @@ def test_the_script_refuses_a_foreign_file(build_report, parts, manifest, tmp_pa
 def test_what_predicts_the_loss_is_told_by_level_pooled_rows_first(parts):
     rows = table_rows(parts, "neuron")
     assert [row[1] for row in rows] == ["all, pooled", "ref-reglu"]
-    assert rows[0][3:] == ["activity of the decile", "0.83", "[0.61, 0.92]", "&lt; 0.001", "20"]
-    assert rows[1][6] == "0.012"
-    assert table_rows(parts, "layer")[0][4:] == ["–", "", "", "20"]
-    assert table_rows(parts, "condition")[0][5:7] == ["", ""]
+    told = ["activity of the decile", "8.3", "[6.1, 9.2]", "0.83", "&lt; 0.001", "20"]
+    assert rows[0][3:] == told
+    assert rows[1][7] == "0.012"
+    assert table_rows(parts, "layer")[0][4:] == ["–", "–", "–", "–", "20"]
+    assert table_rows(parts, "condition")[0][4:] == ["–", "–", "0.83", "–", "20"]
     text = words(parts)
     assert "chance allowed for" in text and "1.71" in text
     parts["correlations"] = []

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pipeline.analysis.arms import Evaluated
-from pipeline.analysis.study import Parted, analysed
+from pipeline.analysis.study import PartProfile, analysed
 from pipeline.artifacts import Manifest
 from pipeline.config.analysis import Analysis
 from pipeline.entry import job
@@ -46,7 +46,7 @@ def main(
         for model, layer, classes in zip(models, layers, classifications, strict=True)
     ]
     parts = [
-        Parted(**facts, neurons=NEURONS.read(neurons), classes=CLASSES.read(classes))
+        PartProfile(**facts, neurons=NEURONS.read(neurons), classes=CLASSES.read(classes))
         for facts, neurons, classes in zip(parted, part_neurons, part_classes, strict=True)
     ]
     targets = [row for task in map(find, tasks) for row in task.targets()]

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import polars as pl
 
-from pipeline.analysis.arms import Evaluated
 from pipeline.analysis.finding import dense_rows
 from pipeline.artifacts import Manifest, write_text
 from pipeline.calibration.extraction import extract
@@ -43,7 +42,7 @@ def main(
     model, tokenizer = load(source, record)
     samples = SAMPLES.frame(evaluate(model, tokenizer, Evaluation(tasks=tuple(TASKS)))[0])
     targets = pl.DataFrame([row for task in map(find, TASKS) for row in task.targets()])
-    dense = dense_rows(Evaluated(made.name, "dense", "0", 0, samples, samples), targets)
+    dense = dense_rows(made.name, samples, targets)
     rows = extract(CORPUS, tokenizer, tuple(TASKS))[0]["tokens"]
     blocks, thresholds = profile_shard(model, rows, tokenizer.all_special_ids, Profile(), 0, 1)
     neurons, layers = merge(

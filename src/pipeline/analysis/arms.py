@@ -8,9 +8,8 @@ import numpy as np
 import polars as pl
 
 from pipeline.errors import UserError
+from pipeline.tables.curves import DENSE
 
-DENSE = "dense"
-REASONING = "reasoning"
 MEASURES = ("neuron_sparsity", "ffn_weight_sparsity", "model_weight_sparsity")
 _ITEM = ("task", "item", "item_hash", "prompt_hash")
 

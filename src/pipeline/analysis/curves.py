@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.analysis.arms import REASONING, Arm
+from pipeline.analysis.arms import Arm
 from pipeline.analysis.bootstrap import Resamples, interval
+from pipeline.tables.curves import REASONING
 
 
 class Losses:

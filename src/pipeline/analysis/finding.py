@@ -1,16 +1,17 @@
-"""The finding: paired contrasts between the arms, facts of the models, and two sentences."""
+"""The finding: paired contrasts between the arms, facts of the models, and sentences."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
-from pipeline.analysis.arms import DENSE, REASONING, Arm, Evaluated
+from pipeline.analysis.arms import Arm, Evaluated
 from pipeline.analysis.chance import chance
 from pipeline.analysis.curves import Losses
 from pipeline.analysis.sentences import sentences
 from pipeline.config.analysis import Analysis
 from pipeline.config.methods import level_text
+from pipeline.tables.curves import DENSE, REASONING
 
 #: Sparsifiers of the two arms.
 COLDEST, HOTTEST = "drop_cold", "keep_cold"
@@ -34,7 +35,12 @@ def finding(
     sparsifiers.
     """
     found = contrasts(arms, losses, sparsifiers, level_text(analysis.reference_level))
-    dense = [row for e in evaluated if e.method == DENSE for row in dense_rows(e, targets)]
+    dense = [
+        row
+        for e in evaluated
+        if e.method == DENSE
+        for row in dense_rows(e.model, e.samples, targets)
+    ]
     return {
         "sentences": sentences(models, rows, found, correlations, sparsifiers, analysis.confidence),
         "confidence": analysis.confidence,
@@ -90,16 +96,16 @@ def _side(arm: Arm, tasks: Sequence[str]) -> dict[str, Any]:
     return {"method": arm.method, "level": arm.level, "neuron_sparsity": share}
 
 
-def dense_rows(dense: Evaluated, targets: pl.DataFrame) -> list[dict[str, Any]]:
+def dense_rows(model: str, samples: pl.DataFrame, targets: pl.DataFrame) -> list[dict[str, Any]]:
     """Accuracy and chance of the unpruned model per task, and per task and step count; of tasks
     whose answers are right or wrong."""
     found = []
-    answers = dense.samples.filter(pl.col("correct").is_not_null())
+    answers = samples.filter(pl.col("correct").is_not_null())
     for by in (("task",), ("task", "steps")):
         facts = answers.group_by(by).agg(
             reasoning=pl.col("reasoning").first(), accuracy=pl.col("correct").mean(), n=pl.len()
         )
         levels = chance(targets, answers, by)
         for row in facts.join(levels, on=by).sort(by).iter_rows(named=True):
-            found.append({"model": dense.model, "steps": None} | row)
+            found.append({"model": model, "steps": None} | row)
     return found

@@ -26,8 +26,11 @@ def perplexities(
 def _row(arm: Arm, dense: Arm, task: str, text: Text, resamples: Resamples) -> dict[str, Any]:
     base = dense.texts[task]
     loss = text.log_perplexity - base.log_perplexity
-    low = high = 0.0
-    if arm is not dense:
+    low: float | None = 0.0
+    high: float | None = 0.0
+    if arm is not dense and len(text.tokens) == 1:
+        low = high = None
+    elif arm is not dense:
         draws = _draws(arm, task, text, resamples) - _draws(dense, task, base, resamples)
         tail = (1 - resamples.confidence) / 2
         low, high = (float(end) for end in np.quantile(draws, [tail, 1 - tail]))

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.analysis.arms import DENSE, REASONING
 from pipeline.numbers import number, p_value, percent, points, span
+from pipeline.tables.curves import DENSE, REASONING
 
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
@@ -28,6 +28,12 @@ def sentences(
     rows = _Reasoning(curves, sparsifiers)
     able = [model for model in models if rows.clear_of_chance(model["model"])]
     unable = [model["model"] for model in models if model not in able]
+    if not rows.dense:
+        return [
+            "No task of this study has right or wrong answers that need reasoning, so nothing can "
+            "be said of reasoning.",
+            "The tables tell what was measured on its other tasks.",
+        ]
     if not able:
         return [
             "No model of this study is clear of chance on the reasoning tasks before pruning, so "
@@ -65,11 +71,11 @@ class _Reasoning:
             self.methods.setdefault(sparsifier, method)
         pooled = [row for row in curves if row["task"] == REASONING]
         self._rows = {(row["model"], row["method"], row["level"]): row for row in pooled}
-        self._dense = {row["model"]: row for row in pooled if row["method"] == DENSE}
+        self.dense = {row["model"]: row for row in pooled if row["method"] == DENSE}
 
     def clear_of_chance(self, model: str) -> bool:
         """True when the dense model's interval lies above chance."""
-        return model in self._dense and self._dense[model]["corrected_loss"] is not None
+        return model in self.dense and self.dense[model]["corrected_loss"] is not None
 
     def at(self, model: str, sparsifier: str, level: str) -> Row | None:
         """The row of a condition, or None."""
@@ -166,19 +172,25 @@ _PARTS = {
 
 
 def _prediction(correlations: Rows, confidence: float) -> list[str]:
-    """One sentence on the parts that were removed alone, of all backbones pooled; none without."""
+    """One sentence on the parts that were removed alone, of all backbones pooled; none without.
+
+    Of several methods that remove such parts the first is told.
+    """
     parts = []
     for (level, measure), (removed, against) in _PARTS.items():
         rows = [r for r in correlations if (r["level"], r["measure"]) == (level, measure)]
+        rows = [r for r in rows if r["method"] == rows[0]["method"] and r["spearman"] is not None]
         pooled = [r for r in rows if r["model"] is None] or rows
-        if len(pooled) == 1 and pooled[0]["estimate"] is not None:
+        if pooled:
             row = pooled[0]
             clear = row["p"] <= 1 - confidence
             verdict = _TREND[_direction(row["low"], row["high"]) if clear else "none"]
+            where = "" if row["model"] is None else f" on {row['model']}"
             parts.append(
-                f"removing {removed}, the loss {verdict} {against} (Spearman's coefficient "
-                f"{number(row['estimate'])} [{number(row['low'])}, {number(row['high'])}], "
-                f"p {_is(row['p'])}, {row['units']} units)"
+                f"removing {removed}{where}, the loss {verdict} {against}: by "
+                f"{points(row['estimate'])} {span(row['low'], row['high'])} points per standard "
+                f"deviation (Spearman's coefficient {number(row['spearman'])}, p {_is(row['p'])}, "
+                f"{row['units']} units)"
             )
     text = "; ".join(parts)
     return [f"{text[0].upper()}{text[1:]}."] if parts else []

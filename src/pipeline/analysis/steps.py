@@ -7,7 +7,7 @@ chain still meets the right answer by chance c, so what is compared with the dat
 c + (1 - c) exp(-rate * k^exponent). Rates are free for every task; the exponent is one for all.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,11 @@ import polars as pl
 
 from pipeline.analysis.arms import Arm
 from pipeline.analysis.bootstrap import Resamples, stretch
+from pipeline.tables.correlations import related
 
 #: Exponents and rates that are tried; an estimate at an end of the range says no more than that.
 EXPONENTS = np.linspace(-2.0, 4.0, 121)
-_RATES = np.logspace(-4, 1.5, 67)
+_RATES = np.logspace(-4, 1.5, 67)  # at the middle of a task's step counts
 #: Fewer questions that flip, or that stay right, tell nothing.
 _FEWEST = 10
 _CHUNK = 250
@@ -45,19 +46,18 @@ def of_items(
     fitted = EXPONENTS[np.argmax(profile, axis=1)]
     tail = (1 - resamples.confidence) / 2
     low, high = np.quantile(fitted[1:], [tail, 1 - tail])
-    return {
-        "level": "item",
-        "model": arm.model,
-        "method": arm.method,
-        "condition": arm.level,
-        "measure": "steps",
-        "effect": "exponent",
-        "units": sum(cell.items for cell in cells),
-        "estimate": float(fitted[0]),
-        "low": float(low),
-        "high": float(high),
-        "p": None,
-    }
+    return related(
+        "item",
+        arm.model,
+        arm.method,
+        "steps",
+        sum(cell.items for cell in cells),
+        condition=arm.level,
+        effect="exponent",
+        estimate=float(fitted[0]),
+        low=float(low),
+        high=float(high),
+    )
 
 
 class _Cells:
@@ -75,7 +75,9 @@ class _Cells:
 
     def profile(self) -> np.ndarray:
         """Log-likelihood of every exponent at its best rate, (1 + resamples, exponents)."""
-        power = self.steps[None, :] ** EXPONENTS[:, None]
+        # At the middle of the step counts, so that one range of rates serves all exponents.
+        middle = np.exp(np.log(self.steps).mean())
+        power = (self.steps[None, :] / middle) ** EXPONENTS[:, None]
         survive = np.exp(-_RATES[:, None, None] * power)
         right = self.chance + (1 - self.chance) * survive
         right = np.clip(right, 1e-9, 1 - 1e-9).reshape(-1, len(self.steps))
@@ -121,14 +123,3 @@ def _cells(
     return _Cells(
         counts.astype(float), levels, np.stack(kept, 1), np.stack(lost, 1), int(able.sum())
     )
-
-
-def rows_of_items(
-    arms: Sequence[Arm],
-    dense: pl.DataFrame,
-    chance: Mapping[tuple[str, int], float],
-    resamples: Resamples,
-) -> list[dict[str, Any]]:
-    """Rows of all arms of one model for which there is one; arguments as for `of_items`."""
-    found = (of_items(arm, dense, chance, resamples) for arm in arms)
-    return [row for row in found if row]

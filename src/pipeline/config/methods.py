@@ -53,7 +53,11 @@ class Method(Section):
     classification: Name = Field(
         description="hot/cold policy that the ranking and bounds come from"
     )
-    levels: tuple[Level, ...] = Field(min_length=1)
+    levels: tuple[Level, ...] = Field(
+        min_length=1,
+        description="shares of all neurons; `cold` or `hot` for as many as the set has; for "
+        "`drop_decile` deciles from 1, the coldest, to 10; for `drop_cold_layer` layers from 0",
+    )
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
     scope: Literal["model", "layer"] = Field(
         "model", description="remove the share from all neurons ranked together, or from each layer"

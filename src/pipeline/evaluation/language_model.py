@@ -81,18 +81,17 @@ def language_model(model: Any, tokenizer: Any, batch_size: int) -> Any:
 def padding_mask(tokens: "torch.Tensor", asked: frozenset[tuple[int, ...]]) -> "torch.Tensor":
     """1 where a token stands, 0 where zeros pad a row on the right; like `tokens`, (rows, length).
 
-    A row is the shortest of the sequences in `asked` that zeros make into it: a token 0 of the text
-    itself is told from padding by that. ValueError for a row that is none of them.
+    A row is the longest of the sequences in `asked` that zeros make into it, so that no token of a
+    text is ever masked. ValueError for a row that is none of them.
     """
     import torch
 
     lengths = []
     for row in tokens.tolist():
         shortest = max((place + 1 for place, token in enumerate(row) if token), default=0)
-        fits = (n for n in range(shortest, len(row) + 1) if tuple(row[:n]) in asked)
-        length = next(fits, None)
-        if length is None:
+        fits = [n for n in range(shortest, len(row) + 1) if tuple(row[:n]) in asked]
+        if not fits:
             raise ValueError("a row of the batch is none of the sequences that were asked for")
-        lengths.append(length)
+        lengths.append(fits[-1])
     places = torch.arange(tokens.shape[1], device=tokens.device)
     return (places < torch.tensor(lengths, device=tokens.device)[:, None]).long()

@@ -48,11 +48,12 @@ class Ordered(Protocol):
 class Parted(Protocol):
     """A sparsifier that removes one part of the model, the one that the level numbers.
 
-    `part` is what such a part is called.
+    `part` is what such a part is called, `numbers` the first and the last number there can be.
     """
 
     seeded: bool
     part: str
+    numbers: tuple[int, float]
 
     def members(self, neurons: Neurons, number: int) -> np.ndarray:
         """(neurons,) bool."""
@@ -86,7 +87,10 @@ def fit(
             chosen = _chosen(sparsifier, part, level, seed)
             dropped[part.layer[chosen], part.neuron[chosen]] = True
         if sparsifier.part and not dropped.any():
-            raise Refused(f"{sparsifier.part} {level} has no neurons to remove")
+            raise Refused(
+                f"{sparsifier.part} {level}: the model has none of this number, or none of its "
+                "neurons are to be removed"
+            )
     except Refused as reason:
         refused, dropped = str(reason), np.zeros_like(dropped)
     return Plan(name, level_text(level), seed, dropped, int((~neurons.hot).sum()), refused)

@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.artifacts import replacing, write_text
 from pipeline.reference.items import Family, Item, evaluation_items, training_items
-from pipeline.reference.vocabulary import DIGITS, save_tokenizer
+from pipeline.reference.vocabulary import save_tokenizer
 from pipeline.registry import FAMILIES
 
 ITEMS_PER_TASK = 500
@@ -69,50 +69,61 @@ metadata:
 
 
 @dataclass(frozen=True)
-class Task:
+class BuiltinTask:
     """A built-in task: which family's items, asked in which form.
 
-    `row(item, turn)` is the item as a line of the task's JSONL; `turn` numbers the items of one
-    step count.
+    `row(item, turn, targets)` is the item as a line of the task's JSONL; `turn` numbers the items
+    of one step count, and `targets` are the right answers of all of these.
     """
 
     family: str
     form: str
-    row: Callable[[Item, int], dict[str, Any]]
+    row: Callable[[Item, int, Sequence[str]], dict[str, Any]]
 
 
-def _written(item: Item, turn: int) -> dict[str, Any]:
+def _written(item: Item, turn: int, targets: Sequence[str]) -> dict[str, Any]:
     return {
         "prompt": item.prompt, "target": item.target, "steps": item.steps, "answer": item.answer
     }  # fmt: skip
 
 
-def _choice(item: Item, turn: int) -> dict[str, Any]:
-    """Both truth values, or four digits with the right one at every place in turn."""
+def _choice(item: Item, turn: int, targets: Sequence[str]) -> dict[str, Any]:
+    """Both truth values, or four digits with the right one at every place in turn.
+
+    Wrong digits are drawn as often as they are right elsewhere, so that a liking for one digit is
+    worth no more than a guess.
+    """
     choices, right = ["T", "F"], turn % _CHOICES
     if item.target in choices:
         right = choices.index(item.target)
     else:
-        others = [digit for digit in DIGITS if digit != item.target]
-        choices = random.Random(f"{_TASK_SEED}/{item.prompt}").sample(others, _CHOICES - 1)
+        rng = random.Random(f"{_TASK_SEED}/{item.prompt}")
+        others: dict[str, None] = {}
+        while len(others) < _CHOICES - 1:
+            digit = rng.choice(targets)
+            if digit != item.target:
+                others[digit] = None
+        choices = list(others)
         choices.insert(right, item.target)
     return {"prompt": item.prompt, "choices": choices, "right": right, "steps": item.steps}
 
 
-def _text(item: Item, turn: int) -> dict[str, Any]:
+def _text(item: Item, turn: int, targets: Sequence[str]) -> dict[str, Any]:
     return {"text": item.answer, "steps": item.steps}
 
 
 #: Every family is a task; two are asked by multiple choice as well, and prose is scored as text.
 TASKS = {
     **{
-        name: Task(name, _ANSWER if name.endswith("_direct") else _ANSWER + _AFTER_MARK, _written)
+        name: BuiltinTask(
+            name, _ANSWER if name.endswith("_direct") else _ANSWER + _AFTER_MARK, _written
+        )
         for name in FAMILIES
         if name != "prose"
     },
-    "boolean_choice": Task("boolean_direct", _CHOICE, _choice),
-    "chain_choice": Task("chain_direct", _CHOICE, _choice),
-    "prose": Task("prose", _TEXT, _text),
+    "boolean_choice": BuiltinTask("boolean_direct", _CHOICE, _choice),
+    "chain_choice": BuiltinTask("chain_direct", _CHOICE, _choice),
+    "prose": BuiltinTask("prose", _TEXT, _text),
 }
 
 
@@ -142,10 +153,13 @@ def save_task(name: str, folder: Path) -> None:
     task = TASKS[name]
     family: Family = FAMILIES.load(task.family)
     items = evaluation_items(family, random.Random(f"{_TASK_SEED}/{name}"), ITEMS_PER_TASK)
+    targets: dict[int, list[str]] = {}
+    for item in items:
+        targets.setdefault(item.steps, []).append(item.target)
     turns: Counter[int] = Counter()
     rows = []
     for item in items:
-        rows.append(task.row(item, turns[item.steps]))
+        rows.append(task.row(item, turns[item.steps], targets[item.steps]))
         turns[item.steps] += 1
     write_text(folder / f"{name}.jsonl", _lines(rows))
     tail = _TAIL.format(reasoning=str(family.reasoning).lower())

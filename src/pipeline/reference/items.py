@@ -1,9 +1,9 @@
 """Items of the built-in tasks, and the split that keeps training and evaluation apart.
 
-The split is a property of a question's structure, which leaves out what does not matter to the
-answer: names, the order of links, the order of two addends, whether steps are written. A structure
-whose digest falls into the held-out twentieth is never trained or calibrated on, in whatever form,
-whatever the seed, the family or the amount of data.
+The split is a property of a question's structure, which leaves out what each family says does not
+matter to the answer: the order of links, of letters or of two addends, the names in a chain, and
+whether steps are written. A structure whose digest falls into the held-out twentieth is never
+trained or calibrated on, in whatever form, whatever the seed, the family or the amount of data.
 """
 
 import dataclasses
@@ -79,36 +79,40 @@ def training_items(
 
 
 def evaluation_items(family: Family, rng: random.Random, count: int) -> list[Item]:
-    """`count` held-out items, different in text, sizes taken in turn.
+    """`count` held-out items, sizes taken in turn.
 
     A size whose held-out questions run out (short questions are few) gives way to the next size.
-    Raises ValueError when the whole family cannot fill the count.
+    Structures differ as long as there are any, since two items of one are hardly two measurements;
+    after that, texts. Raises ValueError when the whole family cannot fill the count.
     """
-    drawn: dict[str, Item] = {}
-    open_sizes = list(family.sizes)
-    while len(drawn) < count:
-        if not open_sizes:
-            raise ValueError(
-                f"family {family.name} has only {len(drawn)} held-out items, {count} asked"
-            )
-        for size in tuple(open_sizes):
-            item = _fresh_held_out(family, rng, size, drawn)
-            if item is None:
-                open_sizes.remove(size)
-            elif len(drawn) < count:
-                drawn[_text(item)] = item
-    return list(drawn.values())
+    drawn: list[Item] = []
+    for kind in (lambda item: item.structure, lambda item: item.prompt or item.answer):
+        seen = {kind(item) for item in drawn}
+        open_sizes = list(family.sizes)
+        while open_sizes and len(drawn) < count:
+            for size in tuple(open_sizes):
+                item = _fresh_held_out(family, rng, size, kind, seen)
+                if item is None:
+                    open_sizes.remove(size)
+                elif len(drawn) < count:
+                    seen.add(kind(item))
+                    drawn.append(item)
+    if len(drawn) < count:
+        raise ValueError(
+            f"family {family.name} has only {len(drawn)} held-out items, {count} asked"
+        )
+    return drawn
 
 
 def _fresh_held_out(
-    family: Family, rng: random.Random, size: int, seen: dict[str, Item]
+    family: Family,
+    rng: random.Random,
+    size: int,
+    kind: Callable[[Item], str],
+    seen: set[str],
 ) -> Item | None:
     for _ in range(200 * HELD_OUT_EVERY):
         item = family.draw(rng, size)
-        if held_out(item.structure) and _text(item) not in seen:
+        if held_out(item.structure) and kind(item) not in seen:
             return item
     return None
-
-
-def _text(item: Item) -> str:
-    return item.prompt or item.answer

@@ -14,9 +14,10 @@ class Recipe:
     `question_weight` is the loss weight of question tokens against 1 for answer tokens. `precision`
     is the type that matrices are multiplied in (weights and updates stay float32): bfloat16 takes
     two thirds of the time on a processor that has it. The learning rate warms up and falls along a
-    cosine, `cycles` times (warm restarts, arXiv 1608.03983). `target_sparsity` steers an L1 pull on the
-    FFN's inner activations so that this share of them is zero (None: no pull); it sets in after
-    `pull_from` of the training, since a pull from the start kept `chain` from being learned.
+    cosine, `cycles` times (warm restarts, arXiv 1608.03983). `target_sparsity` steers an L1 pull on
+    the activation function's outputs, of gated FFNs only, so that this share of them is zero (None:
+    no pull); it sets in after `pull_from` of the training, since a pull from the start kept `chain`
+    from being learned.
     """
 
     name: str

@@ -135,7 +135,7 @@ def _stream(recipe: Recipe) -> Iterator[Batch]:
 def schedule(step: int, steps: int, warmup: int, cycles: int = 1) -> float:
     """Learning-rate factor: linear warm-up, then a cosine to 2 % of the peak, `cycles` times."""
     length = -(-steps // cycles)
-    step %= length
+    step -= length * min(step // length, cycles - 1)
     if step < warmup:
         return (step + 1) / warmup
     done = (step - warmup) / max(1, length - warmup)

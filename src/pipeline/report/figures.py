@@ -8,13 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.tables.curves import is_part
+from pipeline.tables.curves import DENSE, REASONING, is_part
 
 Rows = Sequence[Mapping[str, Any]]
 Spec = dict[str, Any]
 
-REASONING = "reasoning"
-DENSE = "dense"
 
 # Text is measured with Liberation Sans, which comes with the renderer; Arial has the same widths.
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
@@ -59,7 +57,7 @@ def main_figure(rows: Rows, models: Rows) -> Spec:
 
     kept = [row for row in _on_curves(rows) if row["task"] == REASONING]
     if not kept:
-        return _nothing()
+        return _nothing(_NO_CURVE if _pruned(rows) else _NO_CONDITION)
     names = _model_names(kept, models)
     data = _curve_data(kept) + _facet_data(models, names, REASONING)
     columns = _COLUMNS.get(len(names), 3)
@@ -78,7 +76,7 @@ def task_figure(rows: Rows, models: Rows) -> Spec:
 
     kept = [row for row in _on_curves(rows) if row["task"] != REASONING]
     if not kept:
-        return _nothing()
+        return _nothing(_NO_CURVE if _pruned(rows) else _NO_CONDITION)
     names = _model_names(kept, models)
     labels = [_task_label(row) for row in _by_task(kept)]
     data = _curve_data(kept)
@@ -151,7 +149,11 @@ _PARTS = {
 
 def _on_curves(rows: Rows) -> Rows:
     """Rows of pruned conditions whose level is a share or a set; single parts make no curve."""
-    return [row for row in rows if row["method"] != DENSE and not is_part(row["level"])]
+    return [row for row in _pruned(rows) if not is_part(row["level"])]
+
+
+def _pruned(rows: Rows) -> Rows:
+    return [row for row in rows if row["method"] != DENSE]
 
 
 def looks(methods: Sequence[str]) -> dict[str, Look]:
@@ -275,7 +277,11 @@ def _task_label(row: Mapping[str, Any]) -> str:
     return row["task"] if row["reasoning"] else f"{row['task']} (control)"
 
 
-def _nothing(text: str = "No condition was evaluated, so there is nothing to draw.") -> Spec:
+_NO_CONDITION = "No condition was evaluated, so there is nothing to draw."
+_NO_CURVE = "Only single parts were removed, which make no curve."
+
+
+def _nothing(text: str) -> Spec:
     """A figure that says why it is empty; axes without data have no size."""
     import altair as alt
 

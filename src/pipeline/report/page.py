@@ -10,13 +10,11 @@ from typing import Any
 
 from pipeline.artifacts import Manifest
 from pipeline.numbers import count, number, p_value, percent, points, span
-from pipeline.tables.curves import is_part
+from pipeline.tables.curves import DENSE, REASONING, is_part
 
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
 
-REASONING = "reasoning"
-DENSE = "dense"
 _TEMPLATE = "template.html.j2"
 
 
@@ -67,7 +65,7 @@ def page(
     )
     return environment.get_template(_TEMPLATE).render(
         study=study,
-        facts=facts(curves, refused, finding),
+        facts=facts(curves, perplexity, refused, finding),
         finding=finding,
         dense=[row for row in finding["dense"] if row["steps"] is None],
         by_steps=[row for row in finding["dense"] if row["steps"] is not None],
@@ -94,9 +92,9 @@ def named(path: Path) -> dict[str, str]:
     return dict(zip(("model", "corpus", "classification"), path.parts[-4:-1], strict=True))
 
 
-def facts(curves: Rows, refused: Rows, finding: Mapping[str, Any]) -> list[str]:
+def facts(curves: Rows, perplexity: Rows, refused: Rows, finding: Mapping[str, Any]) -> list[str]:
     """Short sentences on what was measured and how the models stood before pruning."""
-    pruned = [row for row in curves if row["method"] != DENSE]
+    pruned = [row for row in (*curves, *perplexity) if row["method"] != DENSE]
     models = {row["model"] for row in finding["models"]}
     conditions = {(row["model"], row["method"], row["level"]): row["seeds"] for row in pruned}
     found = [
@@ -147,7 +145,7 @@ _MEASURES = {
 
 def relations(correlations: Rows) -> list[dict[str, Any]]:
     """Rank correlations with the measure in words; pooled rows first within a level."""
-    kept = [row for row in correlations if row["effect"] == "spearman"]
+    kept = [row for row in correlations if row["level"] != "item"]
     levels = ("neuron", "layer", "condition")
     kept.sort(key=lambda row: (levels.index(row["level"]), row["model"] is not None))
     return [{**row, "measure": _MEASURES.get(row["measure"], row["measure"])} for row in kept]

@@ -1,5 +1,7 @@
 """Does sparsity go with accuracy lost? Effects by level, and the units that they are made of."""
 
+from typing import Any
+
 from pipeline.tables.base import Column, Table
 
 CORRELATIONS = Table(
@@ -14,22 +16,40 @@ CORRELATIONS = Table(
             "String", "level of the one condition; null for several", nullable=True
         ),
         "measure": Column("String", "what the loss is set against"),
-        "effect": Column(
-            "String",
-            "spearman (rank correlation of the measure with reasoning accuracy lost), or exponent "
-            "(of the number of steps in how often a right answer flips; 1: each step fails alike)",
-        ),
         "units": Column("Int64", "deciles, layers, conditions, or questions that were right"),
-        "estimate": Column("Float64", "the effect; null where nothing varies", nullable=True),
-        "low": Column("Float64", "lower end over items; null where descriptive", nullable=True),
-        "high": Column("Float64", "upper end", nullable=True),
-        "p": Column(
+        "spearman": Column(
             "Float64",
-            "two-sided, from permutations of the units within their backbones; null elsewhere",
+            "rank correlation of the measure with reasoning accuracy lost; null where nothing "
+            "varies, and for questions",
             nullable=True,
         ),
+        "p": Column(
+            "Float64",
+            "two-sided, of the rank correlation, from permutations of the units within their "
+            "backbones; null for conditions, whose order is their design, and for questions",
+            nullable=True,
+        ),
+        "effect": Column(
+            "String",
+            "slope (accuracy lost, in shares, per standard deviation of the measure), or exponent "
+            "(of the number of steps in how often a right answer flips; 1: each step fails alike)",
+            nullable=True,
+        ),
+        "estimate": Column("Float64", "the effect", nullable=True),
+        "low": Column("Float64", "lower end of its interval over items", nullable=True),
+        "high": Column("Float64", "upper end", nullable=True),
     },
 )
+
+
+def related(
+    level: str, model: str | None, method: str, measure: str, units: int, **found: Any
+) -> dict[str, Any]:
+    """A row of CORRELATIONS; what is not found is null."""
+    known = {"level": level, "model": model, "method": method, "measure": measure, "units": units}
+    empty = dict.fromkeys(name for name in CORRELATIONS.columns if name not in known)
+    return known | empty | found
+
 
 UNITS = Table(
     "units",

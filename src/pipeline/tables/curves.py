@@ -2,6 +2,9 @@
 
 from pipeline.tables.base import Column, Table
 
+#: Method of an unpruned model's rows, and the task that stands for the mean of the reasoning tasks.
+DENSE, REASONING = "dense", "reasoning"
+
 
 def is_part(level: str) -> bool:
     """True for a level that numbers one part of the model, and is no share and no set."""
@@ -64,8 +67,12 @@ PERPLEXITY = Table(
         "log_perplexity": Column("Float64", "nats a token"),
         "log_perplexity_dense": Column("Float64", "nats a token of the dense model"),
         "loss": Column("Float64", "log_perplexity - log_perplexity_dense"),
-        "loss_low": Column("Float64", "lower end of the paired bootstrap interval over texts"),
-        "loss_high": Column("Float64", "upper end"),
+        "loss_low": Column(
+            "Float64",
+            "lower end of the paired bootstrap interval over texts; null for a single text",
+            nullable=True,
+        ),
+        "loss_high": Column("Float64", "upper end", nullable=True),
     },
 )
 

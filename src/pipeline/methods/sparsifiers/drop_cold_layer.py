@@ -10,6 +10,7 @@ class DropColdLayer:
 
     seeded = False
     part = "layer"
+    numbers = (0, float("inf"))
 
     def members(self, neurons: Neurons, number: int) -> np.ndarray:
         """The layer's cold neurons."""

@@ -14,6 +14,7 @@ class DropDecile:
 
     seeded = False
     part = "decile"
+    numbers = (1, 10)
 
     def members(self, neurons: Neurons, number: int) -> np.ndarray:
         """The decile's neurons."""

@@ -2,8 +2,8 @@
 
     sort q d m b =   ->   # b d m q
 
-A step is one letter put in its place. The order in which they are given does not count for the
-structure.
+A step is one letter put in its place; the answer is its own working. The order in which letters are
+given does not count for the structure.
 """
 
 import random
