@@ -46,7 +46,7 @@ readme: $(STAMP)  ## Write the README's computed parts from results/default and 
 	@$(PYTHON) -m pipeline.report.readme README.md results/default resources/models
 
 # A kill -9 leaves Snakemake's own lock behind, which would stop the same command.
-reference-models: $(STAMP)  ## Train the built-in models again, from their seeds (an hour and a half)
+reference-models: $(STAMP)  ## Train the built-in models again, from their seeds (about an hour)
 	@$(PYTHON) -m snakemake --snakefile rules/reference.smk --profile profiles/$(PROFILE) \
 		--workflow-profile profiles/default --nolock --rerun-incomplete --config device=$(DEVICE)
 

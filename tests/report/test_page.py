@@ -418,6 +418,6 @@ def test_texts_are_told_in_nats_without_the_dense_run(parts):
 
 
 def test_whole_sets_stand_in_a_table_below_the_sentences(parts):
-    (cold,) = table_rows(parts, "ref-reglu", "all cold")
+    (cold,) = table_rows(parts, "ref-reglu", "as many as are cold")
     assert cold[2:] == ["drop_cold", "62.0%", "12.4", "[9.4, 16.4]", "75.1%", "25.0%"]
-    assert table_rows(parts, "ref-reglu", "all hot")
+    assert table_rows(parts, "ref-reglu", "as many as are hot")

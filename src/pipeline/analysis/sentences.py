@@ -166,7 +166,7 @@ _PARTS = {
     ("neuron", "activity"): ("a tenth of the neurons at a time", "how active the tenth is"),
     ("layer", "natural_sparsity"): (
         "the cold neurons of one layer at a time",
-        "the layer's natural sparsity",
+        "the layer's natural sparsity, which also decides how many go",
     ),
 }
 
