@@ -192,7 +192,7 @@ def test_refused_conditions_are_told_with_their_reason(parts):
 
 
 def test_only_refused_conditions_make_a_page(parts):
-    parts["curves"] = []
+    parts["curves"] = parts["perplexity"] = []
     parts["finding"].update(contrasts=[], dense=[])
     text = words(parts)
     assert "No condition was evaluated." in text
@@ -201,13 +201,19 @@ def test_only_refused_conditions_make_a_page(parts):
 
 
 def test_one_model_makes_a_page(parts):
-    parts["curves"] = [row for row in parts["curves"] if row["model"] == "ref-reglu"]
+    for name in ("curves", "perplexity"):
+        parts[name] = [row for row in parts[name] if row["model"] == "ref-reglu"]
     parts["models"] = parts["models"][:1]
     parts["finding"]["models"] = parts["finding"]["models"][:1]
     parts["refused"] = []
     text = words(parts)
     assert "6 pruned conditions of 1 model evaluated; 0 refused." in text
     assert "Refused conditions" not in text
+
+
+def test_conditions_that_were_asked_for_texts_alone_count(parts):
+    parts["curves"] = []
+    assert "2 pruned conditions of 2 models evaluated" in words(parts)
 
 
 def test_a_model_without_a_profile_has_dashes(parts):
