@@ -82,7 +82,7 @@ def test_every_classification_is_made_on_every_corpus_in_use(plan):
 def test_levels_of_the_other_kind_are_refused(plan, sparsifier, changes, said):
     changed = {f"methods__drop_cold__{key}": value for key, value in changes.items()}
     changed |= {"analysis__reference_level": 0.1, "methods__second": SECOND}
-    with pytest.raises(UserError, match=rf"methods\.drop_cold: {said}"):
+    with pytest.raises(UserError, match=rf"methods\.drop_cold: .*{said}"):
         plan(methods__drop_cold__sparsifier=sparsifier, **changed)
 
 

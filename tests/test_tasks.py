@@ -327,8 +327,8 @@ def test_choices_that_do_not_fit_are_refused_by_line(write_task, item, said):
 def test_a_text_has_no_answer_and_no_prompt(write_task):
     task = of_form(write_task, TEXT, [{"text": "the king ."}])
     task.check()
-    assert not write_task(items=[{"text": "a"}], metadata=None, **TEXT).reasoning
     assert task.targets() == [] and task.question(task.items()[0]) == "the king ."
+    assert not write_task(items=[{"text": "a"}], metadata=None, **TEXT).reasoning
     with pytest.raises(UserError, match="doc_to_text is 'text'; a text has no prompt"):
         of_form(write_task, TEXT, [{"text": "a"}], doc_to_text="text").check()
     with pytest.raises(UserError, match="line 1: doc_to_target gives no text"):
