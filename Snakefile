@@ -37,4 +37,7 @@ rule all:
 onsuccess:
     page, answer = Path(f"{RESULTS}/report/index.html"), Path(f"{RESULTS}/analyse/finding.json")
     if page.exists() and answer.exists():
-        print("", *FINDING.read(answer)["sentences"], f"the page: {page.resolve()}", sep="\n")
+        print("", *FINDING.read(answer)["sentences"], sep="\n")
+        if refusals := REFUSED.read(answer.with_name("refused.parquet")).height:
+            print(f"conditions refused: {refusals}; the page says why")
+        print(f"the page: {page.resolve()}")

@@ -12,6 +12,7 @@ from pipeline.entry import PLACES
 from pipeline.errors import UserError
 from pipeline.launcher import JOBS_LOCK
 from pipeline.study import Study, rule_source
+from pipeline.tables.curves import REFUSED
 from pipeline.tables.finding import FINDING
 
 try:

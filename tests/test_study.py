@@ -92,6 +92,12 @@ SECOND = {
 }  # fmt: skip
 
 
+def test_a_built_in_model_without_its_prefix_is_told_apart_from_a_hub_id(plan):
+    said = r"models\.backbone\.source: 'ref-opt' is no Hub id; did you mean builtin:ref-opt\?"
+    with pytest.raises(UserError, match=said):
+        plan(models__backbone__source="ref-opt")
+
+
 def test_parted_methods_are_known_with_their_parts(plan):
     one = {**SECOND, "sparsifier": "drop_decile", "levels": [1, 10]}
     assert plan(methods__one=one).parted == [("backbone", "one", "decile")]

@@ -282,7 +282,7 @@ def of_form(write_task, form, items, **changes):
 @pytest.mark.parametrize(
     ("right", "choices", "place"),
     [(1, ["a", "b"], 1), ("1", ["a", "b"], 1), ("b", ["a", "b"], 1), ("2", ["2", "1", "3"], 0),
-     (2, ["2", "1", "3"], 2), (0, [7, 8], 0)],
+     (2, ["4", "1", "3"], 2), (0, [7, 8], 0)],
 )  # fmt: skip
 def test_the_right_choice_is_named_by_its_text_or_its_place(write_task, right, choices, place):
     item = {"question": "x", "choices": choices, "right": right}
@@ -292,9 +292,30 @@ def test_the_right_choice_is_named_by_its_text_or_its_place(write_task, right, c
     assert task.targets()[0]["target"] == str(place)
 
 
+PAIRS = [{"question": "x", "choices": ["3", "0", "1"], "right": 1},
+         {"question": "y", "choices": ["1", "2", "0"], "right": 2}]  # fmt: skip
+
+
+def test_numbers_that_look_like_the_choices_texts_are_refused(write_task):
+    """Read as places, as the harness reads them, they mean other choices."""
+    for target in ("right", "{{right}}"):
+        task = of_form(write_task, CHOICE, PAIRS, doc_to_target=target)
+        with pytest.raises(UserError, match="line 1: doc_to_target '1' is a number.*means '0'"):
+            task.check()
+    quoted = [{**item, "right": str(item["right"])} for item in PAIRS]
+    task = of_form(write_task, CHOICE, quoted)
+    task.check()
+    assert [task.choices(item)[1] for item in quoted] == [2, 1]
+
+
+def test_places_that_stand_among_the_choices_now_and_then_are_places(write_task):
+    items = [*PAIRS, {"question": "z", "choices": ["7", "8", "9"], "right": 0}]
+    of_form(write_task, CHOICE, items).check()
+
+
 @pytest.mark.parametrize(
     ("template", "choices", "place"),
-    [("{{right}}", ["3", "2", "1"], 1), ("{{['a', 'b'].index('a')}}", ["2", "38", "0"], 0),
+    [("{{right}}", ["3", "2", "5"], 1), ("{{['a', 'b'].index('a')}}", ["2", "38", "5"], 0),
      ("{{choices[1]}}", ["a", "b"], 1)],
 )  # fmt: skip
 def test_a_number_from_a_template_is_a_place_as_in_the_harness(

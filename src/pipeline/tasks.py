@@ -1,7 +1,7 @@
 """Evaluation tasks: lm-evaluation-harness YAML with items in a JSONL file beside it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache, cached_property
@@ -93,6 +93,8 @@ class Task:
                         raise UserError("doc_to_text gives no prompt")
                 if self.form is Form.TEXT and not self.question(item).strip():
                     raise UserError("doc_to_target gives no text")
+        if self.form is Form.CHOICE:
+            self._check_places(path.name, rows)
         counted = self._metadata().get("steps")
         if counted is not None and not any(counted in item for _, item in rows):
             raise UserError(
@@ -174,6 +176,28 @@ class Task:
                 f"number: {choices}"
             )
         return choices, place
+
+    def _check_places(self, file: str, rows: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
+        """Refuse answers that are read as places where they look like the choices' texts.
+
+        A number that names a place stands among the choices now and then; when it does so on every
+        item, and means another choice on some, the texts were meant.
+        """
+        read_otherwise = []
+        for number, item in rows:
+            (choices, place), named = self.choices(item), self.text(item, "doc_to_target")
+            if named not in choices:
+                return
+            if choices[place] != named:
+                read_otherwise.append((number, named, choices))
+        if read_otherwise:
+            number, named, choices = read_otherwise[0]
+            raise UserError(
+                f"task {self.name}: {file}, line {number}: doc_to_target {named!r} is a number, so "
+                f"it is read as a place, from 0, and means {choices[int(named)]!r}; on every item "
+                f"it is a choice's text as well ({choices}). Name a field that holds the right "
+                "choice's text in quotes, which can be read in one way only"
+            )
 
     def _right_answer(self, item: Mapping[str, Any]) -> str:
         if self.form is Form.CHOICE:

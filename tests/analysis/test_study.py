@@ -127,8 +127,10 @@ def test_dense_rows_give_accuracy_and_chance_per_task_and_step_count(result):
 
 def test_sentences_name_sets_costs_and_direction(result):
     first, second = result.finding["sentences"]
-    assert first.startswith("Cold neurons do not clearly matter less than random ones: where 25% ")
-    assert "the coldest cost 0.0 [−22.1, 22.1] on m, −16.7 [" in first
+    assert first.startswith(
+        "To reasoning, cold neurons do not clearly matter less than random ones: where 25% "
+    )
+    assert "the coldest cost 0.0 [−22.1, 22.1] on m (16.7 [" in first
     assert first.endswith("(points of reasoning accuracy, paired 90% intervals; 2 draws).")
     # Sizes are those measured, not those of a classification.
     assert second.startswith("The cold set as a whole cannot be spared: removing it costs 33.3 [")
@@ -139,9 +141,14 @@ def test_sentences_name_sets_costs_and_direction(result):
 @pytest.mark.parametrize(
     ("low", "high", "estimate", "said"),
     [
-        (-0.2, -0.05, -0.1, "10.0 [5.0, 20.0] less than as many at random ("),
-        (0.05, 0.2, 0.1, "10.0 [5.0, 20.0] more than as many at random ("),
-        (-0.05, 0.2, 0.1, "10.0 [−5.0, 20.0] more than as many at random, which is not clear of"),
+        (-0.2, -0.05, -0.1, "10.0 [5.0, 20.0] less than as many at random) ("),
+        (0.05, 0.2, 0.1, "10.0 [5.0, 20.0] more than as many at random) ("),
+        (
+            -0.05,
+            0.2,
+            0.1,
+            "10.0 [−5.0, 20.0] more than as many at random, which is not clear of zero) (",
+        ),
     ],
 )
 def test_a_difference_is_told_with_its_interval_the_same_way_round(low, high, estimate, said):
@@ -156,13 +163,13 @@ def test_a_difference_is_told_with_its_interval_the_same_way_round(low, high, es
         "high": high,
     }
     facts = [curve("dense", "0", 0.0), own, random]
-    first = sentences([MODEL], facts, [contrast], [], SPARSIFIERS, 0.95)[0]
-    assert f" the coldest cost 20.0 [15.0, 25.0] on m, {said}" in first
+    first = sentences([MODEL], facts, [], [contrast], [], SPARSIFIERS, 0.95)[0]
+    assert f" the coldest cost 20.0 [15.0, 25.0] on m ({said}" in first
     assert first.endswith("paired 95% intervals; 5 draws).")
     verdicts = {
-        -0.2: "Cold neurons matter less than random ones",
-        0.05: "Cold neurons matter more than random ones",
-        -0.05: "Cold neurons do not clearly matter less than random ones",
+        -0.2: "To reasoning, cold neurons matter less than random ones",
+        0.05: "To reasoning, cold neurons matter more than random ones",
+        -0.05: "To reasoning, cold neurons do not clearly matter less than random ones",
     }
     assert first.split(":")[0] == verdicts[low]
 
@@ -187,7 +194,7 @@ MODEL = {"model": "m"}
 
 def test_a_set_is_told_beside_as_many_neurons_at_random():
     rows = [curve("dense", "0", 0), curve("cold", "cold", 0.2), curve("random", "cold", 0.5)]
-    _, second = sentences([MODEL], rows, [], [], SPARSIFIERS, 0.95)
+    _, second = sentences([MODEL], rows, [], [], [], SPARSIFIERS, 0.95)
     beside = "(40% of its neurons; as many at random 50.0 [45.0, 55.0])"
     assert f"removing it costs 20.0 [15.0, 25.0] on m {beside}." in second
 
@@ -207,22 +214,26 @@ def test_the_whole_cold_set_is_judged_over_all_models(losses, said):
         of = [curve("dense", "0", 0), curve("cold", "cold", loss)]
         rows += [{**row, "model": model} for row in of]
     models = [MODEL, {**MODEL, "model": "n"}]
-    assert sentences(models, rows, [], [], SPARSIFIERS, 0.95)[1].startswith(said)
+    assert sentences(models, rows, [], [], [], SPARSIFIERS, 0.95)[1].startswith(said)
 
 
 def test_a_model_that_is_not_clear_of_chance_has_nothing_to_lose():
     rows = [curve("dense", "0", 0, corrected=None), curve("cold", "cold", 0.0, corrected=None)]
-    first, _ = sentences([MODEL], rows, [], [], SPARSIFIERS, 0.95)
+    first, _ = sentences([MODEL], rows, [], [], [], SPARSIFIERS, 0.95)
     assert first.startswith("No model of this study is clear of chance")
     able = [{**row, "model": "n", "corrected_loss": 0.1} for row in rows]
-    second = sentences([MODEL, {**MODEL, "model": "n"}], rows + able, [], [], SPARSIFIERS, 0.95)[1]
+    second = sentences(
+        [MODEL, {**MODEL, "model": "n"}], rows + able, [], [], [], SPARSIFIERS, 0.95
+    )[1]
     assert "on n (" in second and "on m (" not in second
     assert "Not clear of chance before pruning, and left out: m." in second
 
 
 def test_the_first_of_several_methods_with_one_sparsifier_is_told():
     rows = [curve("dense", "0", 0), curve("cold", "cold", 0.2), curve("other", "cold", 0.9)]
-    _, second = sentences([MODEL], rows, [], [], {"cold": "drop_cold", "other": "drop_cold"}, 0.95)
+    _, second = sentences(
+        [MODEL], rows, [], [], [], {"cold": "drop_cold", "other": "drop_cold"}, 0.95
+    )
     assert "costs 20.0" in second and "90.0" not in second
 
 
@@ -257,7 +268,7 @@ def test_models_that_disagree_are_told_to():
         sides = [{"method": method, "level": "0.25"} for method in ("cold", "random")]
         bounds = {"estimate": 0.1 * sign, "low": 0.1 * sign - 0.05, "high": 0.1 * sign + 0.05}
         found.append({"model": model, "first": sides[0], "second": sides[1], **bounds})
-    first = sentences(models, rows, found, [], SPARSIFIERS, 0.95)[0]
+    first = sentences(models, rows, [], found, [], SPARSIFIERS, 0.95)[0]
     assert first.startswith("Cold neurons do not differ from random ones alike on all models: ")
 
 
@@ -272,34 +283,75 @@ def test_the_coldest_are_told_against_the_least_contributing_too():
             "low": estimate - 0.05,
             "high": estimate + 0.05,
         }
-        for second, estimate in (("random", -0.1), ("least", 0.15))
+        for second, estimate in (
+            ("random", -0.1),
+            ("least", 0.15),
+            ("small", -0.05),
+            ("elsewhere", 0.02),
+        )
     ]
-    named = {**SPARSIFIERS, "least": "drop_low_contribution"}
-    first = sentences([MODEL], rows, found, [], named, 0.95)[0]
-    assert first.endswith("contributing they cost more by 15.0 [10.0, 20.0] on m.")
+    named = {**SPARSIFIERS, "least": "drop_low_contribution", "small": "drop_small",
+             "elsewhere": "drop_cold"}  # fmt: skip
+    first = sentences([MODEL], rows, [], found, [], named, 0.95)[0]
+    least, smallest, other = first.removesuffix(".").split("; ")[-3:]
+    assert least == "than as many of the least contributing, 15.0 [10.0, 20.0] more on m"
+    assert smallest == "than as many with the smallest weights, 5.0 [0.0, 10.0] less on m"
+    assert other == "than as many by elsewhere, 2.0 [−3.0, 7.0] more on m"
     assert first.startswith("Against one random draw, which says little of others: ")
 
 
+def related(model, spearman, estimate, units=10, p=0.001, **changes):
+    facts = {"level": "neuron", "measure": "activity", "method": "parts", "units": units, "p": p}
+    ends = {"low": estimate - 0.01, "high": estimate + 0.01}
+    own = {"model": model, "spearman": spearman, "estimate": estimate}
+    return {**facts, **ends, **own, **changes}
+
+
+BOTH = [related("m", 0.7, 0.2), related("n", 0.9, 0.05)]
+
+
 @pytest.mark.parametrize(
-    ("low", "high", "p", "said"),
+    ("rows", "said"),
     [
-        (0.02, 0.04, 0.001, "rises with how active the tenth is: by 3.0 [2.0, 4.0] points per "
-         "standard deviation (Spearman's coefficient 0.75, p = 0.001, 20 units)."),
-        (-0.04, -0.02, 0.0001, "falls with how active the tenth is: by −3.0 [−4.0, −2.0] points "
-         "per standard deviation (Spearman's coefficient 0.75, p < 0.001, 20 units)."),
-        (-0.01, 0.04, 0.001, "does not clearly go with"),
-        (0.02, 0.04, 0.06, "does not clearly go with"),
+        ([*BOTH, related(None, 0.8, 0.12, units=20)],
+         "the loss rises with how active the tenth is (mean of the models' Spearman's coefficients "
+         "0.80, p = 0.001, 20 units): by 20.0 [19.0, 21.0] on m and 5.0 [4.0, 6.0] on n points "
+         "per standard deviation."),
+        ([related("m", -0.7, -0.2, p=0.0001)],
+         "the loss falls with how active the tenth is (Spearman's coefficients −0.70, p < 0.001, "
+         "10 units): by −20.0 [−21.0, −19.0] on m points per standard deviation."),
+        ([*BOTH, related(None, 0.8, 0.12, units=20, p=0.06)],
+         "the loss does not clearly go with how active the tenth is (mean of the models' "
+         "Spearman's coefficients 0.80, p = 0.060, 20 units)."),
+        ([related("m", -0.4, -0.06), related("n", 0.8, 0.01),
+          related(None, 0.2, -0.03, units=20, p=0.7)], "the models disagree in its sign)."),
+        ([related("m", 0.87, 0.2, units=3, p=0.667)],
+         "3 are too few to tell whether the loss goes with how active the tenth is."),
     ],
 )  # fmt: skip
-def test_what_the_parts_say_is_told_last_and_only_when_clear(low, high, p, said):
-    rows = [curve("dense", "0", 0), curve("cold", "cold", 0.2)]
-    effect = {"level": "neuron", "measure": "activity", "units": 20, "p": p, "low": low,
-              "high": high, "estimate": (low + high) / 2, "spearman": 0.75,
-              "method": "parts"}  # fmt: skip
-    related = [effect | {"model": "m", "estimate": 0.0}, effect | {"model": None}]
-    related += [row | {"method": "other", "estimate": 0.9} for row in related]
-    *_, last = sentences([MODEL], rows, [], related, SPARSIFIERS, 0.95)
-    assert last.startswith("Removing a tenth of the neurons at a time, the loss ") and said in last
+def test_what_the_parts_say_is_told_last_model_by_model_and_only_when_clear(rows, said):
+    told = [curve("dense", "0", 0), curve("cold", "cold", 0.2)]
+    others = [row | {"method": "other", "spearman": 0.99} for row in rows]
+    *_, last = sentences([MODEL], told, [], [], rows + others, SPARSIFIERS, 0.95)
+    assert last.startswith("Removing a tenth of the neurons at a time, ") and last.endswith(said)
+
+
+def test_texts_are_told_beside_as_many_at_random_at_the_same_level():
+    def nats(method, loss, level="0.25"):
+        return {"model": "m", "method": method, "level": level, "task": "prose", "loss": loss,
+                "loss_low": loss - 0.01, "loss_high": loss + 0.01}  # fmt: skip
+
+    rows = [curve("dense", "0", 0), curve("cold", "0.25", 0.2), curve("random", "0.25", 0.3)]
+    sides = [{"method": method, "level": "0.25"} for method in ("cold", "random")]
+    contrast = {"model": "m", "first": sides[0], "second": sides[1],
+                "estimate": -0.1, "low": -0.2, "high": -0.05}  # fmt: skip
+    texts = [nats("cold", 0.4), nats("random", 0.06), nats("cold", 3.0, "cold")]
+    told = sentences([MODEL], rows, texts, [contrast], [], SPARSIFIERS, 0.95)
+    assert told[1] == (
+        "On prose, which needs no reasoning, the same coldest cost, in nats a token, 0.40 [0.39, "
+        "0.41] on m (as many at random 0.06 [0.05, 0.07])."
+    )
+    assert len(sentences([MODEL], rows, texts[:1], [contrast], [], SPARSIFIERS, 0.95)) == 2
 
 
 def test_a_model_with_nothing_to_lose_has_no_correlation(condition, targets):

@@ -415,6 +415,17 @@ def test_what_predicts_the_loss_is_told_by_level_pooled_rows_first(parts):
     assert "Does activity predict the loss?" not in words(parts)
 
 
+def test_conditions_below_chance_are_counted_and_exponents_at_an_end_are_not_told(parts):
+    assert "less than chance" not in words(parts)
+    for row in parts["curves"]:
+        if (row["method"], row["level"], row["task"]) == ("keep_cold", "hot", "reasoning"):
+            row["accuracy"] = 0.1
+    parts["correlations"][-1]["estimate"] = 4.0
+    assert "2 conditions left less than chance on the mean of the reasoning tasks" in words(parts)
+    (row,) = table_rows(parts, "ref-reglu", "one_part", "10%")
+    assert row[3] == "–"
+
+
 def test_texts_are_told_in_nats_without_the_dense_run(parts):
     (row,) = table_rows(parts, "prose", "ref-reglu")
     assert row[2:] == ["drop_cold", "10%", "10.0%", "0.37", "[0.35, 0.40]", "1.67", "1.30", "1",

@@ -1,5 +1,6 @@
 """The finding: paired contrasts between the arms, facts of the models, and sentences."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,11 +27,13 @@ def finding(
     targets: pl.DataFrame,
     sparsifiers: Mapping[str, str],
     correlations: Sequence[Mapping[str, Any]],
+    perplexity: Sequence[Mapping[str, Any]],
     analysis: Analysis,
 ) -> dict[str, Any]:
     """The body of tables.finding.FINDING.
 
-    `rows` are those of CURVES, `correlations` those of CORRELATIONS, `models` those of the
+    `rows` are those of CURVES, `correlations` those of
+    CORRELATIONS, `perplexity` those of PERPLEXITY, `models` those of the
     document's key `models`, `targets` as chance wants them; `sparsifiers` maps method names to
     sparsifiers.
     """
@@ -42,7 +45,9 @@ def finding(
         for row in dense_rows(e.model, e.samples, targets)
     ]
     return {
-        "sentences": sentences(models, rows, found, correlations, sparsifiers, analysis.confidence),
+        "sentences": sentences(
+            models, rows, perplexity, found, correlations, sparsifiers, analysis.confidence
+        ),
         "confidence": analysis.confidence,
         "bootstrap": analysis.bootstrap,
         "models": list(models),
@@ -59,14 +64,16 @@ def contrasts(
 ) -> list[dict[str, Any]]:
     """Loss under the first minus loss under the second, for every model that has both.
 
-    All cold against all hot neurons, and, at the reference level, the coldest against every control
-    and against the hottest.
+    All cold against all hot neurons, and, at the reference level, the coldest against every
+    control, against the hottest, and against the coldest by every later method.
     """
     by_key = {(arm.model, arm.method, arm.level): arm for arm in arms}
     cold = [name for name, used in sparsifiers.items() if used == COLDEST]
     hot = [name for name, used in sparsifiers.items() if used == HOTTEST]
     pairs = [((a, "cold"), (b, "hot")) for a in cold for b in hot]
-    pairs += [((a, level), (b, level)) for a in cold for b in sparsifiers if b not in cold]
+    others = [(a, b) for a in cold for b in sparsifiers if b not in cold]
+    others += list(itertools.combinations(cold, 2))
+    pairs += [((a, level), (b, level)) for a, b in others]
     found = []
     for model, own in losses.items():
         for first, second in pairs:

@@ -1,6 +1,7 @@
 """The finding in sentences, worded by what the figures say."""
 
 from collections.abc import Mapping, Sequence
+from math import factorial, prod
 from typing import Any
 
 from pipeline.numbers import number, p_value, percent, points, span
@@ -13,15 +14,18 @@ Rows = Sequence[Row]
 def sentences(
     models: Rows,
     curves: Rows,
+    perplexity: Rows,
     contrasts: Rows,
     correlations: Rows,
     sparsifiers: Mapping[str, str],
     confidence: float,
 ) -> list[str]:
-    """Whether coldness matters; what the whole cold and the whole hot set cost; and, where single
-    parts were removed, whether their activity predicts the loss.
+    """Whether coldness matters to reasoning, and what it does to texts; what the whole cold and the
+    whole hot set cost; and, where single parts were removed, whether their activity predicts the
+    loss.
 
-    Every figure is points of accuracy, mean of the reasoning tasks, with its interval in brackets.
+    Figures are points of accuracy, mean of the reasoning tasks, or nats a token of texts, with
+    their intervals in brackets.
     Of several methods with one sparsifier the first is told. A model that is not clear of chance
     before pruning is told as such, since it has nothing to lose.
     """
@@ -45,15 +49,16 @@ def sentences(
         second += f" Not clear of chance before pruning, and left out: {', '.join(unable)}."
     return [
         _coldness(able, rows, contrasts, confidence),
+        *_texts(perplexity, contrasts, rows),
         second,
         *_prediction(correlations, confidence),
     ]
 
 
 _COLDNESS = {
-    "less": "Cold neurons matter less than random ones",
-    "more": "Cold neurons matter more than random ones",
-    "none": "Cold neurons do not clearly matter less than random ones",
+    "less": "To reasoning, cold neurons matter less than random ones",
+    "more": "To reasoning, cold neurons matter more than random ones",
+    "none": "To reasoning, cold neurons do not clearly matter less than random ones",
 }
 _WHOLE_SET = {
     "more": "The cold set as a whole cannot be spared",
@@ -66,6 +71,7 @@ class _Reasoning:
     """Curve rows of the mean of the reasoning tasks, by model, sparsifier and level."""
 
     def __init__(self, curves: Rows, sparsifiers: Mapping[str, str]) -> None:
+        self.sparsifiers = sparsifiers
         self.methods: dict[str, str] = {}
         for method, sparsifier in sparsifiers.items():
             self.methods.setdefault(sparsifier, method)
@@ -91,7 +97,7 @@ def _coldness(models: Rows, rows: _Reasoning, contrasts: Rows, confidence: float
                 own = rows.at(row["model"], "drop_cold", level)
                 random = rows.at(row["model"], "drop_random", level)
                 if own and random:
-                    parts.append(f"{_loss(own)} on {row['model']}, {_difference(row)}")
+                    parts.append(f"{_loss(own)} on {row['model']} ({_difference(row)})")
                     directions.add(_direction(row["low"], row["high"]))
                     draws = random["seeds"]
     if not parts:
@@ -104,23 +110,66 @@ def _coldness(models: Rows, rows: _Reasoning, contrasts: Rows, confidence: float
         f"{verdict}: where {percent(float(level), 0)} of the FFN neurons are removed, the coldest "
         f"cost {' and '.join(parts)} (points of reasoning accuracy, paired "
         f"{percent(confidence, 0)} intervals; {'one draw' if draws == 1 else f'{draws} draws'})"
-        f"{_beside_contribution(rows, contrasts, level)}."
+        f"{_beside_others(rows, contrasts, level)}."
     )
 
 
-def _beside_contribution(rows: _Reasoning, contrasts: Rows, level: str) -> str:
-    """The coldest against the least contributing, the control that weighs what a neuron does."""
-    methods = (rows.methods.get("drop_cold"), rows.methods.get("drop_low_contribution"))
-    parts = [
-        f"{points(c['estimate'])} {span(c['low'], c['high'])} on {c['model']}"
-        for c in contrasts
-        if (c["first"]["method"], c["second"]["method"]) == methods
-        and c["first"]["level"] == c["second"]["level"] == level
-        and rows.clear_of_chance(c["model"])
-    ]
-    if not parts:
-        return ""
-    return f"; than as many of the least contributing they cost more by {' and '.join(parts)}"
+#: Controls beside the random one -> as many of which neurons they remove.
+_CONTROLS = {
+    "drop_low_contribution": "of the least contributing",
+    "drop_small": "with the smallest weights",
+}
+
+
+def _beside_others(rows: _Reasoning, contrasts: Rows, level: str) -> str:
+    """The coldest against the other controls, and against the coldest by other methods."""
+    cold = rows.methods.get("drop_cold")
+    named = {rows.methods.get(key): text for key, text in _CONTROLS.items()}
+    told: dict[str, list[str]] = {}
+    for row in contrasts:
+        same = row["first"]["level"] == row["second"]["level"] == level
+        if row["first"]["method"] != cold or not same or not rows.clear_of_chance(row["model"]):
+            continue
+        second = row["second"]["method"]
+        if second in named or rows.sparsifiers.get(second) == "drop_cold":
+            text = named.get(second, f"by {second}")
+            told.setdefault(text, []).append(f"{_more_or_less(row)} on {row['model']}")
+    return "".join(f"; than as many {text}, {' and '.join(parts)}" for text, parts in told.items())
+
+
+def _more_or_less(row: Row) -> str:
+    """A difference with its interval, told the way round in which it is positive."""
+    if row["estimate"] < 0:
+        return f"{points(-row['estimate'])} {span(-row['high'], -row['low'])} less"
+    return f"{points(row['estimate'])} {span(row['low'], row['high'])} more"
+
+
+def _texts(perplexity: Rows, contrasts: Rows, rows: _Reasoning) -> list[str]:
+    """One sentence a task that scores texts, at the level of the first sentence."""
+    level = next((c["first"]["level"] for c in contrasts if _is_coldness(c, rows)), None)
+    found = {(r["task"], r["model"], r["method"]): r for r in perplexity if r["level"] == level}
+    said = []
+    for task in dict.fromkeys(row["task"] for row in perplexity):
+        parts = []
+        for model in dict.fromkeys(row["model"] for row in perplexity):
+            own, random = (
+                found.get((task, model, rows.methods.get(key, "")))
+                for key in ("drop_cold", "drop_random")
+            )
+            if own and random:
+                parts.append(f"{_nats(own)} on {model} (as many at random {_nats(random)})")
+        if parts:
+            said.append(
+                f"On {task}, which needs no reasoning, the same coldest cost, in nats a token, "
+                f"{' and '.join(parts)}."
+            )
+    return said
+
+
+def _nats(row: Row) -> str:
+    if row["loss_low"] is None:
+        return number(row["loss"])
+    return f"{number(row['loss'])} [{number(row['loss_low'])}, {number(row['loss_high'])}]"
 
 
 def _is_coldness(contrast: Row, rows: _Reasoning) -> bool:
@@ -160,7 +209,7 @@ def _set(row: Row, rows: _Reasoning, which: str) -> str:
     return f"{_loss(row)} on {row['model']} ({size} of its neurons{beside})"
 
 
-_TREND = {"more": "rises with", "less": "falls with", "none": "does not clearly go with"}
+_TREND = {True: "rises with", False: "falls with"}
 #: Level and measure of the units -> how the removal and the measure are named.
 _PARTS = {
     ("neuron", "activity"): ("a tenth of the neurons at a time", "how active the tenth is"),
@@ -172,28 +221,44 @@ _PARTS = {
 
 
 def _prediction(correlations: Rows, confidence: float) -> list[str]:
-    """One sentence on the parts that were removed alone, of all backbones pooled; none without.
+    """One sentence a kind of part that was removed alone; none without.
 
-    Of several methods that remove such parts the first is told.
+    Of several methods that remove such parts the first is told. Slopes are told only where the
+    order is clear, model by model: their intervals are over questions, for these very units.
     """
-    parts = []
+    found = []
     for (level, measure), (removed, against) in _PARTS.items():
         rows = [r for r in correlations if (r["level"], r["measure"]) == (level, measure)]
         rows = [r for r in rows if r["method"] == rows[0]["method"] and r["spearman"] is not None]
-        pooled = [r for r in rows if r["model"] is None] or rows
-        if pooled:
-            row = pooled[0]
-            clear = row["p"] <= 1 - confidence
-            verdict = _TREND[_direction(row["low"], row["high"]) if clear else "none"]
-            where = "" if row["model"] is None else f" on {row['model']}"
-            parts.append(
-                f"removing {removed}{where}, the loss {verdict} {against}: by "
-                f"{points(row['estimate'])} {span(row['low'], row['high'])} points per standard "
-                f"deviation (Spearman's coefficient {number(row['spearman'])}, p {_is(row['p'])}, "
-                f"{row['units']} units)"
-            )
-    text = "; ".join(parts)
-    return [f"{text[0].upper()}{text[1:]}."] if parts else []
+        own = [row for row in rows if row["model"] is not None]
+        if own:
+            whole = next((row for row in rows if row["model"] is None), own[0])
+            found.append(f"Removing {removed}, {_trend(whole, own, against, 1 - confidence)}.")
+    return found
+
+
+def _trend(whole: Row, own: Rows, against: str, error: float) -> str:
+    # Rising and falling order are the two most extreme of all orders within the models.
+    if 2 / prod(factorial(row["units"]) for row in own) > error:
+        few = f"{whole['units']} are too few"
+        return f"{few} to tell whether the loss goes with {against}"
+    mean = "mean of the models' " if len(own) > 1 else ""
+    rank = (
+        f"{mean}Spearman's coefficients {number(whole['spearman'])}, p {_is(whole['p'])}, "
+        f"{whole['units']} units"
+    )
+    signs = {row["spearman"] > 0 for row in own}
+    if whole["p"] > error:
+        apart = "; the models disagree in its sign" if len(signs) > 1 else ""
+        return f"the loss does not clearly go with {against} ({rank}{apart})"
+    slopes = " and ".join(
+        f"{points(row['estimate'])} {span(row['low'], row['high'])} on {row['model']}"
+        for row in own
+    )
+    return (
+        f"the loss {_TREND[whole['spearman'] > 0]} {against} ({rank}): by {slopes} points per "
+        "standard deviation"
+    )
 
 
 def _is(p: float) -> str:
@@ -202,14 +267,10 @@ def _is(p: float) -> str:
 
 
 def _difference(row: Row) -> str:
-    plain = f"{points(row['estimate'])} {span(row['low'], row['high'])}"
-    turned = f"{points(-row['estimate'])} {span(-row['high'], -row['low'])}"
-    direction = _direction(row["low"], row["high"])
-    if direction == "none":
-        return f"{plain} more than as many at random, which is not clear of zero,"
-    if direction == "less":
-        return f"{turned} less than as many at random"
-    return f"{plain} more than as many at random"
+    told = f"{_more_or_less(row)} than as many at random"
+    if _direction(row["low"], row["high"]) == "none":
+        return f"{told}, which is not clear of zero"
+    return told
 
 
 def _direction(low: float, high: float) -> str:

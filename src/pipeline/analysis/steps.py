@@ -15,10 +15,10 @@ import polars as pl
 
 from pipeline.analysis.arms import Arm
 from pipeline.analysis.bootstrap import Resamples, stretch
-from pipeline.tables.correlations import related
+from pipeline.tables.correlations import EXPONENT_RANGE, related
 
 #: Exponents and rates that are tried; an estimate at an end of the range says no more than that.
-EXPONENTS = np.linspace(-2.0, 4.0, 121)
+EXPONENTS = np.linspace(*EXPONENT_RANGE, 121)
 _RATES = np.logspace(-4, 1.5, 67)  # at the middle of a task's step counts
 #: Fewer questions that flip, or that stay right, tell nothing.
 _FEWEST = 10

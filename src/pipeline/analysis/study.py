@@ -99,9 +99,11 @@ def analysed(
         own = [arm for arm in paired if arm.model == model and arm.method != DENSE]
         rows_of_items = (steps.of_items(arm, asked, levels, resamples) for arm in own)
         related += [row for row in rows_of_items if row]
-    facts = [backbone_facts(*backbone) for backbone in backbones]
-    answer = finding(paired, losses, rows, facts, evaluated, items, sparsifiers, related, analysis)
     texts = perplexities(paired, dense, resamples)
+    facts = [backbone_facts(*backbone) for backbone in backbones]
+    answer = finding(
+        paired, losses, rows, facts, evaluated, items, sparsifiers, related, texts, analysis
+    )
     return Analysed(rows, texts, related, units, refused, answer)
 
 

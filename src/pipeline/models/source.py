@@ -32,6 +32,8 @@ def identity(model: Model) -> str:
     everything downstream depends on that file.
     """
     if model.kind == "hub":
+        if model.source in _builtin():
+            raise UserError(f"{model.source!r} is no Hub id; did you mean builtin:{model.source}?")
         return of_value([model.model_dump()])
     folder = local_folder(model)
     read = {path for pattern in (*_PATTERNS, *_PICKLES) for path in folder.glob(pattern)}
@@ -44,8 +46,7 @@ def local_folder(model: Model) -> Path:
         name = model.source.removeprefix("builtin:")
         folder = BUILTIN_MODELS / name
         if not (folder / "config.json").is_file():
-            known = (p.parent.name for p in BUILTIN_MODELS.glob("*/config.json"))
-            raise UserError(unknown_name("built-in model", name, known))
+            raise UserError(unknown_name("built-in model", name, _builtin()))
         return folder
     folder = Path(model.source).expanduser()
     if not (folder / "config.json").is_file():
@@ -54,6 +55,10 @@ def local_folder(model: Model) -> Path:
             "give the folder that save_pretrained wrote, or a Hub id"
         )
     return folder
+
+
+def _builtin() -> set[str]:
+    return {path.parent.name for path in BUILTIN_MODELS.glob("*/config.json")}
 
 
 def settings(folder: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.artifacts import Manifest
 from pipeline.numbers import count, number, p_value, percent, points, span
+from pipeline.tables.correlations import EXPONENT_RANGE
 from pipeline.tables.curves import DENSE, REASONING, is_part
 
 Row = Mapping[str, Any]
@@ -74,7 +75,8 @@ def page(
         answers=answers(curves, finding["models"]),
         perplexity=[row for row in perplexity if row["method"] != DENSE],
         relations=relations(correlations),
-        by_items=[row for row in correlations if row["level"] == "item"],
+        exponent_range=EXPONENT_RANGE,
+        by_items=exponents(correlations),
         refused=refused,
         corpora=corpora,
         models=with_profile(models, finding["models"]),
@@ -113,6 +115,14 @@ def facts(curves: Rows, perplexity: Rows, refused: Rows, finding: Mapping[str, A
             f"{row['model']}: unpruned, it gets {percent(row['accuracy_dense'])} right, the mean "
             f"of the reasoning tasks; the best constant answers would get {percent(row['chance'])}."
         )
+    lost = [row for row in pruned if row.get("accuracy", 1) < row.get("chance", 0)]
+    silent = {(r["model"], r["method"], r["level"]) for r in lost if r["task"] == REASONING}
+    if silent:
+        found.append(
+            f"{_several(len(silent), 'condition')} left less than chance on the mean of the "
+            "reasoning tasks: such a model no longer answers in form, and how far below chance it "
+            "lies says nothing."
+        )
     found.append(
         f"Brackets and bars are {percent(finding['confidence'], 0)} intervals from "
         f"{count(finding['bootstrap'])} resamples, each on its own: they are not widened for "
@@ -141,6 +151,15 @@ _MEASURES = {
     "depth": "depth of the layer",
     "neuron_sparsity_imposed": "neurons removed",
 }
+
+
+def exponents(correlations: Rows) -> list[dict[str, Any]]:
+    """Rows of the level item; an estimate at an end of what is fitted is null."""
+    return [
+        {**row, "estimate": None if row["estimate"] in EXPONENT_RANGE else row["estimate"]}
+        for row in correlations
+        if row["level"] == "item"
+    ]
 
 
 def relations(correlations: Rows) -> list[dict[str, Any]]:

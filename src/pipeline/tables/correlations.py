@@ -42,6 +42,10 @@ CORRELATIONS = Table(
 )
 
 
+#: Least and greatest exponent that is fitted.
+EXPONENT_RANGE = (-2.0, 4.0)
+
+
 def related(
     level: str, model: str | None, method: str, measure: str, units: int, **found: Any
 ) -> dict[str, Any]:

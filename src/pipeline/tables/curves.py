@@ -15,7 +15,11 @@ _MEASURES = {
     "n": Column("Int64", "items compared with the dense run"),
     "accuracy": Column("Float64", "share right"),
     "accuracy_dense": Column("Float64", "share right of the dense model on the same items"),
-    "chance": Column("Float64", "accuracy of the best constant answer per task and step count"),
+    "chance": Column(
+        "Float64",
+        "accuracy of the best constant answer (of choices: place) per task and step count, over "
+        "all of a task's items, weighted as those evaluated",
+    ),
     "loss": Column("Float64", "accuracy_dense - accuracy, in shares (0.1 is ten points)"),
     "loss_low": Column("Float64", "lower end of the paired bootstrap interval"),
     "loss_high": Column("Float64", "upper end"),

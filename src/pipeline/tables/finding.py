@@ -7,7 +7,7 @@ FINDING = Document(
     3,
     "The answer in sentences, and the figures behind them.",
     {
-        "sentences": "two or three sentences with figures and intervals",
+        "sentences": "sentences with figures and intervals",
         "confidence": "coverage of every interval in this study",
         "bootstrap": "resamples behind every interval",
         "models": "rows: model, activation, parameters, neurons, natural_sparsity (share of "
