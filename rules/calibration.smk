@@ -1,6 +1,33 @@
+rule extract_shard:
+    input:
+        record=model_of,
+    output:
+        documents=f"{SHARED}/extract_shard/{{corpus_key}}/{{shard}}-of-{{shards}}/documents.parquet",
+    log:
+        f"{LOGS}/shared/extract_shard/{{corpus_key}}/{{shard}}-of-{{shards}}.log",
+    benchmark:
+        f"{TIMING}/shared/extract_shard/{{corpus_key}}/{{shard}}-of-{{shards}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        model=lambda w: STUDY.section("models", CORPORA[w.corpus_key][0]),
+        config=lambda w: undivided(STUDY.section("calibration", CORPORA[w.corpus_key][1])),
+        tasks=STUDY.evaluation()["tasks"],
+        identity=identity,
+        source=lambda w: STUDY.source("extract_shard", corpus=CORPORA[w.corpus_key][1]),
+    script:
+        "../workflow/scripts/extract_shard.py"
+
+
 rule extract_calibration:
     input:
         record=model_of,
+        document_shards=lambda w: if_divided(
+            f"{SHARED}/extract_shard/{w.corpus_key}",
+            "documents",
+            CONFIG.calibration[CORPORA[w.corpus_key][1]].shards,
+        ),
     output:
         sequences=f"{SHARED}/extract_calibration/{{corpus_key}}/sequences.parquet",
         corpus=f"{SHARED}/extract_calibration/{{corpus_key}}/corpus.json",
@@ -13,8 +40,9 @@ rule extract_calibration:
         mem_mb=2000,
     params:
         model=lambda w: STUDY.section("models", CORPORA[w.corpus_key][0]),
-        config=lambda w: STUDY.section("calibration", CORPORA[w.corpus_key][1]),
+        config=lambda w: undivided(STUDY.section("calibration", CORPORA[w.corpus_key][1])),
         tasks=STUDY.evaluation()["tasks"],
+        identity=identity,
         source=lambda w: STUDY.source("extract_calibration", corpus=CORPORA[w.corpus_key][1]),
     script:
         "../workflow/scripts/extract_calibration.py"

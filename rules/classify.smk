@@ -14,6 +14,7 @@ rule classify:
         mem_mb=1000,
     params:
         config=lambda w: STUDY.section("classification", w.classification),
+        identity=identity,
         source=lambda w: STUDY.source("classify", classification=w.classification),
     script:
         "../workflow/scripts/classify.py"

@@ -95,6 +95,29 @@ def classes_of(wildcards):
     return classes_of_method(wildcards.model, wildcards.method)
 
 
+def shards_of(folder, table, number):
+    """A table of all shards of what is made in `folder`; the folder's wildcards stay."""
+    return [f"{folder}/{shard}-of-{number}/{table}.parquet" for shard in range(number)]
+
+
+def if_divided(folder, table, number):
+    """`shards_of`, or nothing where one job does it all."""
+    return shards_of(folder, table, number) if number > 1 else []
+
+
+def undivided(section):
+    """A section as params hold it: into how many jobs the work is divided changes no result."""
+    return section | {"shards": 1}
+
+
+def identity(wildcards, input, output):
+    """What the job's first output is to be, and what each of its inputs has to be."""
+    return dict(
+        own=STUDY.identities.get(str(Path(output[0]).parent)),
+        inputs=[STUDY.identities.get(str(Path(file).parent)) for file in input],
+    )
+
+
 def every_result():
     """All artifacts before the analysis, so that a deleted one is made anew, and what follows.
 

@@ -3,6 +3,12 @@ rule evaluate:
         record=model_of,
         plan=f"{RESULTS}/fit/{PLAN}/plan.json",
         arrays=f"{RESULTS}/fit/{PLAN}/plan.safetensors",
+        sample_shards=if_divided(
+            f"{RESULTS}/evaluate_shard/{PLAN}", "samples", CONFIG.evaluation.shards
+        ),
+        count_shards=if_divided(
+            f"{RESULTS}/evaluate_shard/{PLAN}", "counts", CONFIG.evaluation.shards
+        ),
     output:
         samples=f"{RESULTS}/evaluate/{PLAN}/samples.parquet",
         sparsity=f"{RESULTS}/evaluate/{PLAN}/sparsity.parquet",
@@ -15,15 +21,46 @@ rule evaluate:
         mem_mb=2000,
     params:
         model=lambda w: STUDY.section("models", w.model),
-        evaluation=STUDY.evaluation(),
+        evaluation=undivided(STUDY.evaluation()),
+        identity=identity,
         source=lambda w: STUDY.source("evaluate", model=w.model),
     script:
         "../workflow/scripts/evaluate.py"
 
 
+rule evaluate_shard:
+    input:
+        record=model_of,
+        plan=f"{RESULTS}/fit/{PLAN}/plan.json",
+        arrays=f"{RESULTS}/fit/{PLAN}/plan.safetensors",
+    output:
+        samples=f"{RESULTS}/evaluate_shard/{PLAN}/{{shard}}-of-{{shards}}/samples.parquet",
+        counts=f"{RESULTS}/evaluate_shard/{PLAN}/{{shard}}-of-{{shards}}/counts.parquet",
+    log:
+        f"{LOGS}/{CONFIG.study}/evaluate_shard/{PLAN}/{{shard}}-of-{{shards}}.log",
+    benchmark:
+        f"{TIMING}/{CONFIG.study}/evaluate_shard/{PLAN}/{{shard}}-of-{{shards}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        model=lambda w: STUDY.section("models", w.model),
+        evaluation=undivided(STUDY.evaluation()),
+        identity=identity,
+        source=lambda w: STUDY.source("evaluate_shard", model=w.model),
+    script:
+        "../workflow/scripts/evaluate_shard.py"
+
+
 rule evaluate_dense:
     input:
         record=model_of,
+        sample_shards=if_divided(
+            f"{SHARED}/evaluate_dense_shard/{{dense_key}}", "samples", CONFIG.evaluation.shards
+        ),
+        count_shards=if_divided(
+            f"{SHARED}/evaluate_dense_shard/{{dense_key}}", "counts", CONFIG.evaluation.shards
+        ),
     output:
         samples=f"{SHARED}/evaluate_dense/{{dense_key}}/samples.parquet",
         sparsity=f"{SHARED}/evaluate_dense/{{dense_key}}/sparsity.parquet",
@@ -36,7 +73,30 @@ rule evaluate_dense:
         mem_mb=2000,
     params:
         model=lambda w: STUDY.section("models", DENSE[w.dense_key]),
-        evaluation=STUDY.evaluation(),
+        evaluation=undivided(STUDY.evaluation()),
+        identity=identity,
         source=lambda w: STUDY.source("evaluate_dense", model=DENSE[w.dense_key]),
     script:
         "../workflow/scripts/evaluate_dense.py"
+
+
+rule evaluate_dense_shard:
+    input:
+        record=model_of,
+    output:
+        samples=f"{SHARED}/evaluate_dense_shard/{{dense_key}}/{{shard}}-of-{{shards}}/samples.parquet",
+        counts=f"{SHARED}/evaluate_dense_shard/{{dense_key}}/{{shard}}-of-{{shards}}/counts.parquet",
+    log:
+        f"{LOGS}/shared/evaluate_dense_shard/{{dense_key}}/{{shard}}-of-{{shards}}.log",
+    benchmark:
+        f"{TIMING}/shared/evaluate_dense_shard/{{dense_key}}/{{shard}}-of-{{shards}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        model=lambda w: STUDY.section("models", DENSE[w.dense_key]),
+        evaluation=undivided(STUDY.evaluation()),
+        identity=identity,
+        source=lambda w: STUDY.source("evaluate_dense_shard", model=DENSE[w.dense_key]),
+    script:
+        "../workflow/scripts/evaluate_dense_shard.py"

@@ -16,6 +16,7 @@ rule fit:
         sparsifier=lambda w: CONFIG.methods[w.method].sparsifier,
         scope=lambda w: CONFIG.methods[w.method].scope,
         value=lambda w: STUDY.level(w.method, w.level),
+        identity=identity,
         source=lambda w: STUDY.source("fit", method=w.method),
     script:
         "../workflow/scripts/fit.py"

@@ -11,6 +11,7 @@ rule resolve_model:
     params:
         name=lambda w: MODELS[w.model_key],
         config=lambda w: STUDY.section("models", MODELS[w.model_key]),
+        identity=identity,
         source=lambda w: STUDY.source("resolve_model", model=MODELS[w.model_key]),
     script:
         "../workflow/scripts/resolve_model.py"

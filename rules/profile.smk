@@ -15,7 +15,8 @@ rule profile_shard:
         mem_mb=2000,
     params:
         model=lambda w: STUDY.section("models", PROFILES[w.profile_key][0]),
-        config=CONFIG.profile.model_dump(exclude={"shards"}) | {"shards": 1},
+        config=undivided(CONFIG.profile.model_dump()),
+        identity=identity,
         source=lambda w: STUDY.source("profile_shard", model=PROFILES[w.profile_key][0]),
     script:
         "../workflow/scripts/profile_shard.py"
@@ -24,13 +25,11 @@ rule profile_shard:
 rule merge_profile:
     input:
         record=model_of,
-        block_shards=expand(
-            f"{SHARED}/profile_shard/{{{{profile_key}}}}/{{shard}}-of-{CONFIG.profile.shards}/blocks.parquet",
-            shard=range(CONFIG.profile.shards),
+        block_shards=shards_of(
+            f"{SHARED}/profile_shard/{{profile_key}}", "blocks", CONFIG.profile.shards
         ),
-        layer_shards=expand(
-            f"{SHARED}/profile_shard/{{{{profile_key}}}}/{{shard}}-of-{CONFIG.profile.shards}/layers.parquet",
-            shard=range(CONFIG.profile.shards),
+        layer_shards=shards_of(
+            f"{SHARED}/profile_shard/{{profile_key}}", "layers", CONFIG.profile.shards
         ),
     output:
         neurons=f"{SHARED}/merge_profile/{{profile_key}}/neurons.parquet",
@@ -43,6 +42,7 @@ rule merge_profile:
     resources:
         mem_mb=2000,
     params:
+        identity=identity,
         source=rule_source("merge_profile"),
     script:
         "../workflow/scripts/merge_profile.py"

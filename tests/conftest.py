@@ -60,6 +60,7 @@ def study_values():
                 "tokens": 1000,
                 "sequence_length": 64,
                 "overlap_ngram": 24,
+                "shards": 1,
                 "allow_overlap": False,
             }
         },
@@ -79,6 +80,8 @@ def study_values():
             "tasks": ["chain", "copying"],
             "limit": 4,
             "batch_size": 4,
+            "block_items": 3,
+            "shards": 1,
             "sparse_from": "start",
         },
         "analysis": {"bootstrap": 200, "confidence": 0.95, "reference_level": 0.25},

@@ -1,5 +1,6 @@
 """Artifacts: complete or absent, equal bytes from equal runs, and damage told by name."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -215,3 +216,19 @@ def test_input_digests_are_those_of_the_files_by_name(tmp_path):
     found = artifacts.input_digests({"y": tmp_path / "b", "x": tmp_path / "a"})
     assert found == {"x": digest.of_bytes(b"1"), "y": digest.of_bytes(b"2")}
     assert list(found) == ["x", "y"]
+
+
+def test_another_artifact_in_ones_place_is_told_by_its_identity(kind, tmp_path, manifest):
+    path = tmp_path / f"file.{kind}"
+    write(kind, path, dataclasses.replace(manifest, identity="mine"))
+    artifacts.check_identity(path, "mine")
+    said = rf"file\.{kind}: made by rule some_rule for another condition, study or version.*rm "
+    with pytest.raises(UserError, match=said):
+        artifacts.check_identity(path, "another")
+
+
+def test_an_unreadable_file_is_left_to_its_reader(kind, tmp_path):
+    path = tmp_path / f"file.{kind}"
+    for content in (b"", b"nothing of the kind", b"\xff" * 64):
+        path.write_bytes(content)
+        artifacts.check_identity(path, "mine")

@@ -1,5 +1,6 @@
 """From a job's names to a script's typed arguments."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline import digest, entry
-from pipeline.artifacts import Manifest
+from pipeline.artifacts import Manifest, write_json
 from pipeline.config.classification import Classification
 from pipeline.config.models import Model
 from pipeline.errors import UserError
@@ -219,3 +220,18 @@ def test_a_job_without_a_log_tells_its_error_on_the_terminal(python, tmp_path):
 
 def test_the_user_error_is_a_value_error():
     assert issubclass(UserError, ValueError)
+
+
+def test_an_input_of_another_condition_ends_the_job_before_it_starts(tmp_path, capsys, manifest):
+    path = tmp_path / "classes.json"
+    write_json(path, "things", 1, {}, dataclasses.replace(manifest, identity="theirs"))
+
+    class Listed(Job):
+        def __init__(self, identity):
+            super().__init__(params={"identity": {"own": "x", "inputs": [identity]}})
+            self.input = [str(path)]
+
+    entry.check_inputs(Listed("theirs"))
+    entry.check_inputs(Listed(None))
+    with pytest.raises(UserError, match=r"classes\.json: made by rule some_rule for another"):
+        entry.check_inputs(Listed("mine"))

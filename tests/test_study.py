@@ -186,6 +186,9 @@ def keys(study):
         ("study", "other", set()),
         ("seed", 5, set()),
         ("profile__shards", 7, {"profile"}),
+        ("calibration__reasoning__shards", 7, {"corpus", "profile"}),
+        ("evaluation__shards", 7, {"dense"}),
+        ("evaluation__block_items", 7, {"dense"}),
         ("methods__drop_cold__levels", [0.25], set()),
         ("classification__coverage80__share", 0.7, set()),
         ("analysis__bootstrap", 999, set()),
@@ -208,6 +211,96 @@ def test_a_shared_artifacts_key_follows_what_it_depends_on_and_nothing_else(
     before = keys(plan())
     after = keys(plan(**{path: value}))
     assert {name for name in before if before[name] != after[name]} == changed
+
+
+#: Every key of the configuration, changed in turn -> stages whose artifacts become others.
+CALIBRATION = {"extract_calibration", "merge_profile", "classify", "fit", "evaluate"}
+PROFILING = CALIBRATION - {"extract_calibration"}
+EVALUATION = {"evaluate", "evaluate_dense"}
+METHOD = {"fit", "evaluate"}
+PARTS = {
+    "seed": (5, set()),
+    "models__backbone__source": ("builtin:ref-opt", {"resolve_model", *CALIBRATION, *EVALUATION}),
+    "models__backbone__revision": ("v1", {"resolve_model", *CALIBRATION, *EVALUATION}),
+    "models__backbone__dtype": ("bfloat16", {"resolve_model", *CALIBRATION, *EVALUATION}),
+    "models__backbone__device": ("cuda", {"resolve_model", *CALIBRATION, *EVALUATION}),
+    "models__backbone__trust_remote_code": (True, {"resolve_model", *CALIBRATION, *EVALUATION}),
+    "calibration__reasoning__source": ("builtin:prose", CALIBRATION),
+    "calibration__reasoning__revision": ("v1", CALIBRATION),
+    "calibration__reasoning__field": ("other", CALIBRATION),
+    "calibration__reasoning__split": ("test", CALIBRATION),
+    "calibration__reasoning__tokens": (999, CALIBRATION),
+    "calibration__reasoning__sequence_length": (32, CALIBRATION),
+    "calibration__reasoning__overlap_ngram": (20, CALIBRATION),
+    "calibration__reasoning__shards": (7, set()),
+    "calibration__reasoning__allow_overlap": (True, CALIBRATION),
+    "profile__block_sequences": (9, PROFILING),
+    "profile__batch_size": (9, PROFILING),
+    "profile__shards": (7, set()),
+    "profile__cett": (0.1, PROFILING),
+    "profile__cett_tokens": (99, PROFILING),
+    "classification__coverage80__policy": ("budget", {"classify", *METHOD}),
+    "classification__coverage80__share": (0.7, {"classify", *METHOD}),
+    "methods__drop_cold__sparsifier": ("keep_cold", METHOD),
+    "methods__drop_cold__classification": ("second", METHOD),
+    "evaluation__tasks": (["chain"], {*CALIBRATION, *EVALUATION}),
+    "evaluation__limit": (3, EVALUATION),
+    "evaluation__batch_size": (3, EVALUATION),
+    "evaluation__block_items": (7, EVALUATION),
+    "evaluation__shards": (7, set()),
+    "analysis__bootstrap": (300, set()),
+    "analysis__confidence": (0.9, set()),
+}
+
+
+def whole_identities(study):
+    """Stage -> identities of its artifacts, shards left out."""
+    found = {}
+    for folder, identity in study.identities.items():
+        if "_shard/" not in folder:
+            found.setdefault(folder.split("/")[2], set()).add(identity)
+    return found
+
+
+@pytest.mark.parametrize("path", PARTS)
+def test_each_part_of_an_identity_changes_what_depends_on_it_and_nothing_else(
+    plan, study_values, path
+):
+    value, changed = PARTS[path]
+    study_values["classification"] = {
+        name: {"policy": "coverage", "share": share, "scope": "model"}
+        for name, share in {"coverage80": 0.8, "second": 0.6}.items()
+    }
+    before, after = whole_identities(plan()), whole_identities(plan(**{path: value}))
+    differing = {stage for stage in before if before[stage] != after[stage]}
+    analysed = {"analyse", "report"} if changed or path[:4] in ("seed", "anal") else set()
+    assert differing == changed | analysed
+
+
+def test_every_key_that_a_job_is_given_is_a_part_of_an_identity(study_values):
+    """A new key of the configuration needs its line in PARTS."""
+    sections = {
+        "models": study_values["models"]["backbone"],
+        "calibration": study_values["calibration"]["reasoning"],
+        "profile": study_values["profile"],
+        "evaluation": study_values["evaluation"],
+    }
+    named = {
+        f"{section}{middle}__{key}"
+        for section, values in sections.items()
+        for middle in [{"models": "__backbone", "calibration": "__reasoning"}.get(section, "")]
+        for key in values
+    }
+    assert named - set(PARTS) == {"evaluation__sparse_from"}
+
+
+def test_conditions_are_told_apart_and_shards_numbered(plan):
+    study = plan(profile__shards=3, evaluation__shards=2)
+    assert len(set(study.identities.values())) == len(study.identities)
+    shards = [folder for folder in study.identities if "/profile_shard/" in folder]
+    assert [folder.rsplit("/", 1)[1] for folder in shards] == ["0-of-3", "1-of-3", "2-of-3"]
+    assert sum("/evaluate_shard/" in folder for folder in study.identities) == 4
+    assert not any("/extract_shard/" in folder for folder in study.identities)
 
 
 def test_a_local_place_is_no_part_of_keys_and_params(plan, tmp_path, save_model):
@@ -301,12 +394,15 @@ def test_another_object_of_the_same_module_is_another_source():
 #: What a rule may take note of in the planning and configuration of studies: its own sections.
 SECTIONS = {
     "resolve_model": {"base", "models"},
+    "extract_shard": {"base", "calibration", "models"},
     "extract_calibration": {"base", "calibration", "models"},
     "profile_shard": {"base", "models", "profile"},
     "merge_profile": {"base"},
     "classify": {"base", "classification"},
     "fit": {"base", "methods"},
     "evaluate": {"base", "evaluation", "methods", "models"},
+    "evaluate_shard": {"base", "evaluation", "methods", "models"},
+    "evaluate_dense_shard": {"base", "evaluation", "models"},
     "evaluate_dense": {"base", "evaluation", "models"},
     "analyse": {"analysis", "base", "methods"},
     "build_report": {"base"},

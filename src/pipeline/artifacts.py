@@ -20,11 +20,14 @@ from pipeline.errors import UserError
 
 MANIFEST_KEY = "manifest"
 _CONTENT_KEY = "content"
+#: What the format allows; a damaged length would ask for any amount of memory.
+_LONGEST_HEADER = 100 << 20
 
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """Where an artifact comes from; `inputs` maps input names to digests of their files."""
+    """Where an artifact comes from; `inputs` maps input names to digests of their files, and
+    `identity` says which of a study's artifacts it is (`Study.identities`)."""
 
     rule: str
     source: str
@@ -34,6 +37,7 @@ class Manifest:
     seed: int | None = None
     device: str = "cpu"
     dtype: str | None = None
+    identity: str | None = None
 
     def text(self, schema: str, version: int) -> str:
         """The manifest as one JSON line, with the schema it was written under."""
@@ -129,6 +133,46 @@ def read_safetensors(path: Path, schema: str, version: int) -> dict[str, Any]:
         raise _unreadable(path, f"not a {schema} file ({error})") from error
     _check(path, manifest, schema, version, _of_arrays(tensors))
     return tensors
+
+
+def check_identity(path: Path, identity: str) -> None:
+    """Raise UserError when `path` holds the artifact of another condition or study.
+
+    A file that cannot be read passes: its reader says what is wrong with it.
+    """
+    try:
+        manifest = _MANIFESTS[path.suffix](path)
+        found = manifest["identity"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if found != identity:
+        raise _unreadable(
+            path, f"made by rule {manifest.get('rule')} for another condition, study or version"
+        )
+
+
+def _parquet_manifest(path: Path) -> Any:
+    import pyarrow.parquet as pq
+
+    return json.loads(pq.read_schema(path).metadata[MANIFEST_KEY.encode()])
+
+
+def _json_manifest(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))[MANIFEST_KEY]
+
+
+def _safetensors_manifest(path: Path) -> Any:
+    with open(path, "rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        header = json.loads(stream.read(min(length, _LONGEST_HEADER)))
+    return json.loads(header["__metadata__"][MANIFEST_KEY])
+
+
+_MANIFESTS = {
+    ".parquet": _parquet_manifest,
+    ".json": _json_manifest,
+    ".safetensors": _safetensors_manifest,
+}
 
 
 def input_digests(paths: Mapping[str, Path]) -> dict[str, str]:

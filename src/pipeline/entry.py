@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import Manifest, input_digests
+from pipeline.artifacts import Manifest, check_identity, input_digests
 from pipeline.config.base import Section
 from pipeline.errors import UserError
 
 #: Params that say how a job is run or keyed, and are no part of what its artifact is.
-_NOT_CONFIG = ("source", "seed", "conditions")
+_NOT_CONFIG = ("source", "seed", "conditions", "identity")
 #: Key of the workflow's configuration under which the places of local files are, by name. They are
 #: no params: where a file lies changes no result, so it must rerun nothing and enter no manifest.
 PLACES = "places"
@@ -30,6 +30,7 @@ def job(main: Callable[..., None], snakemake: Any) -> None:
     """
     terminal = _redirect(snakemake.log[0]) if snakemake.log else sys.stderr
     try:
+        check_inputs(snakemake)
         main(**arguments(main, snakemake))
     except UserError as error:
         _fail(terminal, f"{snakemake.rule}: {error}")
@@ -37,6 +38,14 @@ def job(main: Callable[..., None], snakemake: Any) -> None:
         traceback.print_exc()
         log = snakemake.log[0] if snakemake.log else "above"
         _fail(terminal, f"{snakemake.rule} failed; its log: {log}")
+
+
+def check_inputs(snakemake: Any) -> None:
+    """Raise UserError for an input that is the artifact of another condition or study."""
+    expected = dict(snakemake.params.items()).get("identity") or {"inputs": ()}
+    for path, identity in zip(snakemake.input, expected["inputs"], strict=False):
+        if identity:
+            check_identity(Path(path), identity)
 
 
 def arguments(main: Callable[..., None], snakemake: Any) -> dict[str, Any]:
@@ -91,6 +100,7 @@ def manifest(snakemake: Any) -> Manifest:
         seed=params.get("seed"),
         device=model.get("device", "cpu") if isinstance(model, dict) else "cpu",
         dtype=model.get("dtype") if isinstance(model, dict) else None,
+        identity=params.get("identity", {}).get("own"),
     )
 
 

@@ -24,19 +24,30 @@ Source = dict[str, Any]
 #: Rule -> (rules file, libraries whose version can change its result).
 RULES = {
     "resolve_model": ("model", ("torch", "transformers")),
+    "extract_shard": ("calibration", ("transformers", "tokenizers", "datasets", "pyarrow")),
     "extract_calibration": ("calibration", ("transformers", "tokenizers", "datasets", "pyarrow")),
     "profile_shard": ("profile", ("torch", "transformers", "polars", "pyarrow")),
     "merge_profile": ("profile", ("numpy", "polars", "pyarrow")),
     "classify": ("classify", ("numpy", "polars", "pyarrow")),
     "fit": ("fit", ("numpy", "polars", "safetensors")),
     "evaluate": ("evaluate", ("torch", "transformers", "tokenizers", "lm_eval", "pyarrow")),
+    "evaluate_shard": ("evaluate", ("torch", "transformers", "tokenizers", "lm_eval", "pyarrow")),
     "evaluate_dense": ("evaluate", ("torch", "transformers", "tokenizers", "lm_eval", "pyarrow")),
+    "evaluate_dense_shard": (
+        "evaluate",
+        ("torch", "transformers", "tokenizers", "lm_eval", "pyarrow"),
+    ),
     "analyse": ("analyse", ("numpy", "polars", "pyarrow", "scipy")),
     "build_report": ("report", ("altair", "vl-convert-python", "jinja2", "polars")),
     "generate_tasks": ("reference", ()),
     "train_reference": ("reference", ("torch", "transformers", "numpy")),
     "ship_reference": ("reference", ("torch", "transformers", "lm_eval", "polars")),
 }
+
+_EVALUATIONS = ("evaluate", "evaluate_shard", "evaluate_dense", "evaluate_dense_shard")
+#: Rules that use a model's FFN view, and rules that read the tasks' items.
+_OF_MODELS = ("resolve_model", "profile_shard", *_EVALUATIONS)
+_OF_TASKS = ("extract_shard", "extract_calibration", *_EVALUATIONS, "analyse")
 
 
 @dataclass(frozen=True, order=True)
@@ -159,6 +170,8 @@ class Study:
         return (arms or methods)[0]
 
     # Keys: a name people know, and a digest of all that the artifact depends on besides source.
+    # Into how many jobs the work is divided changes no byte, and is a part of a key all the same:
+    # studies that divide it otherwise would make each other's artifacts anew.
 
     @cache  # noqa: B019 - one study lives as long as the process
     def model_key(self, model: str) -> str:
@@ -168,22 +181,85 @@ class Study:
     @cache  # noqa: B019
     def corpus_key(self, model: str, corpus: str) -> str:
         """Folder of a corpus in a model's tokens, checked against the study's tasks."""
-        section = self.section("calibration", corpus)
-        parts = [self.model_key(model), section, self._corpus_identity(corpus)]
-        return _key(f"{model}.{corpus}", [*parts, self._task_identities])
+        shards = self.config.calibration[corpus].shards
+        return _key(f"{model}.{corpus}", [self._of_corpus(model, corpus), shards])
 
     @cache  # noqa: B019
     def profile_key(self, model: str, corpus: str) -> str:
-        """Folder of a profile. The number of shards changes no byte of it, and is a part of the key
-        all the same: studies that divide the work otherwise would make each other's anew."""
-        section = self.config.profile.model_dump()
-        return _key(f"{model}.{corpus}", [self.corpus_key(model, corpus), section])
+        """Folder of a profile."""
+        shards = [self.config.calibration[corpus].shards, self.config.profile.shards]
+        return _key(f"{model}.{corpus}", [self._of_profile(model, corpus), shards])
 
     @cache  # noqa: B019
     def dense_key(self, model: str) -> str:
         """Folder of a dense evaluation: once per model and task set."""
-        section = self.evaluation()
-        return _key(model, [self.model_key(model), section, self._task_identities])
+        return _key(model, [self._of_evaluation(model), self.config.evaluation.shards])
+
+    # Identities: what an artifact is, as far as that is known before any job, however the work is
+    # divided. Each artifact carries its own, so that one put in another's place is told apart.
+
+    @cached_property
+    def identities(self) -> dict[str, str]:
+        """Folder below which artifacts stand -> their identity, for all of the study's jobs."""
+        config, shared, own = self.config, "results/shared", f"results/{self.config.study}"
+        found = {}
+
+        def divided(stage: str, key: str, identity: str, shards: int, least: int = 2) -> None:
+            for shard in range(shards if shards >= least else 0):
+                folder = f"{stage}_shard/{key}/{shard}-of-{shards}"
+                found[folder] = digest.of_value([identity, shard, shards])
+
+        for model in config.models:
+            found[f"{shared}/resolve_model/{self.model_key(model)}"] = self.model_key(model)
+            dense = self._of_evaluation(model)
+            found[f"{shared}/evaluate_dense/{self.dense_key(model)}"] = dense
+            divided(
+                f"{shared}/evaluate_dense", self.dense_key(model), dense, config.evaluation.shards
+            )
+        for pair in self.profiled:
+            corpus, profile = self._of_corpus(*pair), self._of_profile(*pair)
+            found[f"{shared}/extract_calibration/{self.corpus_key(*pair)}"] = corpus
+            shards = config.calibration[pair[1]].shards
+            divided(f"{shared}/extract", self.corpus_key(*pair), corpus, shards)
+            found[f"{shared}/merge_profile/{self.profile_key(*pair)}"] = profile
+            shards = config.profile.shards
+            divided(f"{shared}/profile", self.profile_key(*pair), profile, shards, least=1)
+        for model, corpus, name in self.classified:
+            section = config.classification[name].model_dump()
+            identity = digest.of_value([self._of_profile(model, corpus), name, section])
+            found[f"{own}/classify/{model}/{corpus}/{name}"] = identity
+        for c in self.conditions:
+            method = config.methods[c.method]
+            folder = f"{c.model}/{c.method}/{c.level}/{c.seed}"
+            ranked = found[f"{own}/classify/{c.model}/{method.corpus}/{method.classification}"]
+            fitted = digest.of_value(
+                [ranked, c.method, method.sparsifier, method.scope, c.level, c.seed]
+            )
+            evaluated = digest.of_value([fitted, self._of_evaluation(c.model)])
+            found[f"{own}/fit/{folder}"] = fitted
+            found[f"{own}/evaluate/{folder}"] = evaluated
+            divided(f"{own}/evaluate", folder, evaluated, config.evaluation.shards)
+        whole = sorted(value for folder, value in found.items() if "_shard/" not in folder)
+        analysis = [config.study, config.seed, config.analysis.model_dump(), whole]
+        found[f"{own}/analyse"] = digest.of_value(analysis)
+        found[f"{own}/report"] = digest.of_value([found[f"{own}/analyse"], "report"])
+        return found
+
+    @cache  # noqa: B019
+    def _of_corpus(self, model: str, corpus: str) -> str:
+        section = self.section("calibration", corpus) | {"shards": 1}
+        parts = [self.model_key(model), section, self._corpus_identity(corpus)]
+        return digest.of_value([corpus, *parts, self._task_identities])
+
+    @cache  # noqa: B019
+    def _of_profile(self, model: str, corpus: str) -> str:
+        section = self.config.profile.model_dump() | {"shards": 1}
+        return digest.of_value([self._of_corpus(model, corpus), section])
+
+    @cache  # noqa: B019
+    def _of_evaluation(self, model: str) -> str:
+        section = self.evaluation() | {"shards": 1}
+        return digest.of_value([self.model_key(model), section, self._task_identities])
 
     @cached_property
     def _task_identities(self) -> list[str]:
@@ -200,9 +276,9 @@ class Study:
                classification: str = "") -> Source:  # fmt: skip
         """Digest of the code, entries, data and library versions behind one job."""
         entries: list[str] = []
-        if model and rule in ("resolve_model", "profile_shard", "evaluate", "evaluate_dense"):
+        if model and rule in _OF_MODELS:
             entries += self._views(model)
-        if corpus and rule == "extract_calibration":
+        if corpus and rule in ("extract_shard", "extract_calibration"):
             kind = self.config.calibration[corpus].source.partition(":")[0]
             entries.append(_entry(CORPORA, kind))
         if classification:
@@ -210,7 +286,7 @@ class Study:
         if method:
             entries.append(_entry(SPARSIFIERS, self.config.methods[method].sparsifier))
         data = []
-        if rule in ("extract_calibration", "evaluate", "evaluate_dense", "analyse"):
+        if rule in _OF_TASKS:
             data = self._task_identities
         return rule_source(rule, tuple(entries), tuple(data))
 

@@ -5,11 +5,12 @@ import copy
 import pytest
 
 from pipeline import tasks
-from pipeline.calibration.extraction import extract
+from pipeline.calibration import extraction
+from pipeline.calibration.extraction import extract, read_shard
 from pipeline.config.calibration import Corpus
 from pipeline.digest import of_bytes
 from pipeline.errors import UserError
-from pipeline.tables.sequences import CORPUS, SEQUENCES
+from pipeline.tables.sequences import CORPUS, DOCUMENTS, SEQUENCES
 
 
 @pytest.fixture
@@ -131,3 +132,46 @@ def test_overlap_is_described_in_what_it_is_counted_in():
     described = Corpus.model_fields["overlap_ngram"].description
     for text in (described, CORPUS.keys["overlap_ngram"], CORPUS.keys["shared_ngrams"]):
         assert "words" in text and "tokens" not in text
+
+
+@pytest.fixture
+def short_blocks(monkeypatch):
+    """Blocks of three documents, so that a few documents make several."""
+    monkeypatch.setattr(extraction, "BLOCK_DOCUMENTS", 3)
+
+
+def sharded(corpus, tokenizer, names, shards):
+    """Rows of all shards as they come back from their files, last shard first."""
+    rows = [read_shard(corpus, tokenizer, names, n, shards) for n in reversed(range(shards))]
+    return [row for part in rows for row in DOCUMENTS.frame(part).to_dicts()]
+
+
+@pytest.mark.parametrize("tokens", [5, 60, 150, 10_000])
+@pytest.mark.parametrize("shards", [1, 2, 7])
+def test_shards_together_give_what_one_job_does(text, tokenizer, short_blocks, shards, tokens):
+    """Documents of unequal length, so that some shards stop too early and some too late."""
+    lines = [" ".join("abcdefghijkl"[: 1 + (7 * n) % 12]) for n in range(40)]
+    prompt = tasks.find("chain").question(tasks.find("chain").items()[5])
+    lines[4] = prompt
+    lines[22] = " ".join(prompt.split()[:-1])
+    corpus = text(*lines, tokens=tokens, allow_overlap=True, overlap_ngram=8)
+    whole = extract(corpus, tokenizer, ["chain"])
+    assert extract(corpus, tokenizer, ["chain"], sharded(corpus, tokenizer, ["chain"], shards)) == (
+        whole
+    )
+    assert whole[1]["shared_documents"] == (tokens > 5)
+
+
+def test_a_shard_stops_when_it_holds_its_part(text, tokenizer, short_blocks):
+    corpus = text(*["a b"] * 60, tokens=80)
+    rows = sharded(corpus, tokenizer, [], 2)
+    assert sorted(row["index"] for row in rows) == list(range(24))
+
+
+def test_shards_of_another_text_are_refused(text, tokenizer, short_blocks):
+    rows = sharded(text("a b", "c d"), tokenizer, [], 2)
+    with pytest.raises(UserError, match="changed while its shards were made; remove them"):
+        extract(text("a b", "c e"), tokenizer, [], rows)
+    moved = [row | {"commit": "0" * 40} for row in rows]
+    with pytest.raises(UserError, match="changed while its shards were made"):
+        extract(text("a b", "c d"), tokenizer, [], moved)

@@ -8,18 +8,18 @@ import torch
 
 from pipeline.config.evaluation import Evaluation
 from pipeline.errors import UserError
-from pipeline.evaluation.evaluate import evaluate, refused
+from pipeline.evaluation.evaluate import blocks, evaluate, refused, summed
 from pipeline.evaluation.harness import Harness
 from pipeline.methods.plan import Plan
 from pipeline.methods.static import apply
 from pipeline.models.views import view
-from pipeline.tables.samples import SAMPLES, SPARSITY
+from pipeline.tables.samples import COUNTS, SAMPLES, SPARSITY
 from pipeline.tasks import find
 
 
 def run(model, tokenizer, task, dropped=None, **changes):
     config = Evaluation(**{"tasks": (task,), "batch_size": 4, **changes})
-    samples, sparsity = evaluate(model, tokenizer, config, dropped)
+    samples, sparsity = summed(*evaluate(model, tokenizer, config, dropped), config)
     return SAMPLES.frame(samples), SPARSITY.frame(sparsity)
 
 
@@ -122,7 +122,7 @@ def test_sliced_and_zeroed_models_answer_alike(writer, tokenizer, task_file):
     apply(Plan("any", "0.5", 0, dropped, cold=0), view(sliced), "slice")
     task = find(task_file())
     one, other = (
-        list(Harness(model, tokenizer, 4).samples(task, None)) for model in (zeroed, sliced)
+        list(Harness(model, tokenizer, 4).samples(task, range(6))) for model in (zeroed, sliced)
     )
     assert one == other
 
@@ -196,3 +196,34 @@ def test_a_refused_condition_has_no_samples_and_its_reason_in_every_row():
         ("copying", "imposed"),
         ("copying", "total"),
     ]
+
+
+@pytest.mark.parametrize("shards", [1, 2, 7])
+def test_shards_of_blocks_together_give_the_rows_of_one_job(writer, tokenizer, shards):
+    """Written answers, choices and texts; blocks of two leave ragged ends."""
+    changed, dropped = pruned(writer, 0.3)
+    config = Evaluation(
+        tasks=("chain", "boolean_choice", "prose"), limit=5, batch_size=4, block_items=2
+    )
+    whole = summed(*evaluate(changed, tokenizer, config, dropped), config)
+    parts = [evaluate(changed, tokenizer, config, dropped, n, shards) for n in range(shards)]
+    samples = [row for part, _ in reversed(parts) for row in part]
+    counts = [COUNTS.frame(part).to_dicts() for _, part in reversed(parts)]
+    assert summed(samples, [row for part in counts for row in part], config) == whole
+    assert [row["item"] for row in whole[0]] == [0, 1, 2, 3, 4] * 3
+
+
+def test_blocks_are_fixed_and_cover_every_item_once():
+    config = Evaluation(tasks=("chain", "prose"), limit=7, block_items=3)
+    found = [(task.name, list(items)) for task, items in blocks(config)]
+    parts = [[0, 1, 2], [3, 4, 5], [6]]
+    assert found == [(name, part) for name in ("chain", "prose") for part in parts]
+
+
+def test_a_block_that_is_missing_or_doubled_is_refused(writer, tokenizer):
+    config = Evaluation(tasks=("copying",), limit=4, block_items=2)
+    samples, counts = evaluate(writer, tokenizer, config)
+    with pytest.raises(UserError, match=r"every block .*missing: \[\('copying', 2, 4\)\]"):
+        summed(samples[:2], counts[:2], config)
+    with pytest.raises(UserError, match="every block of items once"):
+        summed(samples + samples, counts + counts, config)

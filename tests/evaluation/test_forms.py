@@ -7,7 +7,7 @@ import torch
 import yaml
 
 from pipeline.config.evaluation import Evaluation
-from pipeline.evaluation.evaluate import evaluate
+from pipeline.evaluation.evaluate import evaluate, summed
 from pipeline.evaluation.language_model import padding_mask
 from pipeline.models.views import view
 from pipeline.registry import ARCHITECTURES
@@ -59,7 +59,8 @@ def text(write):
 
 
 def run(model, tokenizer, task, **changes):
-    samples, sparsity = evaluate(model, tokenizer, Evaluation(tasks=(task,), **changes))
+    config = Evaluation(tasks=(task,), **changes)
+    samples, sparsity = summed(*evaluate(model, tokenizer, config), config)
     return SAMPLES.frame(samples), SPARSITY.frame(sparsity)
 
 

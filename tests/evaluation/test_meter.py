@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.evaluation.meter import Meter
+from pipeline.evaluation.meter import Meter, figures
 from pipeline.models.views import FFNView, ModelView
 
 PAD, FIRST, SECOND, STOP = range(4)
@@ -62,13 +62,13 @@ def measure(toy):
 
 def test_natural_zeros_alone(measure):
     # Two tokens of two zeros each. A zero spares its up row and down column: 4 of 6 weights.
-    figures = measure(([[FIRST, SECOND]],)).figures()
-    assert figures["imposed"] == {
+    found = figures(measure(([[FIRST, SECOND]],)).counts())
+    assert found["imposed"] == {
         "neuron_sparsity": 0,
         "ffn_weight_sparsity": 0,
         "model_weight_sparsity": 0,
     }
-    assert figures["total"] == {
+    assert found["total"] == {
         "neuron_sparsity": 4 / 8,
         "ffn_weight_sparsity": 4 * 4 / (2 * 24),
         "model_weight_sparsity": 4 * 4 / (2 * 32),
@@ -77,13 +77,13 @@ def test_natural_zeros_alone(measure):
 
 def test_a_removed_neuron_spares_all_its_weights(measure):
     # Neuron 2 is gone, so each token has three zeros, one of them imposed.
-    figures = measure(([[FIRST, SECOND]],), dropped=[2]).figures()
-    assert figures["imposed"] == {
+    found = figures(measure(([[FIRST, SECOND]],), dropped=[2]).counts())
+    assert found["imposed"] == {
         "neuron_sparsity": 1 / 4,
         "ffn_weight_sparsity": 6 / 24,
         "model_weight_sparsity": 6 / 32,
     }
-    assert figures["total"] == {
+    assert found["total"] == {
         "neuron_sparsity": 3 / 4,
         "ffn_weight_sparsity": (6 + 2 * 4) / 24,
         "model_weight_sparsity": (6 + 2 * 4) / 32,
@@ -91,11 +91,11 @@ def test_a_removed_neuron_spares_all_its_weights(measure):
 
 
 def test_everything_removed_spares_everything(measure):
-    figures = measure(([[FIRST, SECOND]],), dropped=range(4)).figures()
+    found = figures(measure(([[FIRST, SECOND]],), dropped=range(4)).counts())
     for basis in ("imposed", "total"):
-        assert figures[basis]["neuron_sparsity"] == 1
-        assert figures[basis]["ffn_weight_sparsity"] == 1
-        assert figures[basis]["model_weight_sparsity"] == 24 / 32
+        assert found[basis]["neuron_sparsity"] == 1
+        assert found[basis]["ffn_weight_sparsity"] == 1
+        assert found[basis]["model_weight_sparsity"] == 24 / 32
 
 
 PROMPT = ([[PAD, FIRST], [FIRST, SECOND]], [[0, 1], [1, 1]])
@@ -111,7 +111,7 @@ def test_padding_and_steps_after_an_end_do_not_count(measure):
     # Counted: three prompt tokens, then SECOND and FIRST of the row that goes on.
     meter = measure(PROMPT, step(1, SECOND, STOP), step(2, FIRST, PAD))
     assert meter.tokens == 5
-    assert meter.figures()["total"]["neuron_sparsity"] == 10 / 20
+    assert figures(meter.counts())["total"]["neuron_sparsity"] == 10 / 20
 
 
 def test_a_row_that_ended_stays_ended(measure):
@@ -134,8 +134,8 @@ def test_a_prompt_without_a_mask_counts_whole(measure):
 
 
 def test_measures_of_nothing_are_zero(measure):
-    figures = measure().figures()
-    assert set(figures["total"].values()) == set(figures["imposed"].values()) == {0.0}
+    found = figures(measure().counts())
+    assert set(found["total"].values()) == set(found["imposed"].values()) == {0.0}
 
 
 def test_reset_starts_counting_anew(measure, toy):
@@ -143,14 +143,14 @@ def test_reset_starts_counting_anew(measure, toy):
     meter.reset()
     with torch.inference_mode(), meter.watching(toy):
         toy(input_ids=torch.tensor([[STOP]]))
-    assert meter.tokens == 1 and meter.figures()["total"]["neuron_sparsity"] == 3 / 4
+    assert meter.tokens == 1 and figures(meter.counts())["total"]["neuron_sparsity"] == 3 / 4
 
 
 def test_nonfinite_activations_are_counted(measure, toy):
     toy.up.weight.data[0] = float("inf")
     meter = measure(([[FIRST, SECOND]],), ([[PAD]],), dropped=[3])
-    assert meter.nonfinite > 0
-    assert 0 <= meter.figures()["total"]["neuron_sparsity"] <= 1
+    assert meter.nonfinite[0] > 0
+    assert 0 <= figures(meter.counts())["total"]["neuron_sparsity"] <= 1
 
 
 def test_no_hook_stays_behind_even_after_an_error(measure, toy):

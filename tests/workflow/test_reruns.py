@@ -1,6 +1,7 @@
 """What Snakemake plans after a change, from a finished tiny study."""
 
 import os
+import re
 import time
 
 import pytest
@@ -72,6 +73,34 @@ def test_more_shards_plan_profiling_but_no_model_or_corpus(edited):
     jobs = edited.planned()
     assert len(jobs["profile_shard"]) == 3
     assert not {"resolve_model", "extract_calibration", "evaluate_dense"} & set(jobs)
+
+
+def test_seven_shards_of_every_long_stage_give_the_bytes_of_undivided_ones(edited):
+    """One condition of the tiny study, all of it anew; keys in paths differ, contents do not."""
+    undivided = whole(edited.artifacts())
+    edited.edit("configs/tiny.yaml", "    shards: 1\n", "    shards: 7\n")
+    edited.edit("configs/tiny.yaml", "  shards: 2\n", "  shards: 7\n")
+    edited.edit("configs/tiny.yaml", "  shards: 1\n  sparse_from", "  shards: 7\n  sparse_from")
+    condition = "results/tiny/evaluate/ref-reglu/drop_cold/0.25/0/samples.parquet"
+    (edited.work / condition).unlink()
+    edited.run("--until", "merge_profile")
+    edited.run(condition)
+    counts = edited.work.glob(
+        "results/tiny/evaluate_shard/*/drop_cold/0.25/0/*-of-7/counts.parquet"
+    )
+    assert len(list(counts)) == 7
+    divided = whole(edited.artifacts())
+    assert len([name for name in divided if "extract_calibration" in name]) == 2
+    assert divided == undivided
+
+
+def whole(artifacts):
+    """Artifacts without shards, shared ones by names without digests."""
+    return {
+        re.sub(r"-[0-9a-f]{12}/", "/", name): content
+        for name, content in artifacts.items()
+        if "_shard/" not in name
+    }
 
 
 def test_profiling_code_edited_plans_profiling_and_downstream(edited):

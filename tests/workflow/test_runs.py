@@ -94,6 +94,34 @@ def test_a_damaged_artifact_is_named_with_the_way_to_mend_it(edited):
     assert re.search(r"error: fit: .*neurons\.parquet: .* rm ", failed.stdout + failed.stderr)
 
 
+def test_a_file_of_another_study_in_place_is_told_apart(edited):
+    """Its format, schema and seal are right, and its condition has the same names."""
+    text = (edited.folder / "configs/tiny.yaml").read_text()
+    other = edited.folder / "configs" / "other.yaml"
+    other.write_text(
+        text.replace("study: tiny", "study: other").replace("share: 0.8", "share: 0.6")
+    )
+    plan = "fit/ref-reglu/drop_cold/cold/0/plan.json"
+    edited.run(f"results/other/{plan}", config="configs/other.yaml")
+    mine, theirs = (edited.work / "results" / study / plan for study in ("tiny", "other"))
+    stat, kept = mine.stat(), mine.read_bytes()
+    mine.write_bytes(theirs.read_bytes())
+    os.utime(mine, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    samples = edited.work / "results/tiny/evaluate/ref-reglu/drop_cold/cold/0/samples.parquet"
+    samples.unlink()
+    failed = subprocess.run(
+        edited.command(), env=edited.environment, cwd=edited.work, text=True, capture_output=True,
+        check=False,
+    )  # fmt: skip
+    assert failed.returncode != 0
+    said = rf"error: evaluate: results/tiny/{plan}: made by rule fit for another .* rm (\S+)"
+    found = re.search(said, failed.stdout + failed.stderr)
+    (edited.work / found.group(1)).unlink()
+    edited.run()
+    assert mine.read_bytes() == kept
+    assert samples.is_file()
+
+
 def test_a_refused_configuration_starts_no_job(edited):
     edited.edit("configs/tiny.yaml", "sparsifier: keep_cold", "sparsifier: keep_cool")
     refused = subprocess.run(

@@ -6,13 +6,13 @@ from pipeline.artifacts import Manifest
 from pipeline.config.evaluation import Evaluation
 from pipeline.config.models import Model
 from pipeline.entry import job
-from pipeline.evaluation.evaluate import evaluate, refused
+from pipeline.evaluation.evaluate import evaluate, refused, rows_of, summed
 from pipeline.methods.plan import Plan
 from pipeline.methods.static import apply
 from pipeline.models.loading import load
 from pipeline.models.views import view
 from pipeline.tables.model import MODEL
-from pipeline.tables.samples import SAMPLES, SPARSITY
+from pipeline.tables.samples import COUNTS, SAMPLES, SPARSITY
 
 
 def main(
@@ -20,20 +20,27 @@ def main(
     record: Path,
     plan: Path,
     arrays: Path,
+    sample_shards: list[Path],
+    count_shards: list[Path],
     model: Model,
     evaluation: Evaluation,
     samples: Path,
     sparsity: Path,
     manifest: Manifest,
 ) -> None:
-    """Write samples.parquet and sparsity.parquet."""
+    """Write samples.parquet and sparsity.parquet, from shards where the work was divided."""
     fitted = Plan.read(plan, arrays)
     if fitted.refused:
         rows, achieved = refused(fitted.refused, evaluation)
     else:
-        loaded, tokenizer = load(model, MODEL.read(record))
-        apply(fitted, view(loaded))
-        rows, achieved = evaluate(loaded, tokenizer, evaluation, fitted.dropped)
+        if sample_shards:
+            rows = rows_of(map(SAMPLES.read, sample_shards))
+            counts = rows_of(map(COUNTS.read, count_shards))
+        else:
+            loaded, tokenizer = load(model, MODEL.read(record))
+            apply(fitted, view(loaded))
+            rows, counts = evaluate(loaded, tokenizer, evaluation, fitted.dropped)
+        rows, achieved = summed(rows, counts, evaluation)
     SAMPLES.write(samples, rows, manifest)
     SPARSITY.write(sparsity, achieved, manifest)
 

@@ -9,12 +9,13 @@ from pipeline.config.models import Model
 from pipeline.entry import job
 from pipeline.models.loading import load_tokenizer
 from pipeline.tables.model import MODEL
-from pipeline.tables.sequences import CORPUS, SEQUENCES
+from pipeline.tables.sequences import CORPUS, DOCUMENTS, SEQUENCES
 
 
 def main(
     *,
     record: Path,
+    document_shards: list[Path],
     model: Model,
     config: Corpus,
     tasks: list[str],
@@ -24,7 +25,8 @@ def main(
 ) -> None:
     """Write sequences.parquet and corpus.json."""
     tokenizer = load_tokenizer(model, MODEL.read(record))
-    columns, facts = extract(config, tokenizer, tasks)
+    rows = [row for path in document_shards for row in DOCUMENTS.read(path).to_dicts()]
+    columns, facts = extract(config, tokenizer, tasks, rows)
     SEQUENCES.write(sequences, columns, manifest)
     CORPUS.write(corpus, facts, manifest)
 

@@ -17,29 +17,46 @@ class Overlap:
     ngrams: tuple[int, ...]
 
 
+class Items:
+    """Evaluation items, indexed by their runs of `n` words, to be looked for in documents."""
+
+    def __init__(self, items: Sequence[str], n: int) -> None:
+        self.words = [tuple(item.split()) for item in items]
+        self.lengths = sorted({min(n, len(item)) for item in self.words if item})
+        self.runs: dict[tuple[str, ...], list[int]] = {}
+        for index, item in enumerate(self.words):
+            for run in set(_runs(item, min(n, len(item)))) if item else ():
+                self.runs.setdefault(run, []).append(index)
+
+    def shared(self, document: str) -> Overlap:
+        """What one document gives away."""
+        words = tuple(document.split())
+        found = {
+            index
+            for length in self.lengths
+            for run in _runs(words, length)
+            for index in self.runs.get(run, ())
+        }
+        text = f" {' '.join(words)} "
+        whole = {index for index in found if f" {' '.join(self.words[index])} " in text}
+        return Overlap(tuple(sorted(whole)), tuple(sorted(found - whole)))
+
+
+def together(documents: Iterable[Overlap]) -> Overlap:
+    """What a corpus gives away, from what each of its documents does."""
+    whole: set[int] = set()
+    partial: set[int] = set()
+    for document in documents:
+        whole.update(document.documents)
+        partial.update(document.ngrams)
+    return Overlap(tuple(sorted(whole)), tuple(sorted(partial - whole)))
+
+
 def overlap(corpus: Iterable[str], items: Sequence[str], n: int) -> Overlap:
     """Which of `items` the documents of `corpus` give away."""
-    words = [tuple(item.split()) for item in items]
-    lengths = sorted({min(n, len(item)) for item in words if item})
-    wanted = {gram for item in words for gram in _grams(item, min(n, len(item)))}
-    found: set[tuple[str, ...]] = set()
-    texts: list[str] = []
-    for document in corpus:
-        split = tuple(document.split())
-        before = len(found)
-        for length in lengths:
-            found.update(gram for gram in _grams(split, length) if gram in wanted)
-        if len(found) > before or any(g in found for g in _grams(split, min(n, len(split) or 1))):
-            texts.append(f" {' '.join(split)} ")
-    whole: list[int] = []
-    partial: list[int] = []
-    joined = "\n".join(texts)
-    for index, item in enumerate(words):
-        if not item or not any(gram in found for gram in _grams(item, min(n, len(item)))):
-            continue
-        (whole if f" {' '.join(item)} " in joined else partial).append(index)
-    return Overlap(tuple(whole), tuple(partial))
+    wanted = Items(items, n)
+    return together(wanted.shared(document) for document in corpus)
 
 
-def _grams(words: tuple[str, ...], length: int) -> Iterable[tuple[str, ...]]:
+def _runs(words: tuple[str, ...], length: int) -> Iterable[tuple[str, ...]]:
     return (words[i : i + length] for i in range(len(words) - length + 1))

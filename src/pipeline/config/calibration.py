@@ -26,6 +26,9 @@ class Corpus(Section):
     overlap_ngram: int = Field(
         13, ge=5, description="refuse a corpus that shares this many words in a row with a task"
     )
+    shards: int = Field(
+        1, ge=1, description="jobs that tokenizing and the search for overlap are divided among"
+    )
     allow_overlap: bool = Field(
         False, description="go on in spite of shared documents or n-grams; the report says so"
     )

@@ -22,6 +22,12 @@ class Evaluation(Section):
     tasks: tuple[str, ...] = Field(min_length=1)
     limit: int | None = Field(None, ge=2, description="items a task, the first ones; null for all")
     batch_size: int = Field(100, ge=1)
+    block_items: int = Field(
+        250, ge=1, description="items of a task that are batched among themselves"
+    )
+    shards: int = Field(
+        1, ge=1, description="jobs that each model's evaluation is divided among, block by block"
+    )
     sparse_from: Literal["start"] = Field(
         "start", description="static masks hold from the first token on"
     )

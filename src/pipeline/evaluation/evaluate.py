@@ -1,25 +1,46 @@
-"""Evaluate a model, pruned or not, on tasks, and measure its sparsity on the way."""
+"""Evaluate a model, pruned or not, on tasks, and measure its sparsity on the way.
 
+Items are evaluated in fixed blocks, each batched among itself, and sparsity is counted in whole
+numbers, so one job and seven that divide the blocks give the same rows.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from pipeline.config.evaluation import Evaluation
+from pipeline.errors import UserError
 from pipeline.evaluation.harness import Harness
-from pipeline.evaluation.meter import Meter
+from pipeline.evaluation.meter import Meter, figures
 from pipeline.models.views import view
-from pipeline.tasks import find
+from pipeline.tasks import Task, find
 
 Rows = list[dict[str, Any]]
 
 
+def blocks(config: Evaluation) -> list[tuple[Task, range]]:
+    """All blocks of items of all tasks, in order; a task's last block may be shorter."""
+    found = []
+    for task in map(find, config.tasks):
+        items = len(task.items()[: config.limit])
+        starts = range(0, items, config.block_items)
+        found += [(task, range(at, min(items, at + config.block_items))) for at in starts]
+    return found
+
+
 def evaluate(
-    model: Any, tokenizer: Any, config: Evaluation, dropped: np.ndarray | None = None
+    model: Any,
+    tokenizer: Any,
+    config: Evaluation,
+    dropped: np.ndarray | None = None,
+    shard: int = 0,
+    shards: int = 1,
 ) -> tuple[Rows, Rows]:
-    """(rows of tables.samples.SAMPLES, rows of SPARSITY).
+    """(rows of tables.samples.SAMPLES, rows of COUNTS) of every `shards`-th block from `shard` on.
 
     `model` already lacks the neurons that `dropped`, (layers, d_ff) bool, marks; None for the dense
-    model. Sparsity is measured task by task over prompts and responses.
+    model. Zeros are counted over prompts and responses.
     """
     import torch
 
@@ -29,30 +50,63 @@ def evaluate(
     harness = Harness(model, tokenizer, config.batch_size)
     meter = Meter(shape, dropped, _end_tokens(model, tokenizer), harness.ended)
     samples: Rows = []
-    sparsity: Rows = []
-    for task in map(find, config.tasks):
+    counts: Rows = []
+    for task, items in blocks(config)[shard::shards]:
         meter.reset()
         with torch.inference_mode(), meter.watching(model):
-            samples.extend(harness.samples(task, config.limit))
-        for basis, measures in meter.figures().items():
-            sparsity.append(
-                _sparsity_row(task.name, basis, config)
-                | measures
-                | {"tokens": meter.tokens, "nonfinite": meter.nonfinite}
-            )
-    return samples, sparsity
+            samples.extend(harness.samples(task, items))
+        place = {"task": task.name, "start": items.start, "stop": items.stop}
+        counts.extend(place | row for row in meter.counts())
+    return samples, counts
+
+
+def summed(samples: Rows, counts: Rows, config: Evaluation) -> tuple[Rows, Rows]:
+    """(rows of SAMPLES in the order of the tasks and items, rows of SPARSITY, task by task).
+
+    `samples` and `counts` are those of all shards, in any order. Raises UserError unless every
+    block is there once.
+    """
+    wanted = [(task.name, items.start, items.stop) for task, items in blocks(config)]
+    found = [_block(row) for row in counts if row["layer"] == 0]
+    if sorted(found) != sorted(wanted):
+        missing = sorted(set(wanted) - set(found))
+        raise UserError(
+            f"evaluation shards do not hold every block of items once (missing: {missing[:3]}); "
+            "remove them and run again"
+        )
+    place = {task.name: number for number, task in enumerate(map(find, config.tasks))}
+    ordered = sorted(samples, key=lambda row: (place[row["task"]], row["item"]))
+    sparsity: Rows = []
+    for task in place:
+        mine = [row for row in counts if row["task"] == task]
+        tokens = sum(row["tokens"] for row in mine if row["layer"] == 0)
+        nonfinite = sum(row["nonfinite"] for row in mine)
+        for basis, measures in figures(mine).items():
+            facts = {"tokens": tokens, "nonfinite": nonfinite}
+            sparsity.append(_sparsity_row(task, basis, config) | measures | facts)
+    return ordered, sparsity
+
+
+def rows_of(frames: Iterable[Any]) -> Rows:
+    """The rows of all frames, one after the other."""
+    return [row for frame in frames for row in frame.to_dicts()]
+
+
+def _block(row: Mapping[str, Any]) -> tuple[str, int, int]:
+    return row["task"], row["start"], row["stop"]
 
 
 def _end_tokens(model: Any, tokenizer: Any) -> set[int]:
     """Tokens after which a sequence is over: the tokenizer's and those generation stops at."""
     named = getattr(model.generation_config, "eos_token_id", None)
-    several = named if isinstance(named, list | tuple) else [named]
+    several: Sequence = named if isinstance(named, list | tuple) else [named]
     tokens = {tokenizer.eos_token_id, tokenizer.pad_token_id, *several}
     return {token for token in tokens if token is not None}
 
 
 def refused(reason: str, config: Evaluation) -> tuple[Rows, Rows]:
-    """Results of a condition that was refused: no samples, and the reason in every task's row."""
+    """(rows of SAMPLES, rows of SPARSITY) of a condition that was refused: no samples, and the
+    reason in every task's row."""
     rows = []
     for task in map(find, config.tasks):
         for basis in ("imposed", "total"):

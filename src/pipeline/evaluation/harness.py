@@ -30,25 +30,24 @@ class Harness:
         """Which sequences of the batch at hand have ended, (sequences,) bool; None before one."""
         return self._lm.ended
 
-    def samples(self, task: Task, limit: int | None) -> Iterator[dict[str, Any]]:
-        """Rows of tables.samples.SAMPLES, in the order of the items.
+    def samples(self, task: Task, chosen: range) -> Iterator[dict[str, Any]]:
+        """Rows of tables.samples.SAMPLES of the chosen items, a run of them, in their order.
 
-        Greedy answers to the first `limit` items, choices by likelihood, or likelihoods of texts.
-        Raises the UserErrors of Task.check.
+        Greedy answers, choices by likelihood, or likelihoods of texts. Raises the UserErrors of
+        Task.check.
         """
         from lm_eval.evaluator import evaluate
 
         task.check()
-        items = task.items()
+        items = task.items()[chosen.start : chosen.stop]
         loaded = self._tasks.load([_definition(task, items)])
-        result = evaluate(
-            self._lm, loaded, limit=limit, bootstrap_iters=1, log_samples=True, verbosity="ERROR"
-        )
+        result = evaluate(self._lm, loaded, bootstrap_iters=1, log_samples=True, verbosity="ERROR")
         if result is None:
             raise RuntimeError("the harness returned no result; it runs on rank 0 only")
         for sample in sorted(result["samples"][task.name], key=lambda s: s["doc_id"]):
             item = items[sample["doc_id"]]
-            yield _facts(task, item, sample) | self._scored(task, item, sample)
+            facts = _facts(task, item, sample) | {"item": chosen.start + sample["doc_id"]}
+            yield facts | self._scored(task, item, sample)
 
     def _scored(self, task: Task, item: dict[str, Any], sample: dict[str, Any]) -> dict[str, Any]:
         """The part of a row that depends on the task's form."""
@@ -106,7 +105,6 @@ def _in_memory(rows: list[dict[str, Any]]) -> Callable[..., Any]:
 def _facts(task: Task, item: dict[str, Any], sample: dict[str, Any]) -> dict[str, Any]:
     return {
         "task": task.name,
-        "item": sample["doc_id"],
         "item_hash": of_value(item),
         "prompt_hash": sample["prompt_hash"],
         "reasoning": task.reasoning,

@@ -1,6 +1,6 @@
 """Measure on the evaluated tokens how much of the FFN was skipped."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,7 @@ class Meter:
     def reset(self) -> None:
         """Start counting anew."""
         self.tokens = 0
-        self.nonfinite = 0
+        self.nonfinite = [0] * len(self.shape.ffns)
         self.zeros = [0] * len(self.shape.ffns)
         self._counted: torch.Tensor | None = None
         self._running: torch.Tensor | None = None
@@ -53,28 +53,26 @@ class Meter:
             for handle in handles:
                 handle.remove()
 
-    def figures(self) -> dict[str, dict[str, float]]:
-        """The three measures, imposed and total, on the tokens counted since the last reset.
-
-        A removed neuron needs none of its weights. A neuron of the others that is zero by itself
-        needs its gate (or fc1) row to be known as zero, and none of its remaining weights.
-        """
-        imposed_neurons = imposed_weights = total_neurons = total_weights = pairs = 0.0
-        for ffn, dropped, zeros in zip(self.shape.ffns, self.dropped, self.zeros, strict=True):
-            removed = self.tokens * int(dropped.sum())
-            natural = zeros - removed
+    def counts(self) -> list[dict[str, int]]:
+        """What was counted since the last reset, layer by layer: rows of tables.samples.COUNTS
+        without the task and the block."""
+        rows = []
+        for layer, ffn in enumerate(self.shape.ffns):
             whole, spared = _weights(ffn)
-            pairs += self.tokens * ffn.d_ff
-            imposed_neurons += removed
-            imposed_weights += removed * whole
-            total_neurons += zeros
-            total_weights += removed * whole + natural * spared
-        all_ffn = max(1, self.tokens) * self.shape.ffn_weights
-        all_linear = max(1, self.tokens) * self.shape.linear_weights
-        return {
-            "imposed": _measures(imposed_neurons, imposed_weights, pairs, all_ffn, all_linear),
-            "total": _measures(total_neurons, total_weights, pairs, all_ffn, all_linear),
-        }
+            rows.append(
+                {
+                    "layer": layer,
+                    "tokens": self.tokens,
+                    "zeros": self.zeros[layer],
+                    "nonfinite": self.nonfinite[layer],
+                    "neurons": ffn.d_ff,
+                    "removed": int(self.dropped[layer].sum()),
+                    "weights": whole,
+                    "spared": spared,
+                    "linear_weights": self.shape.linear_weights,
+                }
+            )
+        return rows
 
     def _before(self, _module: Any, args: tuple, kwargs: dict[str, Any]) -> None:
         tokens: torch.Tensor = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
@@ -98,7 +96,7 @@ class Meter:
         def count(_module: Any, inputs: tuple) -> None:
             inner = counted(inputs[0], self._counted)
             self.zeros[layer] += int((inner == 0).sum())
-            self.nonfinite += int((~inner.isfinite()).sum())
+            self.nonfinite[layer] += int((~inner.isfinite()).sum())
 
         return count
 
@@ -116,11 +114,31 @@ def _weights(ffn: FFNView) -> tuple[int, int]:
     return width * (len(ffn.inner) + 1), width * len(ffn.inner)
 
 
-def _measures(
-    neurons: float, weights: float, pairs: float, ffn: float, linear: float
-) -> dict[str, float]:
+def figures(counts: Sequence[Mapping[str, int]]) -> dict[str, dict[str, float]]:
+    """The three measures, imposed and total, of rows of COUNTS: all layers, any number of blocks.
+
+    A removed neuron needs none of its weights. A neuron of the others that is zero by itself needs
+    its gate (or fc1) row to be known as zero, and none of its remaining weights. Sums are of whole
+    numbers, so how the items were divided changes nothing.
+    """
+    removed = [row["tokens"] * row["removed"] for row in counts]
+    imposed = sum(n * row["weights"] for n, row in zip(removed, counts, strict=True))
+    natural = sum(
+        (row["zeros"] - n) * row["spared"] for n, row in zip(removed, counts, strict=True)
+    )
+    pairs = sum(row["tokens"] * row["neurons"] for row in counts)
+    ffn = sum(row["tokens"] * row["neurons"] * row["weights"] for row in counts)
+    linear = sum(row["tokens"] * row["linear_weights"] for row in counts if row["layer"] == 0)
+    zeros = sum(row["zeros"] for row in counts)
     return {
-        "neuron_sparsity": neurons / max(1.0, pairs),
-        "ffn_weight_sparsity": weights / ffn,
-        "model_weight_sparsity": weights / linear,
+        "imposed": _measures(sum(removed), imposed, pairs, ffn, linear),
+        "total": _measures(zeros, imposed + natural, pairs, ffn, linear),
+    }
+
+
+def _measures(neurons: int, weights: int, pairs: int, ffn: int, linear: int) -> dict[str, float]:
+    return {
+        "neuron_sparsity": neurons / max(1, pairs),
+        "ffn_weight_sparsity": weights / max(1, ffn),
+        "model_weight_sparsity": weights / max(1, linear),
     }

@@ -26,6 +26,26 @@ SAMPLES = Table(
     },
 )
 
+COUNTS = Table(
+    "counts",
+    1,
+    "What was counted over one block of a task's items, layer by layer; `sparsity` is made of it.",
+    {
+        "task": Column("String", "task name"),
+        "start": Column("Int64", "first item of the block"),
+        "stop": Column("Int64", "the item after its last one"),
+        "layer": Column("Int32", "block of the model, from 0"),
+        "tokens": Column("Int64", "tokens evaluated; prompt and response, no padding"),
+        "zeros": Column("Int64", "(token, neuron) pairs with h = 0, removed neurons included"),
+        "nonfinite": Column("Int64", "(token, neuron) pairs with a non-finite h"),
+        "neurons": Column("Int64", "FFN neurons of the layer"),
+        "removed": Column("Int64", "neurons of the layer that the method removes"),
+        "weights": Column("Int64", "weights of one neuron"),
+        "spared": Column("Int64", "weights of it that a zero h spares once its gate is known"),
+        "linear_weights": Column("Int64", "weights of all linear layers of the model's blocks"),
+    },
+)
+
 SPARSITY = Table(
     "sparsity",
     1,

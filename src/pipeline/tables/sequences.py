@@ -13,6 +13,20 @@ SEQUENCES = Table(
     },
 )
 
+DOCUMENTS = Table(
+    "documents",
+    1,
+    "Documents that one job has tokenized and searched; `sequences` is cut from all of them.",
+    {
+        "index": Column("Int64", "place in the corpus, from 0"),
+        "document": Column("String", "digest of the document's text"),
+        "tokens": Column("List:Int32", "token ids, special tokens included"),
+        "whole": Column("List:Int32", "evaluation items whose whole text stands in it"),
+        "partial": Column("List:Int32", "further items of which it holds a run of words"),
+        "commit": Column("String", "Hub commit of a Hub dataset", nullable=True),
+    },
+)
+
 CORPUS = Document(
     "corpus",
     2,

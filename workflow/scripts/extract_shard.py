@@ -1,0 +1,32 @@
+"""Tokenize one shard of a corpus' documents, and look for evaluation items in them."""
+
+from pathlib import Path
+
+from pipeline.artifacts import Manifest
+from pipeline.calibration.extraction import read_shard
+from pipeline.config.calibration import Corpus
+from pipeline.config.models import Model
+from pipeline.entry import job
+from pipeline.models.loading import load_tokenizer
+from pipeline.tables.model import MODEL
+from pipeline.tables.sequences import DOCUMENTS
+
+
+def main(
+    *,
+    record: Path,
+    model: Model,
+    config: Corpus,
+    tasks: list[str],
+    shard: int,
+    shards: int,
+    documents: Path,
+    manifest: Manifest,
+) -> None:
+    """Write documents.parquet."""
+    tokenizer = load_tokenizer(model, MODEL.read(record))
+    DOCUMENTS.write(documents, read_shard(config, tokenizer, tasks, shard, shards), manifest)
+
+
+if __name__ == "__main__":
+    job(main, snakemake)  # noqa: F821
