@@ -11,7 +11,7 @@ from pipeline.config.study import parse_study
 from pipeline.entry import PLACES
 from pipeline.errors import UserError
 from pipeline.launcher import JOBS_LOCK
-from pipeline.study import Study, rule_source
+from pipeline.study import FILES, Study, rule_source
 from pipeline.tables.curves import REFUSED
 from pipeline.tables.finding import FINDING
 
@@ -112,10 +112,12 @@ def undivided(section):
 
 def identity(wildcards, input, output):
     """What the job's first output is to be, and what each of its inputs has to be."""
-    return dict(
-        own=STUDY.identities.get(str(Path(output[0]).parent)),
-        inputs=[STUDY.identities.get(str(Path(file).parent)) for file in input],
-    )
+    return dict(own=identity_of(output[0]), inputs=[identity_of(file) for file in input])
+
+
+def identity_of(file):
+    """What a file of the study has to be; everything the rules name stands in one of its folders."""
+    return STUDY.folders[file.rpartition("/")[0]].identity
 
 
 def every_result():
@@ -124,23 +126,12 @@ def every_result():
     Snakemake makes a missing file only for a job that has to run. A profile's shards are left out:
     merged, they have served.
     """
-    folders = {
-        f"{SHARED}/resolve_model": (MODELS, ["model.json"]),
-        f"{SHARED}/extract_calibration": (CORPORA, ["sequences.parquet", "corpus.json"]),
-        f"{SHARED}/merge_profile": (PROFILES, ["neurons.parquet", "layers.parquet"]),
-        f"{SHARED}/evaluate_dense": (DENSE, ["samples.parquet", "sparsity.parquet"]),
-        f"{RESULTS}/classify": (
-            ["/".join(names) for names in STUDY.classified],
-            ["classes.parquet", "classification.json"],
-        ),
-        f"{RESULTS}/fit": (conditions(), ["plan.json", "plan.safetensors"]),
-        f"{RESULTS}/evaluate": (conditions(), ["samples.parquet", "sparsity.parquet"]),
-    }
+    last = ("analyse", "build_report")
     return [
-        f"{folder}/{name}/{file}"
-        for folder, (names, files) in folders.items()
-        for name in names
-        for file in files
+        f"{folder}/{file}"
+        for folder, job in STUDY.folders.items()
+        if job.rule not in last and not job.rule.endswith("_shard")
+        for file in FILES[job.rule]
     ]
 
 

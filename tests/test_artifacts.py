@@ -88,6 +88,7 @@ def test_the_manifest_is_one_json_line_with_schema_and_facts(manifest):
         "seed": 3,
         "device": "cpu",
         "dtype": None,
+        "identity": None,
     }
 
 

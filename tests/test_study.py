@@ -256,9 +256,9 @@ PARTS = {
 def whole_identities(study):
     """Stage -> identities of its artifacts, shards left out."""
     found = {}
-    for folder, identity in study.identities.items():
-        if "_shard/" not in folder:
-            found.setdefault(folder.split("/")[2], set()).add(identity)
+    for folder in study.folders.values():
+        if not folder.rule.endswith("_shard"):
+            found.setdefault(folder.rule, set()).add(folder.identity)
     return found
 
 
@@ -273,7 +273,7 @@ def test_each_part_of_an_identity_changes_what_depends_on_it_and_nothing_else(
     }
     before, after = whole_identities(plan()), whole_identities(plan(**{path: value}))
     differing = {stage for stage in before if before[stage] != after[stage]}
-    analysed = {"analyse", "report"} if changed or path[:4] in ("seed", "anal") else set()
+    analysed = {"analyse", "build_report"} if changed or path[:4] in ("seed", "anal") else set()
     assert differing == changed | analysed
 
 
@@ -296,11 +296,11 @@ def test_every_key_that_a_job_is_given_is_a_part_of_an_identity(study_values):
 
 def test_conditions_are_told_apart_and_shards_numbered(plan):
     study = plan(profile__shards=3, evaluation__shards=2)
-    assert len(set(study.identities.values())) == len(study.identities)
-    shards = [folder for folder in study.identities if "/profile_shard/" in folder]
+    assert len({f.identity for f in study.folders.values()}) == len(study.folders)
+    shards = [folder for folder in study.folders if "/profile_shard/" in folder]
     assert [folder.rsplit("/", 1)[1] for folder in shards] == ["0-of-3", "1-of-3", "2-of-3"]
-    assert sum("/evaluate_shard/" in folder for folder in study.identities) == 4
-    assert not any("/extract_shard/" in folder for folder in study.identities)
+    assert sum("/evaluate_shard/" in folder for folder in study.folders) == 4
+    assert not any("/extract_shard/" in folder for folder in study.folders)
 
 
 def test_a_local_place_is_no_part_of_keys_and_params(plan, tmp_path, save_model):

@@ -3,7 +3,7 @@
 Knows nothing of Snakemake; the rules ask it for names, configuration slices and source digests.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,22 @@ RULES = {
     "ship_reference": ("reference", ("torch", "transformers", "lm_eval", "polars")),
 }
 
+#: Rule of a study -> the files that one of its jobs makes.
+FILES = {
+    "resolve_model": ("model.json",),
+    "extract_shard": ("documents.parquet",),
+    "extract_calibration": ("sequences.parquet", "corpus.json"),
+    "profile_shard": ("blocks.parquet", "layers.parquet"),
+    "merge_profile": ("neurons.parquet", "layers.parquet"),
+    "classify": ("classes.parquet", "classification.json"),
+    "fit": ("plan.json", "plan.safetensors"),
+    "evaluate_shard": ("samples.parquet", "counts.parquet"),
+    "evaluate": ("samples.parquet", "sparsity.parquet"),
+    "evaluate_dense_shard": ("samples.parquet", "counts.parquet"),
+    "evaluate_dense": ("samples.parquet", "sparsity.parquet"),
+    "analyse": ("finding.json", "curves.parquet"),
+    "build_report": ("index.html", "accuracy-lost.svg"),
+}
 _EVALUATIONS = ("evaluate", "evaluate_shard", "evaluate_dense", "evaluate_dense_shard")
 #: Rules that use a model's FFN view, and rules that read the tasks' items.
 _OF_MODELS = ("resolve_model", "profile_shard", *_EVALUATIONS)
@@ -58,6 +74,19 @@ class Condition:
     method: str
     level: str
     seed: int
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Where the artifacts of one job stand: its rule, what they are as far as that is known before
+    any job, and what the job is about."""
+
+    rule: str
+    identity: str
+    model: str = ""
+    corpus: str = ""
+    method: str = ""
+    shards: int = 1
 
 
 class Study:
@@ -199,50 +228,58 @@ class Study:
     # divided. Each artifact carries its own, so that one put in another's place is told apart.
 
     @cached_property
-    def identities(self) -> dict[str, str]:
-        """Folder below which artifacts stand -> their identity, for all of the study's jobs."""
-        config, shared, own = self.config, "results/shared", f"results/{self.config.study}"
+    def folders(self) -> dict[str, Folder]:
+        """Folder of results -> what stands in it, for all of the study's jobs in their order."""
+        own = f"results/{self.config.study}"
+        found = {**self._shared_folders(), **self._own_folders(own)}
+        whole = sorted(f.identity for f in found.values() if not f.rule.endswith("_shard"))
+        parts = [self.config.study, self.config.seed, self.config.analysis.model_dump(), whole]
+        found[f"{own}/analyse"] = Folder("analyse", digest.of_value(parts))
+        found[f"{own}/report"] = Folder("build_report", digest.of_value([parts, "report"]))
+        return found
+
+    def _shared_folders(self) -> dict[str, Folder]:
+        config, shared = self.config, "results/shared"
         found = {}
-
-        def divided(stage: str, key: str, identity: str, shards: int, least: int = 2) -> None:
-            for shard in range(shards if shards >= least else 0):
-                folder = f"{stage}_shard/{key}/{shard}-of-{shards}"
-                found[folder] = digest.of_value([identity, shard, shards])
-
         for model in config.models:
-            found[f"{shared}/resolve_model/{self.model_key(model)}"] = self.model_key(model)
-            dense = self._of_evaluation(model)
-            found[f"{shared}/evaluate_dense/{self.dense_key(model)}"] = dense
-            divided(
-                f"{shared}/evaluate_dense", self.dense_key(model), dense, config.evaluation.shards
-            )
+            key, dense = self.model_key(model), self.dense_key(model)
+            found[f"{shared}/resolve_model/{key}"] = Folder("resolve_model", key, model)
+            folder = Folder("evaluate_dense", self._of_evaluation(model), model)
+            found |= _divided(f"{shared}/evaluate_dense", dense, folder, config.evaluation.shards)
+            found[f"{shared}/evaluate_dense/{dense}"] = folder
         for pair in self.profiled:
-            corpus, profile = self._of_corpus(*pair), self._of_profile(*pair)
-            found[f"{shared}/extract_calibration/{self.corpus_key(*pair)}"] = corpus
+            folder = Folder("extract", self._of_corpus(*pair), *pair)
             shards = config.calibration[pair[1]].shards
-            divided(f"{shared}/extract", self.corpus_key(*pair), corpus, shards)
-            found[f"{shared}/merge_profile/{self.profile_key(*pair)}"] = profile
-            shards = config.profile.shards
-            divided(f"{shared}/profile", self.profile_key(*pair), profile, shards, least=1)
+            found |= _divided(f"{shared}/extract", self.corpus_key(*pair), folder, shards)
+            folder = replace(folder, rule="extract_calibration")
+            found[f"{shared}/extract_calibration/{self.corpus_key(*pair)}"] = folder
+            folder = Folder("profile", self._of_profile(*pair), *pair)
+            key, shards = self.profile_key(*pair), config.profile.shards
+            found |= _divided(f"{shared}/profile", key, folder, shards, least=1)
+            folder = replace(folder, rule="merge_profile")
+            found[f"{shared}/merge_profile/{key}"] = folder
+        return found
+
+    def _own_folders(self, own: str) -> dict[str, Folder]:
+        config = self.config
+        found = {}
         for model, corpus, name in self.classified:
             section = config.classification[name].model_dump()
             identity = digest.of_value([self._of_profile(model, corpus), name, section])
-            found[f"{own}/classify/{model}/{corpus}/{name}"] = identity
+            folder = Folder("classify", identity, model, corpus)
+            found[f"{own}/classify/{model}/{corpus}/{name}"] = folder
         for c in self.conditions:
             method = config.methods[c.method]
-            folder = f"{c.model}/{c.method}/{c.level}/{c.seed}"
             ranked = found[f"{own}/classify/{c.model}/{method.corpus}/{method.classification}"]
-            fitted = digest.of_value(
-                [ranked, c.method, method.sparsifier, method.scope, c.level, c.seed]
-            )
+            choice = [c.method, method.sparsifier, method.scope, c.level, c.seed]
+            fitted = digest.of_value([ranked.identity, *choice])
+            place = f"{c.model}/{c.method}/{c.level}/{c.seed}"
+            folder = Folder("fit", fitted, c.model, method.corpus, c.method)
+            found[f"{own}/fit/{place}"] = folder
             evaluated = digest.of_value([fitted, self._of_evaluation(c.model)])
-            found[f"{own}/fit/{folder}"] = fitted
-            found[f"{own}/evaluate/{folder}"] = evaluated
-            divided(f"{own}/evaluate", folder, evaluated, config.evaluation.shards)
-        whole = sorted(value for folder, value in found.items() if "_shard/" not in folder)
-        analysis = [config.study, config.seed, config.analysis.model_dump(), whole]
-        found[f"{own}/analyse"] = digest.of_value(analysis)
-        found[f"{own}/report"] = digest.of_value([found[f"{own}/analyse"], "report"])
+            folder = Folder("evaluate", evaluated, c.model, method=c.method)
+            found |= _divided(f"{own}/evaluate", place, folder, config.evaluation.shards)
+            found[f"{own}/evaluate/{place}"] = folder
         return found
 
     @cache  # noqa: B019
@@ -298,6 +335,21 @@ class Study:
         settings = model_source.settings(model_source.local_folder(section))
         named = [n for n in settings.get("architectures") or [] if n in ARCHITECTURES]
         return [_entry(ARCHITECTURES, name) for name in named]
+
+
+def _divided(
+    stage: str, key: str, folder: Folder, shards: int, least: int = 2
+) -> dict[str, Folder]:
+    """Folders of the shards of a stage; none below `least` of them."""
+    return {
+        f"{stage}_shard/{key}/{shard}-of-{shards}": replace(
+            folder,
+            rule=f"{folder.rule}_shard",
+            identity=digest.of_value([folder.identity, shard, shards]),
+            shards=shards,
+        )
+        for shard in range(shards if shards >= least else 0)
+    }
 
 
 def _check_method(method: Method) -> None:
