@@ -34,6 +34,10 @@ rule all:
         every_result(),
 
 
+onstart:
+    write_jobs(Path(f"{RESULTS}/jobs.json"), CONFIG.study, JOBS.values())
+
+
 onsuccess:
     page, answer = Path(f"{RESULTS}/report/index.html"), Path(f"{RESULTS}/analyse/finding.json")
     if page.exists() and answer.exists():

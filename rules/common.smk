@@ -11,6 +11,7 @@ from pipeline.config.study import parse_study
 from pipeline.entry import PLACES
 from pipeline.errors import UserError
 from pipeline.launcher import JOBS_LOCK
+from pipeline.runs.jobs import jobs_of, size_of, write_jobs
 from pipeline.study import FILES, Study, rule_source
 from pipeline.tables.curves import REFUSED
 from pipeline.tables.finding import FINDING
@@ -33,6 +34,9 @@ MODELS = {STUDY.model_key(model): model for model in CONFIG.models}
 CORPORA = {STUDY.corpus_key(*pair): pair for pair in STUDY.profiled}
 PROFILES = {STUDY.profile_key(*pair): pair for pair in STUDY.profiled}
 DENSE = {STUDY.dense_key(model): model for model in CONFIG.models}
+
+SIZES = {model: size_of(STUDY, model, Path()) for model in CONFIG.models}
+JOBS = {job.folder: job for job in jobs_of(STUDY, SIZES)}
 
 PLAN = "{model}/{method}/{level}/{seed}"
 

@@ -1,9 +1,13 @@
-"""The command line: `python -m pipeline run`."""
+"""The command line: run a study, plan it, see how far it is, clean up after it."""
 
 import argparse
+import json
+import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pipeline import launcher
 from pipeline.config.study import parse_study
@@ -15,6 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 for success, 2 for input that was refused."""
     parser = _parser()
     given, extra = parser.parse_known_args(arguments)
+    if extra and given.action is not _run:
+        parser.error(f"unrecognized arguments: {' '.join(extra)}")
     try:
         given.action(given, extra)
     except UserError as error:
@@ -24,21 +30,65 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: argparse.Namespace, extra: list[str]) -> None:
-    config = parse_study(read_config(given.config), given.config.parent)
-    Study(config)
+    config = _study(given).config
     directory = given.directory.resolve()
-    line = launcher.command(given.config, given.profile, given.cores, directory, extra)
     dry = {"-n", "--dry-run", "--dryrun"} & set(extra)
+    line = launcher.command(given.config, given.profile, given.cores, directory, extra)
+    if not dry:
+        line += launcher.logger(config, directory, sys.stderr.isatty())
     launcher.run(line, None if dry else launcher.lock(config, directory))
 
 
-def _check(given: argparse.Namespace, extra: list[str]) -> None:
-    config = parse_study(read_config(given.config), given.config.parent)
-    study = Study(config)
-    sys.stdout.write(
-        f"{given.config}: study {config.study!r}, {len(config.models)} models, "
-        f"{len(study.conditions)} pruned conditions, {len(config.evaluation.tasks)} tasks\n"
+def _check(given: argparse.Namespace, _: list[str]) -> None:
+    study = _study(given)
+    config = study.config
+    counts = [(config.models, "model"), (study.conditions, "pruned condition")]
+    counts += [(config.evaluation.tasks, "task")]
+    said = ", ".join(f"{len(of)} {word}{'s' * (len(of) != 1)}" for of, word in counts)
+    sys.stdout.write(f"{given.config}: study {config.study!r}, {said}\n")
+
+
+def _plan(given: argparse.Namespace, _: list[str]) -> None:
+    from pipeline.runs import words
+    from pipeline.runs.plan import plan
+
+    study, directory = _study(given), given.directory.resolve()
+    line = launcher.command(given.config, given.profile, given.cores, directory, [])
+    cores = int(given.cores) if str(given.cores).isdigit() else len(os.sched_getaffinity(0))
+    found = plan(study, directory, line, cores)
+    _say(given, found.as_dict(), words.of_plan(found))
+
+
+def _status(given: argparse.Namespace, _: list[str]) -> None:
+    from pipeline.runs import words
+    from pipeline.runs.status import status
+
+    found = status(
+        read_config(given.config).get("study", ""), given.directory.resolve(), time.time()
     )
+    _say(given, found.as_dict(), words.of_status(found))
+
+
+def _gc(given: argparse.Namespace, _: list[str]) -> None:
+    from pipeline.runs import words
+    from pipeline.runs.unused import remove, unused
+
+    directory = given.directory.resolve()
+    if given.remove:
+        launcher.lock_alone(directory)
+    items = unused(directory)
+    if given.remove:
+        remove(directory, items)
+    facts = [{"path": str(item.path), "bytes": item.bytes} for item in items]
+    _say(given, {"removed": given.remove, "items": facts}, words.of_unused(items, given.remove))
+
+
+def _study(given: argparse.Namespace) -> Study:
+    return Study(parse_study(read_config(given.config), given.config.parent))
+
+
+def _say(given: argparse.Namespace, facts: Any, text: str) -> None:
+    sys.stdout.write(json.dumps(facts, indent=1) + "\n" if given.json else text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,16 +98,27 @@ def _parser() -> argparse.ArgumentParser:
         "run", help="run a study; goes on where an interrupted run stopped",
         description="Further arguments go to Snakemake, for instance --dry-run.",
     )  # fmt: skip
-    run.set_defaults(action=_run)
-    run.add_argument("--profile", default="local", help="folder in profiles/, or a path")
-    run.add_argument("--cores", help="cores for the jobs; default: the profile's")
-    run.add_argument(
-        "--directory", type=Path, default=Path(), help="where results/ goes; default: here"
-    )
     check = commands.add_parser("check", help="check a configuration without running it")
-    check.set_defaults(action=_check)
+    plan = commands.add_parser("plan", help="what a run would do, why, and what it would cost")
+    status = commands.add_parser("status", help="how far a study is, and how long it will take")
+    gc = commands.add_parser("gc", help="list results that no study uses any more")
+    actions = {run: _run, check: _check, plan: _plan, status: _status, gc: _gc}
+    for command, action in actions.items():
+        command.set_defaults(action=action)
     for command in (run, check):
         command.add_argument("--config", type=Path, default=PROJECT / "config.yaml")
+    for command in (plan, status):
+        command.add_argument("config", type=Path, nargs="?", default=PROJECT / "config.yaml")
+    for command in (run, plan):
+        command.add_argument("--profile", default="local", help="folder in profiles/, or a path")
+        command.add_argument("--cores", help="cores for the jobs; default: the profile's")
+    for command in (run, plan, status, gc):
+        command.add_argument(
+            "--directory", type=Path, default=Path(), help="where results/ is; default: here"
+        )
+    for command in (plan, status, gc):
+        command.add_argument("--json", action="store_true", help="as JSON")
+    gc.add_argument("--remove", action="store_true", help="remove what is listed")
     return parser
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from pipeline.config.study import StudyConfig
 from pipeline.errors import UserError
+from pipeline.runs.events import events_file
 from pipeline.study import PROJECT
 
 #: Tells the Snakefile which file its jobs lock; unset for a plain `snakemake`, which has no lock.
@@ -40,6 +41,32 @@ def command(
     return line + (["--cores", cores] if cores else []) + list(extra)
 
 
+def logger(study: StudyConfig, directory: Path, terminal: bool) -> list[str]:
+    """Arguments that have Snakemake write its events, and on a terminal show a progress bar."""
+    name = "--logger-cold-neurons"
+    line = ["--logger", "cold-neurons", f"{name}-path", str(events_file(directory, study.study))]
+    return line + ([f"{name}-bar"] if terminal else [])
+
+
+def lock_alone(directory: Path) -> None:
+    """Take the results' lock for this process; UserError when a launcher is at work."""
+    holder, jobs = _lock_file(directory), directory / "results" / ".jobs.lock"
+    try:
+        fcntl.flock(holder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(os.open(jobs, os.O_RDWR | os.O_CREAT, 0o666), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        study, process = _held_by(holder)
+        raise UserError(
+            f"results are in use by {process}{f', study {study!r}' if study else ''}; wait for it"
+        ) from None
+
+
+def _lock_file(directory: Path) -> int:
+    folder = directory / "results"
+    folder.mkdir(parents=True, exist_ok=True)
+    return os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+
+
 def lock(study: StudyConfig, directory: Path) -> Path:
     """Take the results' lock for this process and what it becomes; returns the jobs' lock file.
 
@@ -47,8 +74,7 @@ def lock(study: StudyConfig, directory: Path) -> Path:
     killed run left behind. Raises UserError when another launcher is at work on this study.
     """
     folder = directory / "results"
-    folder.mkdir(parents=True, exist_ok=True)
-    holder = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+    holder = _lock_file(directory)
     try:
         fcntl.flock(holder, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,0 +1,81 @@
+"""The events of runs, as Snakemake told them: one JSON object a line, in the order of time."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+def events_file(directory: Path, study: str) -> Path:
+    """Where the events of a study's runs go."""
+    return directory / "results" / "logs" / study / "events.jsonl"
+
+
+@dataclass
+class Running:
+    """A job that has begun; `time` in seconds since the epoch."""
+
+    rule: str
+    folder: str
+    log: str
+    time: float
+    reason: str
+
+
+@dataclass
+class Run:
+    """What one run has done so far. `planned` are jobs by rule; `failed` holds a job's last try."""
+
+    begun: float = 0.0
+    last: float = 0.0
+    planned: dict[str, int] = field(default_factory=dict)
+    running: dict[int, Running] = field(default_factory=dict)
+    finished: list[tuple[Running, float]] = field(default_factory=list)
+    failed: dict[str, Running] = field(default_factory=dict)
+    most_at_once: int = 1
+
+
+def last_run(path: Path) -> Run | None:
+    """The last run that a file of events tells of; None when there is none."""
+    run = None
+    for event in _events(path):
+        if event["event"] == "workflow_started":
+            run = Run(begun=event["time"])
+        if run is not None:
+            _add(run, event)
+    return run
+
+
+def _add(run: Run, event: dict[str, Any]) -> None:
+    run.last = event["time"]
+    kind = event["event"]
+    if kind == "run_info":
+        run.planned = {rule: n for rule, n in event["jobs"].items() if rule not in _NOT_JOBS}
+    elif kind == "job_info" and event["rule"] not in _NOT_JOBS:
+        log = event["log"][0] if event["log"] else ""
+        job = Running(event["rule"], event["folder"], log, event["time"], event["reason"])
+        run.running[event["job"]] = job
+        run.failed.pop(event["folder"], None)
+        run.most_at_once = max(run.most_at_once, len(run.running))
+    elif kind in ("job_finished", "job_error") and event["job"] in run.running:
+        job = run.running.pop(event["job"])
+        if kind == "job_finished":
+            run.finished.append((job, event["time"] - job.time))
+        else:
+            run.failed[job.folder] = job
+
+
+_NOT_JOBS = ("all", "total")
+
+
+def _events(path: Path) -> Iterator[dict[str, Any]]:
+    """The whole lines; one that a kill cut off is left out."""
+    if not path.is_file():
+        return
+    with open(path, encoding="utf-8") as stream:
+        for line in stream:
+            try:
+                yield json.loads(line)
+            except ValueError:
+                continue

@@ -1,0 +1,172 @@
+"""A study's jobs with the work that each is, in figures known before any job."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pipeline import tasks
+from pipeline.artifacts import Manifest
+from pipeline.config.evaluation import Evaluation
+from pipeline.config.models import Model
+from pipeline.errors import UserError
+from pipeline.models import size as sizes
+from pipeline.models.size import Size
+from pipeline.study import FILES, Folder, Study
+from pipeline.tables.jobs import JOBS
+from pipeline.tables.model import MODEL
+from pipeline.tasks import Form, Task
+
+#: Tokens a word of English is on average, with the tokenizers of today's models.
+_TOKENS_A_WORD = 1.3
+#: Items of a task that its length is taken from.
+_SAMPLE = 100
+#: Share of the tokens that a task allows an answer which answers have on average.
+_ANSWERED = 0.5
+#: What stands in for a model of unknown size: one of eight billion parameters.
+UNKNOWN = Size(8_000_000_000, 458_752, 128_256)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job. `tokens` go through the model, or through its tokenizer; `flops` are those of the
+    model on them; `rows` are rows of the tables it writes, `batch_bytes` is what one batch needs
+    beside the weights."""
+
+    rule: str
+    folder: str
+    device: str = "cpu"
+    tokens: float = 0
+    flops: float = 0
+    weight_bytes: int = 0
+    batch_bytes: float = 0
+    rows: float = 0
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that stand for its artifacts."""
+        return tuple(f"{self.folder}/{name}" for name in FILES[self.rule])
+
+    @property
+    def timing(self) -> Path:
+        """Its benchmark file, from where `results` is."""
+        return Path(f"results/timing/{self._place}.tsv")
+
+    @property
+    def log(self) -> Path:
+        """Its log file, from where `results` is."""
+        return Path(f"results/logs/{self._place}.log")
+
+    @property
+    def _place(self) -> str:
+        place = self.folder.removeprefix("results/")
+        return place.replace("/report", "/build_report") if self.rule == "build_report" else place
+
+
+def size_of(study: Study, model: str, directory: Path, ask: bool = False) -> Size | None:
+    """The size of a model by its name in the study; None when nothing here tells it.
+
+    A Hub model's stands in model.json once it is resolved; before that the Hub is asked if `ask`.
+    """
+    section = study.config.models[model]
+    record = directory / f"results/shared/resolve_model/{study.model_key(model)}/model.json"
+    if section.kind != "hub":
+        return sizes.of_local(section)
+    try:
+        return sizes.of_record(MODEL.read(record))
+    except UserError:
+        return sizes.of_hub(section) if ask else None
+
+
+def jobs_of(study: Study, known: Mapping[str, Size | None]) -> list[Job]:
+    """All jobs of the study, in their order; `known` are the models' sizes by name, of which an
+    unknown one counts as UNKNOWN."""
+    found = {name: size or UNKNOWN for name, size in known.items()}
+    return [_job(study, path, folder, found) for path, folder in study.folders.items()]
+
+
+def _job(study: Study, path: str, folder: Folder, known: Mapping[str, Size]) -> Job:
+    rule = folder.rule
+    if not folder.model:
+        conditions = len(study.conditions) + len(study.config.models)
+        items = sum(items for items, _ in map(_items, _tasks(study.config.evaluation)))
+        return Job(rule, path, tokens=conditions * items, rows=conditions)
+    model, size = study.config.models[folder.model], known[folder.model]
+    if rule in ("fit", "classify"):
+        return Job(rule, path, rows=size.neurons)
+    if rule.startswith("evaluate"):
+        return _evaluation(path, folder, model, size, study.config.evaluation)
+    corpus = study.config.calibration.get(folder.corpus)
+    if corpus is None:
+        return Job(rule, path, weight_bytes=size.bytes(model.dtype), rows=1)
+    if rule in ("extract_shard", "extract_calibration"):
+        tokens = corpus.tokens / folder.shards
+        return Job(rule, path, tokens=tokens, rows=tokens)
+    profile = study.config.profile
+    blocks = math.ceil(corpus.tokens / corpus.sequence_length / profile.block_sequences)
+    if rule == "merge_profile":
+        return Job(rule, path, rows=size.neurons * blocks)
+    tokens = corpus.tokens / folder.shards + profile.cett_tokens
+    batch = min(profile.batch_size * corpus.sequence_length, corpus.tokens)
+    return Job(
+        rule, path, model.device, tokens, 2 * size.parameters * tokens,
+        size.bytes(model.dtype), 32 * batch * _width(size), size.neurons * blocks / folder.shards,
+    )  # fmt: skip
+
+
+def _evaluation(path: str, folder: Folder, model: Model, size: Size, config: Evaluation) -> Job:
+    counted = list(map(_items, _tasks(config)))
+    items = sum(items for items, _ in counted) / folder.shards
+    tokens = sum(items * each for items, each in counted) / folder.shards
+    longest = max(each for _, each in counted)
+    batch = min(config.batch_size, items) * longest
+    return Job(
+        folder.rule, path, model.device, tokens, 2 * size.parameters * tokens,
+        size.bytes(model.dtype), 8 * batch * (size.vocabulary + _width(size)), items,
+    )  # fmt: skip
+
+
+def _width(size: Size) -> float:
+    """Neurons of a layer, in all but name: the widest inner tensor of a block."""
+    return math.sqrt(size.neurons) * 4
+
+
+def _tasks(config: Evaluation) -> tuple[tuple[str, int | None], ...]:
+    return tuple((name, config.limit) for name in config.tasks)
+
+
+@cache
+def _items(asked: tuple[str, int | None]) -> tuple[int, float]:
+    """(items, tokens an item) of a task up to a limit; tokens are estimated from words."""
+    name, limit = asked
+    task = tasks.find(name)
+    items = task.items()[:limit]
+    sample = items[:_SAMPLE]
+    return len(items), sum(_tokens(task, item) for item in sample) / len(sample)
+
+
+def _tokens(task: Task, item: Mapping[str, Any]) -> float:
+    prompt = _TOKENS_A_WORD * len(task.question(item).split())
+    if task.form is Form.CHOICE:
+        choices, _ = task.choices(item)
+        return sum(prompt + _TOKENS_A_WORD * len(choice.split()) for choice in choices)
+    if task.form is Form.TEXT:
+        return prompt
+    allowed = (task.definition.get("generation_kwargs") or {}).get("max_gen_toks", 256)
+    return prompt + _ANSWERED * allowed
+
+
+def write_jobs(path: Path, study: str, jobs: Iterable[Job]) -> None:
+    """Write jobs.json."""
+    facts = {}
+    for job in jobs:
+        values = asdict(job)
+        facts[values.pop("folder")] = values
+    JOBS.write(path, {"study": study, "jobs": facts}, Manifest(rule="all", source=""))
+
+
+def read_jobs(path: Path) -> list[Job]:
+    """The jobs of a study as it was last started; UserError when the file cannot be read."""
+    return [Job(folder=folder, **facts) for folder, facts in JOBS.read(path)["jobs"].items()]

@@ -1,0 +1,104 @@
+"""What no study in a results folder uses any more, and its removal."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import UserError
+from pipeline.runs.jobs import Job, read_jobs
+from pipeline.study import FILES
+
+#: Folders of `results` that are no studies.
+_OTHERS = ("logs", "reference", "shared", "timing")
+
+
+@dataclass(frozen=True)
+class Unused:
+    """A folder or file below `results`, from where that is, with the bytes below it."""
+
+    path: Path
+    bytes: int
+
+
+def studies(directory: Path) -> list[str]:
+    """Names of the studies with results in the folder."""
+    results = directory / "results"
+    found = results.iterdir() if results.is_dir() else ()
+    return sorted(p.name for p in found if p.is_dir() and p.name not in _OTHERS)
+
+
+def jobs_file(directory: Path, study: str) -> Path:
+    """Where a study says which jobs it has."""
+    return directory / "results" / study / "jobs.json"
+
+
+def unused(directory: Path) -> list[Unused]:
+    """Folders of artifacts, their logs and timings that belong to no study as it was last started,
+    and files that an interrupted job left half-written.
+
+    UserError when a study does not say what it uses, since then nothing can be told.
+    """
+    used: dict[str, Job] = {}
+    for name in studies(directory):
+        try:
+            used |= {job.folder: job for job in read_jobs(jobs_file(directory, name))}
+        except UserError as error:
+            raise UserError(
+                f"results/{name} does not say what it uses ({error}). Run that study once more, "
+                f"which writes it, or remove the folder"
+            ) from None
+    found = []
+    for stage in _stages(directory):
+        for folder in _folders(directory / stage):
+            place = folder.relative_to(directory)
+            if str(place) not in used:
+                found += [Unused(path, _size(directory / path)) for path in _belongings(place)]
+            else:
+                found += [
+                    Unused(path.relative_to(directory), path.stat().st_size)
+                    for path in folder.glob(".*.partial")
+                ]
+    return [item for item in found if (directory / item.path).exists()]
+
+
+def remove(directory: Path, items: list[Unused]) -> None:
+    """Remove them, and the folders that are empty then."""
+    for item in items:
+        path = directory / item.path
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+        for parent in path.parents:
+            if parent.name == "results" or any(parent.iterdir()):
+                break
+            parent.rmdir()
+
+
+def _stages(directory: Path) -> Iterator[Path]:
+    """Folders of the studies' rules and of the shared ones."""
+    for scope in ("shared", *studies(directory)):
+        for folder in sorted((directory / "results" / scope).glob("*")):
+            if folder.is_dir() and folder.name in FILES and folder.name != "analyse":
+                yield folder.relative_to(directory)
+
+
+def _folders(stage: Path) -> Iterator[Path]:
+    """Folders of single jobs below a stage's: those without folders in them."""
+    for folder in sorted(stage.rglob("*")):
+        if folder.is_dir() and not any(child.is_dir() for child in folder.iterdir()):
+            yield folder
+
+
+def _belongings(folder: Path) -> list[Path]:
+    """A job's folder, its log and its timing."""
+    place = folder.relative_to("results")
+    logs, timing = Path("results/logs") / place, Path("results/timing") / place
+    return [folder, logs.with_name(logs.name + ".log"), timing.with_name(timing.name + ".tsv")]
+
+
+def _size(path: Path) -> int:
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return path.stat().st_size if path.exists() else 0

@@ -1,0 +1,111 @@
+"""Plans, states and leftovers as readable tables."""
+
+from collections.abc import Sequence
+
+from pipeline.runs.plan import Plan
+from pipeline.runs.status import Status
+from pipeline.runs.unused import Unused
+
+
+def of_plan(plan: Plan) -> str:
+    """A table of stages, and below it totals and how far they can be trusted."""
+    rows = [["stage", "jobs", "to run", "core h", "GPU h", "peak MB", "disk MB", "why"]]
+    for rule, stage in plan.stages.items():
+        why = ", ".join(f"{reason} ({n})" for reason, n in stage.why.most_common())
+        figures = [_hours(stage.core_hours), _hours(stage.gpu_hours)]
+        sizes = [f"{stage.peak_megabytes:,.0f}", f"{stage.disk_megabytes:,.1f}"]
+        cells = figures + sizes if stage.to_run else ["", "", "", ""]
+        rows.append([rule, str(stage.jobs), str(stage.to_run), *cells, why])
+    stages = plan.stages.values()
+    jobs, to_run = sum(s.jobs for s in stages), sum(s.to_run for s in stages)
+    core, gpu = sum(s.core_hours for s in stages), sum(s.gpu_hours for s in stages)
+    lines = [_table(rows), "", f"study {plan.study!r}: {to_run} of {jobs} jobs to run"]
+    if to_run:
+        hours = [f"{_hours(core)} core hours"] + ([f"{_hours(gpu)} GPU hours"] if gpu else [])
+        lines.append(
+            f"estimate: {' and '.join(hours)}; about {_duration(plan.wall_hours * 3600)} on "
+            f"{plan.cores} at once; {sum(s.disk_megabytes for s in stages):,.1f} MB of results"
+        )
+        lines += _trust(plan)
+    return "\n".join(lines) + "\n"
+
+
+def _trust(plan: Plan) -> list[str]:
+    lines = []
+    if plan.past_jobs:
+        lines.append(f"scaled by {plan.past_jobs} jobs that have run here")
+    else:
+        lines.append("nothing has run here yet, so the constants of another machine stand")
+    for error in plan.errors:
+        off = error.estimated_hours / error.actual_hours - 1 if error.actual_hours else 0.0
+        by = "from other studies' jobs" if error.from_others else "from its own jobs"
+        lines.append(
+            f"  {error.study}, estimated {by}: {_hours(error.estimated_hours)} core hours, took "
+            f"{_hours(error.actual_hours)} ({off:+.0%})"
+        )
+    if plan.past_jobs and plan.unmeasured:
+        lines.append(f"never run here: {', '.join(plan.unmeasured)}")
+    if plan.unknown_models:
+        lines.append(
+            f"size unknown, taken as 8 billion parameters: {', '.join(plan.unknown_models)}; "
+            "with a network, or once resolve_model has run, it is known"
+        )
+    return lines
+
+
+def of_status(status: Status) -> str:
+    """A table of stages, what runs, what failed with its last words, and the time left."""
+    rows = [["stage", "jobs", "done", "running", "failed"]]
+    for rule, counts in status.stages.items():
+        cells = [counts[name] for name in ("jobs", "done", "running", "failed")]
+        rows.append([rule, *(str(cell) if cell else "" for cell in cells)])
+    done = sum(counts["done"] for counts in status.stages.values())
+    jobs = sum(counts["jobs"] for counts in status.stages.values())
+    lines = [_table(rows), "", f"study {status.study!r} is {status.state}: {done} of {jobs} done"]
+    if status.seconds_left is not None:
+        lines.append(f"about {_duration(status.seconds_left)} left")
+    for job in status.running:
+        lines.append(f"running for {_duration(job['seconds'])}: {job['folder']}")
+    for job in status.failed:
+        lines += [f"failed: {job['folder']}; {job['log']} ends:"]
+        lines += [f"    {line}" for line in job["last_lines"]]
+    if status.state in ("failed", "stopped"):
+        lines.append("the command that started it goes on where it stopped")
+    return "\n".join(lines) + "\n"
+
+
+def of_unused(items: Sequence[Unused], removed: bool) -> str:
+    """One line an item, and the sum."""
+    lines = [f"{item.bytes / 1e6:12,.2f} MB  {item.path}" for item in items]
+    total = sum(item.bytes for item in items)
+    what = "removed" if removed else "unused"
+    lines.append(f"{what}: {len(items)} folders and files, {total / 1e6:,.2f} MB")
+    if items and not removed:
+        lines.append("--remove removes them")
+    return "\n".join(lines) + "\n"
+
+
+def _table(rows: list[list[str]]) -> str:
+    """Left-aligned first and last column, right-aligned between."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    last = len(widths) - 1
+    return "\n".join(
+        "  ".join(
+            cell.ljust(widths[column]) if column in (0, last) and len(row) > 6 or not column
+            else cell.rjust(widths[column])
+            for column, cell in enumerate(row)
+        ).rstrip()
+        for row in rows
+    )  # fmt: skip
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:,.2f}" if hours < 100 else f"{hours:,.0f}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
