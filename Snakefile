@@ -31,11 +31,12 @@ rule all:
     default_target: True
     input:
         f"{RESULTS}/report/index.html",
-        every_result(),
+        lost_results,
 
 
 onstart:
-    write_jobs(Path(f"{RESULTS}/jobs.json"), CONFIG.study, JOBS.values())
+    sizes = {model: size_of(STUDY, model, Path()) for model in CONFIG.models}
+    write_jobs(Path(f"{RESULTS}/jobs.json"), CONFIG.study, jobs_of(STUDY, sizes))
 
 
 onsuccess:

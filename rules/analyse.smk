@@ -42,7 +42,6 @@ rule analyse:
         sparsifiers={name: method.sparsifier for name, method in CONFIG.methods.items()},
         analysis=CONFIG.analysis.model_dump(),
         seed=CONFIG.seed,
-        identity=identity,
-        source=STUDY.source("analyse"),
+        source=source_of("analyse"),
     script:
         "../workflow/scripts/analyse.py"

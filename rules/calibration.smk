@@ -14,8 +14,7 @@ rule extract_shard:
         model=lambda w: STUDY.section("models", CORPORA[w.corpus_key][0]),
         config=lambda w: undivided(STUDY.section("calibration", CORPORA[w.corpus_key][1])),
         tasks=STUDY.evaluation()["tasks"],
-        identity=identity,
-        source=lambda w: STUDY.source("extract_shard", corpus=CORPORA[w.corpus_key][1]),
+        source=source_of("extract_shard", corpus="corpus_key"),
     script:
         "../workflow/scripts/extract_shard.py"
 
@@ -42,7 +41,6 @@ rule extract_calibration:
         model=lambda w: STUDY.section("models", CORPORA[w.corpus_key][0]),
         config=lambda w: undivided(STUDY.section("calibration", CORPORA[w.corpus_key][1])),
         tasks=STUDY.evaluation()["tasks"],
-        identity=identity,
-        source=lambda w: STUDY.source("extract_calibration", corpus=CORPORA[w.corpus_key][1]),
+        source=source_of("extract_calibration", corpus="corpus_key"),
     script:
         "../workflow/scripts/extract_calibration.py"

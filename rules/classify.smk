@@ -1,7 +1,8 @@
 rule classify:
     input:
         record=model_of,
-        neurons=profile_of("neurons"),
+        neurons=lambda w: f"{SHARED}/merge_profile/"
+        f"{STUDY.profile_key(w.model, w.corpus)}/neurons.parquet",
     output:
         classes=f"{RESULTS}/classify/{{model}}/{{corpus}}/{{classification}}/classes.parquet",
         summary=f"{RESULTS}/classify/{{model}}/{{corpus}}/{{classification}}/classification.json",
@@ -14,7 +15,6 @@ rule classify:
         mem_mb=1000,
     params:
         config=lambda w: STUDY.section("classification", w.classification),
-        identity=identity,
-        source=lambda w: STUDY.source("classify", classification=w.classification),
+        source=source_of("classify", classification="classification"),
     script:
         "../workflow/scripts/classify.py"

@@ -35,9 +35,6 @@ CORPORA = {STUDY.corpus_key(*pair): pair for pair in STUDY.profiled}
 PROFILES = {STUDY.profile_key(*pair): pair for pair in STUDY.profiled}
 DENSE = {STUDY.dense_key(model): model for model in CONFIG.models}
 
-SIZES = {model: size_of(STUDY, model, Path()) for model in CONFIG.models}
-JOBS = {job.folder: job for job in jobs_of(STUDY, SIZES)}
-
 PLAN = "{model}/{method}/{level}/{seed}"
 
 
@@ -50,7 +47,9 @@ wildcard_constraints:
     corpus=names(CONFIG.calibration),
     classification=names(CONFIG.classification),
     method=names(CONFIG.methods),
-    level=names(condition.level for condition in STUDY.conditions),
+    # Snakemake writes a constraint into every path and searches it for each job, so thousands of
+    # levels cannot be listed.
+    level=r"[0-9.e-]+|cold|hot",
     seed=r"\d+",
     shard=r"\d+",
     shards=r"\d+",
@@ -72,31 +71,20 @@ def model_of(wildcards):
     return f"{SHARED}/resolve_model/{STUDY.model_key(model)}/model.json"
 
 
-def profile_of(table):
-    """An input function for a merged profile's table, by the wildcards model and corpus, or by
-    model and the corpus of the method."""
-
-    def path(wildcards):
-        corpus = (
-            wildcards.corpus
-            if hasattr(wildcards, "corpus")
-            else CONFIG.methods[wildcards.method].corpus
-        )
-        key = STUDY.profile_key(wildcards.model, corpus)
-        return f"{SHARED}/merge_profile/{key}/{table}.parquet"
-
-    return path
-
-
 def classes_of_method(model, name):
     """The classification that a method ranks by."""
     method = CONFIG.methods[name]
     return f"{RESULTS}/classify/{model}/{method.corpus}/{method.classification}/classes.parquet"
 
 
-def classes_of(wildcards):
-    """`classes_of_method` by the wildcards model and method."""
-    return classes_of_method(wildcards.model, wildcards.method)
+def ranking_of(wildcards):
+    """What a method at hand ranks by: the profile's neurons and their classes."""
+    corpus = CONFIG.methods[wildcards.method].corpus
+    profile = STUDY.profile_key(wildcards.model, corpus)
+    return dict(
+        neurons=f"{SHARED}/merge_profile/{profile}/neurons.parquet",
+        classes=classes_of_method(wildcards.model, wildcards.method),
+    )
 
 
 def shards_of(folder, table, number):
@@ -114,29 +102,53 @@ def undivided(section):
     return section | {"shards": 1}
 
 
-def identity(wildcards, input, output):
-    """What the job's first output is to be, and what each of its inputs has to be."""
-    return dict(own=identity_of(output[0]), inputs=[identity_of(file) for file in input])
+#: What a key in a path stands for: a model, or a model and a corpus.
+KEYED = {
+    **{key: (model, "") for key, model in {**MODELS, **DENSE}.items()},
+    **CORPORA,
+    **PROFILES,
+}
 
 
-def identity_of(file):
-    """What a file of the study has to be; everything the rules name stands in one of its folders."""
-    return STUDY.folders[file.rpartition("/")[0]].identity
+def source_of(rule, **named):
+    """A param function: the digest of what a rule's job rests on besides configuration, the
+    libraries' versions, and what its first output is to be and each of its inputs has to be.
+
+    `named` says which wildcard names the model, corpus, method or classification; a key stands for
+    its own model or corpus. One function rather than several, since thousands of jobs call it.
+    """
+
+    def source(wildcards, input, output):
+        values = {about: named_by(wildcards[name], about) for about, name in named.items()}
+        own, *inputs = [
+            STUDY.folders[file.rpartition("/")[0]].identity for file in (output[0], *input)
+        ]
+        return STUDY.source(rule, **values) | {"identity": own, "inputs": inputs}
+
+    return source
 
 
-def every_result():
-    """All artifacts before the analysis, so that a deleted one is made anew, and what follows.
+def named_by(value, about):
+    """The model or corpus that a key stands for, or the name itself."""
+    return KEYED[value][about == "corpus"] if value in KEYED else value
 
-    Snakemake makes a missing file only for a job that has to run. A profile's shards are left out:
+
+def lost_results(_):
+    """Artifacts before the analysis that are not there, in a study that has made some.
+
+    Snakemake makes a missing file only for a job that has to run, so a deleted one is asked for;
+    asking for all of them would make planning a third slower. A profile's shards are left out:
     merged, they have served.
     """
     last = ("analyse", "build_report")
-    return [
+    files = [
         f"{folder}/{file}"
         for folder, job in STUDY.folders.items()
         if job.rule not in last and not job.rule.endswith("_shard")
         for file in FILES[job.rule]
     ]
+    lost = [file for file in files if not os.path.exists(file)]
+    return lost if len(lost) < len(files) else []
 
 
 def conditions():

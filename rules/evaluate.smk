@@ -22,8 +22,7 @@ rule evaluate:
     params:
         model=lambda w: STUDY.section("models", w.model),
         evaluation=undivided(STUDY.evaluation()),
-        identity=identity,
-        source=lambda w: STUDY.source("evaluate", model=w.model),
+        source=source_of("evaluate", model="model"),
     script:
         "../workflow/scripts/evaluate.py"
 
@@ -46,8 +45,7 @@ rule evaluate_shard:
     params:
         model=lambda w: STUDY.section("models", w.model),
         evaluation=undivided(STUDY.evaluation()),
-        identity=identity,
-        source=lambda w: STUDY.source("evaluate_shard", model=w.model),
+        source=source_of("evaluate_shard", model="model"),
     script:
         "../workflow/scripts/evaluate_shard.py"
 
@@ -74,8 +72,7 @@ rule evaluate_dense:
     params:
         model=lambda w: STUDY.section("models", DENSE[w.dense_key]),
         evaluation=undivided(STUDY.evaluation()),
-        identity=identity,
-        source=lambda w: STUDY.source("evaluate_dense", model=DENSE[w.dense_key]),
+        source=source_of("evaluate_dense", model="dense_key"),
     script:
         "../workflow/scripts/evaluate_dense.py"
 
@@ -96,7 +93,6 @@ rule evaluate_dense_shard:
     params:
         model=lambda w: STUDY.section("models", DENSE[w.dense_key]),
         evaluation=undivided(STUDY.evaluation()),
-        identity=identity,
-        source=lambda w: STUDY.source("evaluate_dense_shard", model=DENSE[w.dense_key]),
+        source=source_of("evaluate_dense_shard", model="dense_key"),
     script:
         "../workflow/scripts/evaluate_dense_shard.py"

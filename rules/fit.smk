@@ -1,7 +1,6 @@
 rule fit:
     input:
-        neurons=profile_of("neurons"),
-        classes=classes_of,
+        unpack(ranking_of),
     output:
         plan=f"{RESULTS}/fit/{PLAN}/plan.json",
         arrays=f"{RESULTS}/fit/{PLAN}/plan.safetensors",
@@ -13,10 +12,7 @@ rule fit:
     resources:
         mem_mb=1000,
     params:
-        sparsifier=lambda w: CONFIG.methods[w.method].sparsifier,
-        scope=lambda w: CONFIG.methods[w.method].scope,
-        value=lambda w: STUDY.level(w.method, w.level),
-        identity=identity,
-        source=lambda w: STUDY.source("fit", method=w.method),
+        config=lambda w: STUDY.fitting(w.method, w.level),
+        source=source_of("fit", method="method"),
     script:
         "../workflow/scripts/fit.py"

@@ -11,7 +11,6 @@ rule resolve_model:
     params:
         name=lambda w: MODELS[w.model_key],
         config=lambda w: STUDY.section("models", MODELS[w.model_key]),
-        identity=identity,
-        source=lambda w: STUDY.source("resolve_model", model=MODELS[w.model_key]),
+        source=source_of("resolve_model", model="model_key"),
     script:
         "../workflow/scripts/resolve_model.py"

@@ -16,8 +16,7 @@ rule profile_shard:
     params:
         model=lambda w: STUDY.section("models", PROFILES[w.profile_key][0]),
         config=undivided(CONFIG.profile.model_dump()),
-        identity=identity,
-        source=lambda w: STUDY.source("profile_shard", model=PROFILES[w.profile_key][0]),
+        source=source_of("profile_shard", model="profile_key"),
     script:
         "../workflow/scripts/profile_shard.py"
 
@@ -42,7 +41,6 @@ rule merge_profile:
     resources:
         mem_mb=2000,
     params:
-        identity=identity,
-        source=rule_source("merge_profile"),
+        source=source_of("merge_profile"),
     script:
         "../workflow/scripts/merge_profile.py"

@@ -35,7 +35,6 @@ rule build_report:
         study=CONFIG.study,
         seed=CONFIG.seed,
         libraries=rule_source("evaluate_dense")["libraries"] | rule_source("analyse")["libraries"],
-        identity=identity,
-        source=rule_source("build_report"),
+        source=source_of("build_report"),
     script:
         "../workflow/scripts/build_report.py"

@@ -228,10 +228,9 @@ def test_an_input_of_another_condition_ends_the_job_before_it_starts(tmp_path, c
 
     class Listed(Job):
         def __init__(self, identity):
-            super().__init__(params={"identity": {"own": "x", "inputs": [identity]}})
+            super().__init__(params={"source": {"inputs": [identity]}})
             self.input = [str(path)]
 
     entry.check_inputs(Listed("theirs"))
-    entry.check_inputs(Listed(None))
     with pytest.raises(UserError, match=r"classes\.json: made by rule some_rule for another"):
         entry.check_inputs(Listed("mine"))

@@ -14,7 +14,7 @@ from pipeline.config.base import Section
 from pipeline.errors import UserError
 
 #: Params that say how a job is run or keyed, and are no part of what its artifact is.
-_NOT_CONFIG = ("source", "seed", "conditions", "identity")
+_NOT_CONFIG = ("source", "seed", "conditions")
 #: Key of the workflow's configuration under which the places of local files are, by name. They are
 #: no params: where a file lies changes no result, so it must rerun nothing and enter no manifest.
 PLACES = "places"
@@ -42,10 +42,9 @@ def job(main: Callable[..., None], snakemake: Any) -> None:
 
 def check_inputs(snakemake: Any) -> None:
     """Raise UserError for an input that is the artifact of another condition or study."""
-    expected = dict(snakemake.params.items()).get("identity") or {"inputs": ()}
-    for path, identity in zip(snakemake.input, expected["inputs"], strict=False):
-        if identity:
-            check_identity(Path(path), identity)
+    expected = dict(snakemake.params.items()).get("source", {}).get("inputs", ())
+    for path, identity in zip(snakemake.input, expected, strict=False):
+        check_identity(Path(path), identity)
 
 
 def arguments(main: Callable[..., None], snakemake: Any) -> dict[str, Any]:
@@ -100,7 +99,7 @@ def manifest(snakemake: Any) -> Manifest:
         seed=params.get("seed"),
         device=model.get("device", "cpu") if isinstance(model, dict) else "cpu",
         dtype=model.get("dtype") if isinstance(model, dict) else None,
-        identity=params.get("identity", {}).get("own"),
+        identity=params["source"].get("identity"),
     )
 
 

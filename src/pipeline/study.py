@@ -117,6 +117,7 @@ class Study:
     # Where a local file lies is no fact of a result: rules and keys know it by a name, and the
     # entry helper finds the place when the job starts.
 
+    @cache  # noqa: B019
     def section(self, name: str, key: str) -> dict[str, Any]:
         """The configuration of one entry as plain values, a local place by its name."""
         values: dict[str, Any] = getattr(self.config, name)[key].model_dump(mode="json")
@@ -163,7 +164,23 @@ class Study:
 
     def level(self, method: str, text: str) -> float | int | str:
         """The configured level behind its text."""
-        return next(v for v in self.config.methods[method].levels if level_text(v) == text)
+        return self._levels[method][text]
+
+    def fitting(self, method: str, level: str) -> dict[str, Any]:
+        """What fitting is told of a method at one level, given as its text."""
+        section = self.config.methods[method]
+        return {
+            "sparsifier": section.sparsifier,
+            "scope": section.scope,
+            "level": self.level(method, level),
+        }
+
+    @cached_property
+    def _levels(self) -> dict[str, dict[str, float | int | str]]:
+        return {
+            name: {level_text(level): level for level in method.levels}
+            for name, method in self.config.methods.items()
+        }
 
     @cached_property
     def profiled(self) -> list[tuple[str, str]]:
@@ -309,6 +326,7 @@ class Study:
 
     # What decides a rerun, besides configuration.
 
+    @cache  # noqa: B019
     def source(self, rule: str, *, model: str = "", corpus: str = "", method: str = "",
                classification: str = "") -> Source:  # fmt: skip
         """Digest of the code, entries, data and library versions behind one job."""

@@ -16,17 +16,16 @@ def main(
     *,
     neurons: Path,
     classes: Path,
-    sparsifier: str,
-    value: Any,
+    config: dict[str, Any],
     seed: int,
-    scope: str,
     plan: Path,
     arrays: Path,
     manifest: Manifest,
 ) -> None:
     """Write plan.json and plan.safetensors."""
     inputs = neurons_of(NEURONS.read(neurons), CLASSES.read(classes))
-    fitted = fit(sparsifier, SPARSIFIERS.load(sparsifier)(), inputs, value, seed, scope)
+    name, scope = config["sparsifier"], config["scope"]
+    fitted = fit(name, SPARSIFIERS.load(name)(), inputs, config["level"], seed, scope)
     fitted.write(plan, arrays, manifest)
 
 
