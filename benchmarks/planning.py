@@ -113,7 +113,8 @@ def large(place: Path, conditions: int, rounds: int) -> dict:
     config.write_text(yaml.safe_dump(synthetic(conditions), sort_keys=False))
     quiet = ["--dry-run", "--cores", "2", "--quiet", "all", "--nolock"]
     lines = {
-        "bare": ["--snakefile", str(place / "bare/rules/Snakefile"), "--directory", str(place / "bare")],
+        "bare": ["--snakefile", str(place / "bare/rules/Snakefile"),
+                 "--directory", str(place / "bare")],
         "study": ["--snakefile", str(PROJECT / "Snakefile"), "--configfile", str(config),
                   "--directory", str(place)],
     }  # fmt: skip

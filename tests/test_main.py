@@ -15,7 +15,7 @@ def config_file(study_values, tmp_path):
 
 def test_check_counts_what_a_study_holds(config_file, capsys):
     assert main(["check", "--config", str(config_file)]) == 0
-    assert "study 'small', 1 models, 2 pruned conditions, 2 tasks" in capsys.readouterr().out
+    assert "study 'small', 1 model, 2 pruned conditions, 2 tasks" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", ["check", "run"])

@@ -19,6 +19,7 @@ from pipeline.tables.jobs import JOBS
 from pipeline.tables.model import MODEL
 from pipeline.tasks import Form, Task
 
+_STAGES = {rule: number for number, rule in enumerate(FILES)}
 #: Tokens a word of English is on average, with the tokenizers of today's models.
 _TOKENS_A_WORD = 1.3
 #: Items of a task that its length is taken from.
@@ -81,10 +82,11 @@ def size_of(study: Study, model: str, directory: Path, ask: bool = False) -> Siz
 
 
 def jobs_of(study: Study, known: Mapping[str, Size | None]) -> list[Job]:
-    """All jobs of the study, in their order; `known` are the models' sizes by name, of which an
+    """All jobs of the study, stage by stage; `known` are the models' sizes by name, of which an
     unknown one counts as UNKNOWN."""
     found = {name: size or UNKNOWN for name, size in known.items()}
-    return [_job(study, path, folder, found) for path, folder in study.folders.items()]
+    jobs = [_job(study, path, folder, found) for path, folder in study.folders.items()]
+    return sorted(jobs, key=lambda job: _STAGES[job.rule])
 
 
 def _job(study: Study, path: str, folder: Folder, known: Mapping[str, Size]) -> Job:
@@ -168,5 +170,7 @@ def write_jobs(path: Path, study: str, jobs: Iterable[Job]) -> None:
 
 
 def read_jobs(path: Path) -> list[Job]:
-    """The jobs of a study as it was last started; UserError when the file cannot be read."""
-    return [Job(folder=folder, **facts) for folder, facts in JOBS.read(path)["jobs"].items()]
+    """The jobs of a study as it was last started, stage by stage; UserError when the file cannot be
+    read."""
+    jobs = [Job(folder=folder, **facts) for folder, facts in JOBS.read(path)["jobs"].items()]
+    return sorted(jobs, key=lambda job: _STAGES[job.rule])

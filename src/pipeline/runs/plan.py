@@ -17,6 +17,10 @@ from pipeline.runs.unused import jobs_file, studies
 from pipeline.study import Study
 
 
+#: Seconds that Snakemake takes to start a job and take note of its end, outside its benchmark.
+_STARTING = 1.0
+
+
 @dataclass
 class Stage:
     """One rule's share of a plan; hours are those of one core or one GPU, memory in megabytes."""
@@ -74,7 +78,7 @@ def plan(study: Study, directory: Path, dry_run: Sequence[str], cores: int) -> P
     past = past_jobs(directory)
     scale = cost.Scale([run for runs in past.values() for run in runs], cost.speed())
     stages: dict[str, Stage] = {}
-    serial = []
+    serial: list[float] = []
     for job in jobs:
         stage = stages.setdefault(job.rule, Stage())
         stage.jobs += 1
@@ -88,7 +92,7 @@ def plan(study: Study, directory: Path, dry_run: Sequence[str], cores: int) -> P
         stage.core_hours += 0 if on_gpu else hours
         stage.peak_megabytes = max(stage.peak_megabytes, cost.memory_megabytes(job))
         stage.disk_megabytes += scale.bytes(job) / 1e6
-        serial.append(hours)
+        serial.append(hours + _STARTING / 3600)
     kinds = {(job.rule, "cuda" if job.device.startswith("cuda") else "cpu") for job in jobs}
     return Plan(
         study.config.study,

@@ -9,7 +9,7 @@ from pipeline.runs.unused import Unused
 
 def of_plan(plan: Plan) -> str:
     """A table of stages, and below it totals and how far they can be trusted."""
-    rows = [["stage", "jobs", "to run", "core h", "GPU h", "peak MB", "disk MB", "why"]]
+    rows = [["stage", "jobs", "to run", "core time", "GPU time", "peak MB", "disk MB", "why"]]
     for rule, stage in plan.stages.items():
         why = ", ".join(f"{reason} ({n})" for reason, n in stage.why.most_common())
         figures = [_hours(stage.core_hours), _hours(stage.gpu_hours)]
@@ -21,7 +21,7 @@ def of_plan(plan: Plan) -> str:
     core, gpu = sum(s.core_hours for s in stages), sum(s.gpu_hours for s in stages)
     lines = [_table(rows), "", f"study {plan.study!r}: {to_run} of {jobs} jobs to run"]
     if to_run:
-        hours = [f"{_hours(core)} core hours"] + ([f"{_hours(gpu)} GPU hours"] if gpu else [])
+        hours = [f"{_hours(core)} of one core"] + ([f"{_hours(gpu)} of one GPU"] if gpu else [])
         lines.append(
             f"estimate: {' and '.join(hours)}; about {_duration(plan.wall_hours * 3600)} on "
             f"{plan.cores} at once; {sum(s.disk_megabytes for s in stages):,.1f} MB of results"
@@ -40,7 +40,7 @@ def _trust(plan: Plan) -> list[str]:
         off = error.estimated_hours / error.actual_hours - 1 if error.actual_hours else 0.0
         by = "from other studies' jobs" if error.from_others else "from its own jobs"
         lines.append(
-            f"  {error.study}, estimated {by}: {_hours(error.estimated_hours)} core hours, took "
+            f"  {error.study}, estimated {by}: {_hours(error.estimated_hours)}, took "
             f"{_hours(error.actual_hours)} ({off:+.0%})"
         )
     if plan.past_jobs and plan.unmeasured:
@@ -100,7 +100,7 @@ def _table(rows: list[list[str]]) -> str:
 
 
 def _hours(hours: float) -> str:
-    return f"{hours:,.2f}" if hours < 100 else f"{hours:,.0f}"
+    return _duration(hours * 3600) if hours else ""
 
 
 def _duration(seconds: float) -> str:
@@ -108,4 +108,4 @@ def _duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 3600:,.1f} h"

@@ -1,0 +1,81 @@
+"""A study's jobs and their work, worked out by hand."""
+
+import pytest
+
+from pipeline.config.models import Model
+from pipeline.models import size as sizes
+from pipeline.models.resolve import resolve
+from pipeline.models.size import Size
+from pipeline.runs.jobs import UNKNOWN, jobs_of, read_jobs, size_of, write_jobs
+from pipeline.study import FILES, RULES
+from pipeline.tables.model import MODEL
+
+SIZE = Size(parameters=1000, neurons=40, vocabulary=50)
+
+
+def by_rule(study, size=SIZE):
+    return {job.rule: job for job in jobs_of(study, {"backbone": size})}
+
+
+def test_there_is_one_job_for_every_folder_and_its_files_are_known(small):
+    study = small()
+    jobs = jobs_of(study, {"backbone": SIZE})
+    assert sorted(job.folder for job in jobs) == sorted(study.folders)
+    assert {job.rule for job in jobs} <= set(FILES) <= set(RULES)
+    fit = next(job for job in jobs if job.rule == "fit")
+    place = "small/fit/backbone/drop_cold/0.25/0"
+    assert fit.files == (f"results/{place}/plan.json", f"results/{place}/plan.safetensors")
+    assert str(fit.timing) == f"results/timing/{place}.tsv"
+    assert str(fit.log) == f"results/logs/{place}.log"
+    assert str(by_rule(study)["build_report"].log) == "results/logs/small/build_report.log"
+
+
+def test_work_by_hand(small):
+    jobs = by_rule(small())
+    # 1000 tokens in sequences of 64 are 15.6, in blocks of 8 that is 2 blocks; two shards.
+    shard = jobs["profile_shard"]
+    assert shard.tokens == 500 + 512 and shard.flops == 2 * 1000 * 1012
+    assert shard.rows == 40 * 2 / 2 and shard.weight_bytes == 4000
+    assert jobs["merge_profile"].rows == 80
+    assert jobs["extract_calibration"].tokens == 1000
+    assert jobs["evaluate"].rows == 8
+    assert jobs["fit"].rows == 40
+    assert jobs["analyse"].tokens == 3 * 8
+
+
+def test_half_the_items_are_half_the_work_and_so_is_half_a_shard(small):
+    whole = by_rule(small())["evaluate"]
+    half = by_rule(small(evaluation={"shards": 2}))["evaluate_shard"]
+    assert half.rows == whole.rows / 2
+    assert half.tokens == pytest.approx(whole.tokens / 2)
+    assert by_rule(small(), Size(3000, 40, 50))["evaluate"].flops == 3 * whole.flops
+
+
+def test_a_choice_is_asked_once_for_each_of_its_choices(small):
+    chosen = by_rule(small(evaluation={"tasks": ["boolean_choice"]}))["evaluate"]
+    asked = by_rule(small(evaluation={"tasks": ["prose"]}))["evaluate"]
+    assert chosen.tokens > 0 and asked.tokens > 0 and chosen.rows == asked.rows == 4
+
+
+def test_a_model_of_unknown_size_counts_as_a_large_one(small):
+    jobs = {job.rule: job for job in jobs_of(small(), {"backbone": None})}
+    assert jobs["fit"].rows == UNKNOWN.neurons
+
+
+def test_jobs_are_read_back_as_they_were_written(small, tmp_path):
+    jobs = jobs_of(small(), {"backbone": SIZE})
+    path = tmp_path / "jobs.json"
+    write_jobs(path, "small", jobs)
+    assert sorted(read_jobs(path), key=str) == sorted(jobs, key=str)
+    written = path.read_bytes()
+    write_jobs(path, "small", jobs)
+    assert path.read_bytes() == written
+
+
+def test_a_hub_models_size_comes_from_its_record_once_it_is_resolved(small, tmp_path, manifest):
+    study = small(models={"backbone": {"source": "someone/some-model"}})
+    assert size_of(study, "backbone", tmp_path) is None
+    record = resolve("ref-reglu", Model(source="builtin:ref-reglu"))
+    path = tmp_path / f"results/shared/resolve_model/{study.model_key('backbone')}/model.json"
+    MODEL.write(path, record, manifest)
+    assert size_of(study, "backbone", tmp_path) == sizes.of_record(record)

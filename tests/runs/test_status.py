@@ -1,0 +1,105 @@
+"""How far a study is, from its files, its events and its lock."""
+
+import fcntl
+import json
+
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.models.size import Size
+from pipeline.runs import words
+from pipeline.runs.events import events_file
+from pipeline.runs.jobs import jobs_of, write_jobs
+from pipeline.runs.status import lock_holder, status
+from pipeline.runs.unused import jobs_file
+
+
+@pytest.fixture
+def started(small, tmp_path):
+    """(folder, jobs by rule, a function that appends an event) of a study with all but its fits
+    and evaluations made."""
+    jobs = jobs_of(small(), {"backbone": Size(10, 4, 5)})
+    write_jobs(jobs_file(tmp_path, "small"), "small", jobs)
+    for job in jobs:
+        if job.rule not in ("fit", "evaluate", "analyse", "build_report"):
+            for file in job.files:
+                (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+                (tmp_path / file).touch()
+
+    def tell(kind, time, **facts):
+        path = events_file(tmp_path, "small")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "a") as stream:
+            stream.write(json.dumps({"event": kind, "time": time, **facts}) + "\n")
+
+    tell("workflow_started", 100.0)
+    return tmp_path, [job for job in jobs if job.rule == "fit"], tell
+
+
+def begin(tell, number, job, time):
+    facts = {"folder": job.folder, "log": [str(job.log)], "reason": "missing"}
+    tell("job_info", time, job=number, rule=job.rule, **facts)
+
+
+def test_a_study_that_was_never_started_is_refused(tmp_path):
+    with pytest.raises(UserError, match="no study 'small' has been started in"):
+        status("small", tmp_path, 0.0)
+
+
+def test_a_stopped_study_says_what_stands_and_what_failed(started):
+    folder, fits, tell = started
+    begin(tell, 1, fits[0], 101)
+    begin(tell, 2, fits[1], 102)
+    log = folder / fits[1].log
+    log.parent.mkdir(parents=True)
+    log.write_text("\n".join(["one", "two", "three", "", "four", "five", "the reason"]))
+    tell("job_error", 105, job=2)
+    found = status("small", folder, 110.0)
+    assert found.state == "failed" and found.seconds_left is None and found.running == []
+    assert found.stages["fit"] == {"jobs": 2, "done": 0, "running": 0, "failed": 1}
+    assert found.stages["resolve_model"]["done"] == 1
+    (failed,) = found.failed
+    assert failed["folder"] == fits[1].folder
+    assert failed["last_lines"] == ["two", "three", "four", "five", "the reason"]
+    text = words.of_status(found)
+    assert "study 'small' is failed" in text and "    the reason\n" in text
+    assert json.loads(json.dumps(found.as_dict())) == found.as_dict()
+
+
+def test_a_running_study_says_what_runs_and_what_is_left(started):
+    folder, fits, tell = started
+    begin(tell, 1, fits[0], 110)
+    begin(tell, 2, fits[1], 110)
+    # Made already, and being made anew.
+    for file in fits[0].files:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).touch()
+    with open(folder / "results/.lock", "w") as held:
+        held.write(json.dumps({"study": "small", "process": 1}))
+        held.flush()
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert lock_holder(folder) == "small"
+        found = status("small", folder, 110.1)
+        assert found.state == "running"
+        assert [job["seconds"] for job in found.running] == pytest.approx([0.1, 0.1])
+        assert found.stages["fit"] == {"jobs": 2, "done": 0, "running": 2, "failed": 0}
+        first = found.seconds_left
+        assert first > 0
+        for file in fits[0].files:
+            (folder / file).touch()
+        tell("job_finished", 110.1, job=1)
+        later = status("small", folder, 110.1)
+        assert later.seconds_left < first and later.stages["fit"]["done"] == 1
+    assert lock_holder(folder) is None
+    assert status("small", folder, 112.0).state == "stopped"
+
+
+def test_another_studys_run_is_not_this_ones(started):
+    folder, fits, tell = started
+    begin(tell, 1, fits[0], 101)
+    with open(folder / "results/.lock", "w") as held:
+        held.write(json.dumps({"study": "other", "process": 1}))
+        held.flush()
+        fcntl.flock(held, fcntl.LOCK_EX)
+        found = status("small", folder, 110.0)
+    assert found.state == "stopped" and found.running == []

@@ -1,0 +1,93 @@
+"""What no study uses: found, listed, and removed without touching what is in use."""
+
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.models.size import Size
+from pipeline.runs.jobs import jobs_of, write_jobs
+from pipeline.runs.unused import jobs_file, remove, unused
+
+SIZE = {"backbone": Size(10, 4, 5)}
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A function: study -> its folder of results, with every artifact, log and timing made up."""
+
+    def made(study):
+        jobs = jobs_of(study, SIZE)
+        for job in jobs:
+            for file in (*job.files, job.log, job.timing):
+                path = tmp_path / file
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(b"12345")
+        write_jobs(jobs_file(tmp_path, study.config.study), study.config.study, jobs)
+        return tmp_path
+
+    return made
+
+
+def files(folder):
+    return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+
+
+def test_what_is_in_use_is_never_listed(small, place):
+    assert unused(place(small(evaluation={"shards": 3}))) == []
+    assert unused(place(small(study="other"))) == []
+
+
+def test_an_empty_folder_holds_nothing(tmp_path):
+    assert unused(tmp_path) == []
+
+
+def test_a_level_taken_out_leaves_its_artifacts_logs_and_timings_unused(small, place):
+    folder = place(small())
+    before = files(folder)
+    kept = jobs_of(small(methods=one_level(small)), SIZE)
+    write_jobs(jobs_file(folder, "small"), "small", kept)
+    items = unused(folder)
+    assert {str(item.path) for item in items} == {
+        f"results/{top}small/{rule}/backbone/drop_cold/cold/0{ending}"
+        for rule in ("fit", "evaluate")
+        for top, ending in (("", ""), ("logs/", ".log"), ("timing/", ".tsv"))
+    }
+    assert sum(item.bytes for item in items) == 2 * (10 + 5 + 5)
+    remove(folder, items)
+    assert unused(folder) == []
+    gone = before - files(folder)
+    assert len(gone) == 8 and all("/drop_cold/cold/0" in name for name in gone)
+    assert not (folder / "results/small/fit/backbone/drop_cold/cold").exists()
+
+
+def one_level(small):
+    config = small().config
+    return {"drop_cold": config.methods["drop_cold"].model_dump() | {"levels": [0.25]}}
+
+
+def test_shared_artifacts_go_when_the_last_study_that_uses_them_does(small, place):
+    place(small())
+    folder = place(small(study="other", profile={"cett": 0.3}))
+    assert unused(folder) == []
+    write_jobs(jobs_file(folder, "other"), "other", jobs_of(small(profile={"cett": 0.2}), SIZE))
+    paths = [str(item.path) for item in unused(folder)]
+    assert any("shared/merge_profile/" in path for path in paths)
+    assert sum("shared/profile_shard/" in path for path in paths) == 3 * 2
+    assert not any("resolve_model" in path or "extract" in path for path in paths)
+
+
+def test_half_written_files_of_jobs_in_use_are_listed_alone(small, place):
+    folder = place(small())
+    fit = next(job for job in jobs_of(small(), SIZE) if job.rule == "fit")
+    partial = folder / fit.folder / ".plan.json.123.partial"
+    partial.write_bytes(b"123")
+    (item,) = unused(folder)
+    assert (folder / item.path, item.bytes) == (partial, 3)
+    remove(folder, [item])
+    assert (folder / fit.files[0]).is_file() and not partial.exists()
+
+
+def test_a_study_that_does_not_say_what_it_uses_stops_everything(small, place):
+    folder = place(small())
+    jobs_file(folder, "small").write_text("{}")
+    with pytest.raises(UserError, match="results/small does not say what it uses.*Run that study"):
+        unused(folder)
