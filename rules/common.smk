@@ -111,19 +111,16 @@ KEYED = {
 
 
 def source_of(rule, **named):
-    """A param function: the digest of what a rule's job rests on besides configuration, the
-    libraries' versions, and what its first output is to be and each of its inputs has to be.
+    """A param function: what a rule's job rests on besides configuration, `Study.source`.
 
     `named` says which wildcard names the model, corpus, method or classification; a key stands for
-    its own model or corpus. One function rather than several, since thousands of jobs call it.
+    its own model or corpus. Of the wildcards alone: Snakemake compares no param that is made of
+    inputs or outputs with the last run's.
     """
 
-    def source(wildcards, input, output):
+    def source(wildcards):
         values = {about: named_by(wildcards[name], about) for about, name in named.items()}
-        own, *inputs = [
-            STUDY.folders[file.rpartition("/")[0]].identity for file in (output[0], *input)
-        ]
-        return STUDY.source(rule, **values) | {"identity": own, "inputs": inputs}
+        return STUDY.source(rule, **values)
 
     return source
 

@@ -12,6 +12,7 @@ from pipeline.artifacts import Manifest, write_json
 from pipeline.config.classification import Classification
 from pipeline.config.models import Model
 from pipeline.errors import UserError
+from pipeline.tables.jobs import JOBS
 
 
 class Named(dict):
@@ -174,6 +175,7 @@ from types import SimpleNamespace
 from pathlib import Path
 from pipeline.entry import job
 from pipeline.errors import UserError
+from pipeline.tables.jobs import JOBS
 
 def main(*, out: Path) -> None:
     print("on the way")
@@ -222,15 +224,32 @@ def test_the_user_error_is_a_value_error():
     assert issubclass(UserError, ValueError)
 
 
-def test_an_input_of_another_condition_ends_the_job_before_it_starts(tmp_path, capsys, manifest):
-    path = tmp_path / "classes.json"
-    write_json(path, "things", 1, {}, dataclasses.replace(manifest, identity="theirs"))
+def test_artifacts_are_what_the_studys_jobs_say(tmp_path, monkeypatch, manifest):
+    """Each carries its own identity, and a job starts on none that has another's."""
+    monkeypatch.chdir(tmp_path)
+    own, other = "results/named/fit/a", "results/named/fit/b"
+    jobs = {own: {"identity": "mine"}, other: {"identity": "theirs"}}
+    JOBS.write(Path("results/named/jobs.json"), {"study": "named", "jobs": jobs}, manifest)
+    path = Path(own) / "classes.json"
 
     class Listed(Job):
-        def __init__(self, identity):
-            super().__init__(params={"source": {"inputs": [identity]}})
-            self.input = [str(path)]
+        def __init__(self):
+            super().__init__(params={"source": {"digest": "0", "libraries": {}}})
+            self.input, self.output = Listing([str(path)]), Listing([f"{other}/plan.json"])
+            self.config = {"study": "named"}
 
-    entry.check_inputs(Listed("theirs"))
-    with pytest.raises(UserError, match=r"classes\.json: made by rule some_rule for another"):
-        entry.check_inputs(Listed("mine"))
+    for identity in ("mine", "theirs"):
+        write_json(path, "things", 1, {}, dataclasses.replace(manifest, identity=identity))
+        if identity == "mine":
+            entry.check_inputs(Listed())
+        else:
+            with pytest.raises(UserError, match=r"classes\.json: made by rule some_rule for anoth"):
+                entry.check_inputs(Listed())
+    assert entry.manifest(Listed()).identity == "theirs"
+
+
+class Listing(list):
+    """Snakemake's lists of files without names."""
+
+    def items(self):
+        return ()

@@ -6,12 +6,14 @@ import sys
 import traceback
 import typing
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import Manifest, check_identity, input_digests
 from pipeline.config.base import Section
 from pipeline.errors import UserError
+from pipeline.tables.jobs import JOBS
 
 #: Params that say how a job is run or keyed, and are no part of what its artifact is.
 _NOT_CONFIG = ("source", "seed", "conditions")
@@ -42,9 +44,22 @@ def job(main: Callable[..., None], snakemake: Any) -> None:
 
 def check_inputs(snakemake: Any) -> None:
     """Raise UserError for an input that is the artifact of another condition or study."""
-    expected = dict(snakemake.params.items()).get("source", {}).get("inputs", ())
-    for path, identity in zip(snakemake.input, expected, strict=False):
-        check_identity(Path(path), identity)
+    for path in snakemake.input:
+        if identity := _identity(path, snakemake):
+            check_identity(Path(path), identity)
+
+
+def _identity(path: str, snakemake: Any) -> str | None:
+    """What the artifact at a path has to be, by the study's jobs.json; None for what is no
+    study's. Not by params: thousands of jobs would each have to work theirs out."""
+    study = snakemake.config.get("study")
+    return _identities(study).get(str(Path(path).parent)) if study else None
+
+
+@cache
+def _identities(study: str) -> dict[str, str]:
+    jobs = JOBS.read(Path("results") / study / "jobs.json")["jobs"]
+    return {folder: job["identity"] for folder, job in jobs.items()}
 
 
 def arguments(main: Callable[..., None], snakemake: Any) -> dict[str, Any]:
@@ -90,6 +105,7 @@ def manifest(snakemake: Any) -> Manifest:
         for index, path in enumerate([value] if isinstance(value, str) else value)
     }
     model = params.get("model")
+    outputs = list(snakemake.output)
     return Manifest(
         rule=snakemake.rule,
         source=params["source"]["digest"],
@@ -99,7 +115,7 @@ def manifest(snakemake: Any) -> Manifest:
         seed=params.get("seed"),
         device=model.get("device", "cpu") if isinstance(model, dict) else "cpu",
         dtype=model.get("dtype") if isinstance(model, dict) else None,
-        identity=params["source"].get("identity"),
+        identity=_identity(outputs[0], snakemake) if outputs else None,
     )
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,13 @@ UNKNOWN = Size(8_000_000_000, 458_752, 128_256)
 
 @dataclass(frozen=True)
 class Job:
-    """One job. `tokens` go through the model, or through its tokenizer; `flops` are those of the
-    model on them; `rows` are rows of the tables it writes, `batch_bytes` is what one batch needs
-    beside the weights."""
+    """One job. `identity` is that of its `Study.folders`; `tokens` go through the model, or through
+    its tokenizer; `flops` are those of the model on them; `rows` are rows of the tables it writes,
+    `batch_bytes` is what one batch needs beside the weights."""
 
     rule: str
     folder: str
+    identity: str = ""
     device: str = "cpu"
     tokens: float = 0
     flops: float = 0
@@ -85,7 +86,10 @@ def jobs_of(study: Study, known: Mapping[str, Size | None]) -> list[Job]:
     """All jobs of the study, stage by stage; `known` are the models' sizes by name, of which an
     unknown one counts as UNKNOWN."""
     found = {name: size or UNKNOWN for name, size in known.items()}
-    jobs = [_job(study, path, folder, found) for path, folder in study.folders.items()]
+    jobs = [
+        replace(_job(study, path, folder, found), identity=folder.identity)
+        for path, folder in study.folders.items()
+    ]
     return sorted(jobs, key=lambda job: _STAGES[job.rule])
 
 
@@ -113,7 +117,7 @@ def _job(study: Study, path: str, folder: Folder, known: Mapping[str, Size]) -> 
     tokens = corpus.tokens / folder.shards + profile.cett_tokens
     batch = min(profile.batch_size * corpus.sequence_length, corpus.tokens)
     return Job(
-        rule, path, model.device, tokens, 2 * size.parameters * tokens,
+        rule, path, "", model.device, tokens, 2 * size.parameters * tokens,
         size.bytes(model.dtype), 32 * batch * _width(size), size.neurons * blocks / folder.shards,
     )  # fmt: skip
 
@@ -125,7 +129,7 @@ def _evaluation(path: str, folder: Folder, model: Model, size: Size, config: Eva
     longest = max(each for _, each in counted)
     batch = min(config.batch_size, items) * longest
     return Job(
-        folder.rule, path, model.device, tokens, 2 * size.parameters * tokens,
+        folder.rule, path, "", model.device, tokens, 2 * size.parameters * tokens,
         size.bytes(model.dtype), 8 * batch * (size.vocabulary + _width(size)), items,
     )  # fmt: skip
 

@@ -16,7 +16,6 @@ from pipeline.runs.jobs import jobs_of, read_jobs, size_of
 from pipeline.runs.unused import jobs_file, studies
 from pipeline.study import Study
 
-
 #: Seconds that Snakemake takes to start a job and take note of its end, outside its benchmark.
 _STARTING = 1.0
 

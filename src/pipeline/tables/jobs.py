@@ -8,6 +8,6 @@ JOBS = Document(
     "All jobs of a study as it was last started; tells what is in use, done, and left.",
     {
         "study": "name of the study",
-        "jobs": "folder of results -> rule, files, device, tokens, flops, weight_bytes, rows",
+        "jobs": "folder of results -> rule, identity, device, and the work that the job is",
     },
 )
