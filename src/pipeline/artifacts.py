@@ -11,12 +11,13 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pipeline import digest
-from pipeline.errors import UserError
+from pipeline.errors import UserError, writing
 
 MANIFEST_KEY = "manifest"
 _CONTENT_KEY = "content"
@@ -43,16 +44,29 @@ class Manifest:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that becomes `path` when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """A temporary path beside `path` that becomes `path` when the block ends without an error.
+
+    Temporary files that a killed writer of the same `path` left are removed first: only one job at
+    a time writes a file, so they are nobody's. UserError when the disk is full or read-only.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        yield partial
-        with open(partial, "rb+") as stream:
-            os.fsync(stream.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for stale in _leftovers(path):
+            stale.unlink(missing_ok=True)
+        try:
+            yield partial
+            with open(partial, "rb+") as stream:
+                os.fsync(stream.fileno())
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def _leftovers(path: Path) -> list[Path]:
+    # Exact, since `.a.json.7.partial` is no leftover of `a`.
+    name = re.compile(re.escape(f".{path.name}.") + r"\d+\.partial")
+    return [found for found in path.parent.iterdir() if name.fullmatch(found.name)]
 
 
 def write_text(path: Path, text: str) -> None:
