@@ -71,7 +71,7 @@ def lock(study: StudyConfig, directory: Path) -> Path:
     with writing(folder):
         os.ftruncate(holder, 0)
         os.pwrite(holder, json.dumps({"study": study.study, "process": os.getpid()}).encode(), 0)
-    for place in {directory, folder, *(path for path in folder.iterdir() if path.is_dir())}:
+    for place in (directory, folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
         _try_writing(place)
     os.set_inheritable(holder, True)
     jobs = folder / ".jobs.lock"
