@@ -153,6 +153,22 @@ def test_a_flipped_bit_is_refused_or_harmless(kind, tmp_path, manifest):
     assert not wrong, f"other values were read after a flip at these of {len(whole)} bytes: {wrong}"
 
 
+def test_text_that_damage_makes_undecodable_is_refused_in_one_line(tmp_path, manifest):
+    path = tmp_path / "file"
+    words = pa.table({"answer": [f"answer number {i}" for i in range(40)]})
+    artifacts.write_parquet(path, "things", 2, words, manifest)
+    whole = path.read_bytes()
+    told = set()
+    for position in range(len(whole)):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 0x80]) + whole[position + 1 :])
+        try:
+            assert artifacts.read_parquet(path, "things", 2).to_pydict() == words.to_pydict()
+        except UserError as error:
+            assert "\n" not in str(error)
+            told.add("can't decode byte" in str(error))
+    assert told == {True, False}
+
+
 @pytest.mark.parametrize("text", ['"text"', "[]", "3", "null"])
 def test_a_manifest_that_is_no_mapping_is_refused(kind, tmp_path, text):
     path = tmp_path / "file"

@@ -111,9 +111,11 @@ def read_parquet(path: Path, schema: str, version: int) -> Any:
     try:
         table = pq.read_table(path, partitioning=None)
         manifest = json.loads(table.schema.metadata[MANIFEST_KEY.encode()])
+        # Damaged text is found to be none only when it is decoded.
+        content = _of_table(table)
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise _unreadable(path, f"not a {schema} table ({error})") from error
-    _check(path, manifest, schema, version, _of_table(table))
+    _check(path, manifest, schema, version, content)
     return table
 
 
@@ -205,7 +207,8 @@ def _add_column(hashed: Any, array: Any) -> None:
 
 
 def _unreadable(path: Path, check: str) -> UserError:
+    # One line: what libraries say may hold line ends.
     return UserError(
-        f"{path}: {check}. Remove the file and run the same command again; "
+        f"{path}: {' '.join(check.split())}. Remove the file and run the same command again; "
         f"it makes what is missing: rm {path}"
     )
