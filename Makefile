@@ -1,6 +1,8 @@
 CONFIG ?= config.yaml
 PROFILE ?= local
 DEVICE ?= cpu
+TRIALS ?= 100
+SEED ?= 0
 
 PYTHON := .venv/bin/python
 BIN := .venv/bin
@@ -9,14 +11,15 @@ STAMP := .venv/.installed
 PIP := $(PYTHON) -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 IS_311 := -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'
 
-.PHONY: help study test lint format docs readme reference-models
+.PHONY: help study test lint format docs readme faults reference-models
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "  CONFIG=$(CONFIG) and PROFILE=$(PROFILE) can be set for make study,"
-	@echo "  DEVICE=$(DEVICE), or cuda, for make reference-models."
+	@echo "  DEVICE=$(DEVICE), or cuda, for make reference-models,"
+	@echo "  TRIALS=$(TRIALS) and SEED=$(SEED) for make faults."
 
 study: $(STAMP)  ## Run the study in CONFIG; goes on where an interrupted run stopped
 	@$(PYTHON) -m pipeline run --config $(CONFIG) --profile $(PROFILE)
@@ -44,6 +47,9 @@ docs: $(STAMP)  ## Write docs/configuration.md from the configuration's types
 
 readme: $(STAMP)  ## Write the README's computed parts from results/default and the model cards
 	@$(PYTHON) -m pipeline.report.readme README.md results/default resources/models
+
+faults: $(STAMP)  ## Kill the tiny study TRIALS times; writes the table of docs/faults.md
+	@PYTHONPATH=src:. $(PYTHON) -m tests.faults.kills --trials $(TRIALS) --seed $(SEED)
 
 # A kill -9 leaves Snakemake's own lock behind, which would stop the same command.
 reference-models: $(STAMP)  ## Train the built-in models again, from their seeds (about an hour)

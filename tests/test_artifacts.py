@@ -1,6 +1,7 @@
 """Artifacts: complete or absent, equal bytes from equal runs, and damage told by name."""
 
 import dataclasses
+import errno
 import json
 
 import numpy as np
@@ -154,6 +155,22 @@ def test_a_flipped_bit_is_refused_or_harmless(kind, tmp_path, manifest):
     assert not wrong, f"other values were read after a flip at these of {len(whole)} bytes: {wrong}"
 
 
+def test_text_that_damage_makes_undecodable_is_refused_in_one_line(tmp_path, manifest):
+    path = tmp_path / "file"
+    words = pa.table({"answer": [f"answer number {i}" for i in range(40)]})
+    artifacts.write_parquet(path, "things", 2, words, manifest)
+    whole = path.read_bytes()
+    told = set()
+    for position in range(len(whole)):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 0x80]) + whole[position + 1 :])
+        try:
+            assert artifacts.read_parquet(path, "things", 2).to_pydict() == words.to_pydict()
+        except UserError as error:
+            assert "\n" not in str(error)
+            told.add("can't decode byte" in str(error))
+    assert told == {True, False}
+
+
 @pytest.mark.parametrize("text", ['"text"', "[]", "3", "null"])
 def test_a_manifest_that_is_no_mapping_is_refused(kind, tmp_path, text):
     path = tmp_path / "file"
@@ -183,7 +200,7 @@ class Interrupted(BaseException):
     """Stands for whatever ends a writer, a signal for instance."""
 
 
-@pytest.mark.parametrize("reason", [OSError(28, "no space left"), Interrupted()])
+@pytest.mark.parametrize("reason", [RuntimeError("unforeseen"), Interrupted()])
 def test_a_writer_that_fails_midway_leaves_nothing_new_and_the_old_file_whole(tmp_path, reason):
     path = tmp_path / "file"
     for before in (None, "old"):
@@ -194,6 +211,36 @@ def test_a_writer_that_fails_midway_leaves_nothing_new_and_the_old_file_whole(tm
             raise reason
         assert [p.name for p in tmp_path.iterdir()] == (["file"] if before else [])
     assert path.read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        (OSError(errno.ENOSPC, "no space"), "the disk is full. Make room"),
+        (OSError(errno.EDQUOT, "quota"), "the disk quota is used up"),
+        (OSError(errno.EROFS, "read-only"), "it is read-only. Make it writable"),
+        (OSError(errno.EACCES, "denied"), "permission is denied"),
+        # What safetensors raises: the system's words, no number.
+        (RuntimeError("I/O error: No space left on device (os error 28)"), "the disk is full"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_named_with_what_to_do(tmp_path, reason, told):
+    path = tmp_path / "file"
+    with pytest.raises(UserError) as refused, artifacts.replacing(path) as partial:
+        partial.write_text("half")
+        raise reason
+    assert str(refused.value).startswith(f"{path}: {told}")
+    assert "run the same command again" in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_killed_writers_of_the_same_file_left_is_removed_and_nothing_else(tmp_path):
+    others = [".file.json.7.partial", ".file.7.partial.json", ".file.x.partial", ".other.7.partial"]
+    for name in (".file.7.partial", ".file.4194304.partial", *others):
+        (tmp_path / name).write_text("half")
+    artifacts.write_text(tmp_path / "file", "whole")
+    assert {path.name for path in tmp_path.iterdir()} == {"file", *others}
+    assert (tmp_path / "file").read_text() == "whole"
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf"), {1, 2}, object()])

@@ -179,7 +179,8 @@ from pipeline.tables.jobs import JOBS
 
 def main(*, out: Path) -> None:
     print("on the way")
-    error = {"user": UserError("give more text"), "bug": RuntimeError("unforeseen")}
+    error = {"user": UserError("give more text"), "bug": RuntimeError("unforeseen"),
+             "full": OSError(28, "No space left on device", "/cache/model")}
     if sys.argv[1] in error:
         raise error[sys.argv[1]]
     out.write_text("done")
@@ -213,6 +214,24 @@ def test_any_other_error_leaves_its_traceback_in_the_log(python, tmp_path):
     assert done.returncode == 1
     assert done.stderr.strip() == f"error: fit failed; its log: {log}"
     assert "RuntimeError: unforeseen" in log.read_text()
+
+
+def test_a_full_disk_is_told_in_one_line_whoever_met_it(python, tmp_path):
+    done = python(CODE, "full", tmp_path / "out", tmp_path / "fit.log")
+    assert done.returncode == 1
+    assert done.stderr.strip().startswith("error: fit: /cache/model: the disk is full. Make room")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("way", ["well", "user", "bug"])
+def test_a_log_that_cannot_be_written_hides_no_error(python, tmp_path, way):
+    """/dev/full refuses every byte as a full disk does."""
+    done = python(CODE, way, tmp_path / "out", "/dev/full")
+    assert done.returncode == 1
+    assert done.stderr.strip() == (
+        "error: fit: /dev/full: the disk is full. Make room there, and run the same command "
+        "again; it goes on where it stopped"
+    )
 
 
 def test_a_job_without_a_log_tells_its_error_on_the_terminal(python, tmp_path):

@@ -1,6 +1,7 @@
 """One launcher a study, orphaned jobs waited for, and Snakemake's command line."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import signal
@@ -108,6 +109,22 @@ def test_a_launcher_waits_for_jobs_that_a_killed_run_left(start, tmp_path):
         assert waiting.poll() is None
         fcntl.flock(orphan, fcntl.LOCK_UN)
         assert waiting.stdout.readline().strip() == str(jobs)
+
+
+@pytest.mark.parametrize("place", ["", "results", "results/shared"])
+def test_a_place_that_takes_no_file_is_refused_by_name(study, tmp_path, monkeypatch, place):
+    (tmp_path / "results" / "shared").mkdir(parents=True)
+    whole = launcher.tempfile.TemporaryFile
+
+    def read_only(dir):
+        if dir == tmp_path / place:
+            raise OSError(errno.EROFS, "Read-only file system")
+        return whole(dir=dir)
+
+    monkeypatch.setattr(launcher.tempfile, "TemporaryFile", read_only)
+    with pytest.raises(UserError) as refused:
+        launcher.lock(study, tmp_path)
+    assert str(refused.value).startswith(f"{tmp_path / place}: it is read-only. Make it writable")
 
 
 def test_an_unknown_profile_is_refused_with_those_there_are(tmp_path):

@@ -11,12 +11,13 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pipeline import digest
-from pipeline.errors import UserError
+from pipeline.errors import UserError, writing
 
 MANIFEST_KEY = "manifest"
 _CONTENT_KEY = "content"
@@ -47,16 +48,29 @@ class Manifest:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that becomes `path` when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """A temporary path beside `path` that becomes `path` when the block ends without an error.
+
+    Temporary files that a killed writer of the same `path` left are removed first: only one job at
+    a time writes a file, so they are nobody's. UserError when the disk is full or read-only.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        yield partial
-        with open(partial, "rb+") as stream:
-            os.fsync(stream.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for stale in _leftovers(path):
+            stale.unlink(missing_ok=True)
+        try:
+            yield partial
+            with open(partial, "rb+") as stream:
+                os.fsync(stream.fileno())
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def _leftovers(path: Path) -> list[Path]:
+    # Exact, since `.a.json.7.partial` is no leftover of `a`.
+    name = re.compile(re.escape(f".{path.name}.") + r"\d+\.partial")
+    return [found for found in path.parent.iterdir() if name.fullmatch(found.name)]
 
 
 def write_text(path: Path, text: str) -> None:
@@ -101,9 +115,11 @@ def read_parquet(path: Path, schema: str, version: int) -> Any:
     try:
         table = pq.read_table(path, partitioning=None)
         manifest = json.loads(table.schema.metadata[MANIFEST_KEY.encode()])
+        # Damaged text is found to be none only when it is decoded.
+        content = _of_table(table)
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise _unreadable(path, f"not a {schema} table ({error})") from error
-    _check(path, manifest, schema, version, _of_table(table))
+    _check(path, manifest, schema, version, content)
     return table
 
 
@@ -235,7 +251,8 @@ def _add_column(hashed: Any, array: Any) -> None:
 
 
 def _unreadable(path: Path, check: str) -> UserError:
+    # One line: what libraries say may hold line ends.
     return UserError(
-        f"{path}: {check}. Remove the file and run the same command again; "
+        f"{path}: {' '.join(check.split())}. Remove the file and run the same command again; "
         f"it makes what is missing: rm {path}"
     )

@@ -1,5 +1,6 @@
 """From a Snakemake job to a typed call: the only bridge between rules and scripts."""
 
+import contextlib
 import inspect
 import os
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 
 from pipeline.artifacts import Manifest, check_identity, input_digests
 from pipeline.config.base import Section
-from pipeline.errors import UserError
+from pipeline.errors import UserError, unwritable
 from pipeline.tables.jobs import JOBS
 
 #: Params that say how a job is run or keyed, and are no part of what its artifact is.
@@ -30,16 +31,22 @@ def job(main: Callable[..., None], snakemake: Any) -> None:
     Output of the job goes to the rule's log file. A UserError ends the job with its one message
     instead of a traceback. Raises TypeError for a keyword that the rule does not name.
     """
-    terminal = _redirect(snakemake.log[0]) if snakemake.log else sys.stderr
+    log = snakemake.log[0] if snakemake.log else None
+    terminal = sys.stderr
     try:
+        if log:
+            terminal = _redirect(log)
         check_inputs(snakemake)
         main(**arguments(main, snakemake))
-    except UserError as error:
-        _fail(terminal, f"{snakemake.rule}: {error}")
-    except Exception:
-        traceback.print_exc()
-        log = snakemake.log[0] if snakemake.log else "above"
-        _fail(terminal, f"{snakemake.rule} failed; its log: {log}")
+        # Here and not at the interpreter's end, where a log that cannot be written would be silent.
+        sys.stdout.flush()
+    except Exception as error:
+        told = unwritable(getattr(error, "filename", None) or log or "the results", error)
+        if isinstance(error, UserError) or told:
+            _fail(terminal, f"{snakemake.rule}: {told or error}")
+        with contextlib.suppress(OSError):
+            traceback.print_exc()
+        _fail(terminal, f"{snakemake.rule} failed; its log: {log or 'above'}")
 
 
 def check_inputs(snakemake: Any) -> None:
@@ -151,16 +158,18 @@ def _plain(value: Any) -> Any:
 
 def _redirect(log: str) -> Any:
     """Send standard output and error to the log file; returns the terminal's error stream."""
-    terminal = os.fdopen(os.dup(2), "w")
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     stream = open(log, "w", buffering=1)  # noqa: SIM115 - lives as long as the process
+    terminal = os.fdopen(os.dup(2), "w")
     os.dup2(stream.fileno(), 1)
     os.dup2(stream.fileno(), 2)
     return terminal
 
 
 def _fail(terminal: Any, message: str) -> None:
-    sys.stderr.write(message + "\n")
     terminal.write(f"\nerror: {message}\n")
     terminal.flush()
+    # The log may be on the disk that is full.
+    with contextlib.suppress(OSError):
+        sys.stderr.write(message + "\n")
     sys.exit(1)

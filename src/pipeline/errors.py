@@ -1,7 +1,10 @@
 """The error that a user can act on."""
 
 import contextlib
+import errno
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 
 class UserError(ValueError):
@@ -18,3 +21,40 @@ def at(key: str) -> Iterator[None]:
         yield
     except UserError as error:
         raise UserError(f"{key}: {error}") from error
+
+
+#: Why a file could not be written although nothing is wrong with the study, and what to do.
+_PLACES = {
+    errno.ENOSPC: "the disk is full. Make room there",
+    errno.EDQUOT: "the disk quota is used up. Make room there, or ask for more",
+    errno.EROFS: "it is read-only. Make it writable, or give another folder with --directory",
+    errno.EACCES: "permission is denied. Permit it",
+}
+
+
+def unwritable(path: Path | str, error: BaseException) -> UserError | None:
+    """What to tell when `error`, raised while `path` was written, is the place's fault.
+
+    None for any other error. Libraries that write by themselves give the system's words and no
+    error number, so the words are looked for as well.
+    """
+    if isinstance(error, UserError):
+        return None
+    number = getattr(error, "errno", None)
+    for code, told in _PLACES.items():
+        if number == code or (number is None and os.strerror(code) in str(error)):
+            return UserError(
+                f"{path}: {told}, and run the same command again; it goes on where it stopped"
+            )
+    return None
+
+
+@contextlib.contextmanager
+def writing(path: Path | str) -> Iterator[None]:
+    """Turn an error of the place that is written to in the block into a UserError."""
+    try:
+        yield
+    except Exception as error:
+        if told := unwritable(path, error):
+            raise told from error
+        raise

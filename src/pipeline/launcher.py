@@ -12,16 +12,19 @@ import fcntl
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.config.study import StudyConfig
-from pipeline.errors import UserError
+from pipeline.errors import UserError, writing
 from pipeline.runs.events import events_file
 from pipeline.study import PROJECT
 
 #: Tells the Snakefile which file its jobs lock; unset for a plain `snakemake`, which has no lock.
 JOBS_LOCK = "COLD_NEURONS_JOBS_LOCK"
+#: Bytes; a file system that is full still makes empty files.
+_BLOCK = 4096
 
 
 def command(
@@ -63,15 +66,17 @@ def lock_alone(directory: Path) -> None:
 
 def _lock_file(directory: Path) -> int:
     folder = directory / "results"
-    folder.mkdir(parents=True, exist_ok=True)
-    return os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        return os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
 
 
 def lock(study: StudyConfig, directory: Path) -> Path:
     """Take the results' lock for this process and what it becomes; returns the jobs' lock file.
 
     Waits for a run of another study, since both would make what they share, and for jobs that a
-    killed run left behind. Raises UserError when another launcher is at work on this study.
+    killed run left behind. Raises UserError when another launcher is at work on this study, and
+    when nothing can be written where the results go.
     """
     folder = directory / "results"
     holder = _lock_file(directory)
@@ -89,8 +94,11 @@ def lock(study: StudyConfig, directory: Path) -> Path:
             "with --directory a study has a results folder of its own"
         )
         fcntl.flock(holder, fcntl.LOCK_EX)
-    os.ftruncate(holder, 0)
-    os.pwrite(holder, json.dumps({"study": study.study, "process": os.getpid()}).encode(), 0)
+    with writing(folder):
+        os.ftruncate(holder, 0)
+        os.pwrite(holder, json.dumps({"study": study.study, "process": os.getpid()}).encode(), 0)
+    for place in (directory, folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
+        _try_writing(place)
     os.set_inheritable(holder, True)
     jobs = folder / ".jobs.lock"
     _wait_for_orphans(jobs)
@@ -107,6 +115,13 @@ def run(line: Sequence[str], jobs_lock: Path | None) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(line[0], list(line))
+
+
+def _try_writing(folder: Path) -> None:
+    """UserError when not even a block can be written in `folder`; leaves nothing there."""
+    with writing(folder), tempfile.TemporaryFile(dir=folder) as stream:
+        stream.write(b"\0" * _BLOCK)
+        stream.flush()
 
 
 def _wait_for_orphans(path: Path) -> None:

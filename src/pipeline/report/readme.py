@@ -22,7 +22,7 @@ def with_finding(text: str, sentences: Sequence[str]) -> str:
     """
     quoted = "\n>\n".join(f"> {sentence}" for sentence in sentences)
     figure = f"![Points of reasoning accuracy lost against neurons removed]({FIGURE})"
-    return _between(text, "finding", f"{quoted}\n\n{figure}")
+    return between(text, "finding", f"{quoted}\n\n{figure}")
 
 
 def with_backbones(text: str, cards: Sequence[Mapping[str, Any]]) -> str:
@@ -49,10 +49,11 @@ def with_backbones(text: str, cards: Sequence[Mapping[str, Any]]) -> str:
     for task in sorted(cards[0]["log_perplexity"]):
         found = (number(card["log_perplexity"][task]) for card in cards)
         rows.append([f"control: {task}, nats a token", *found])
-    return _between(text, "backbones", "\n".join(f"| {' | '.join(row)} |" for row in rows))
+    return between(text, "backbones", "\n".join(f"| {' | '.join(row)} |" for row in rows))
 
 
-def _between(text: str, name: str, body: str) -> str:
+def between(text: str, name: str, body: str) -> str:
+    """`text` with `body` between the marks of the part `name`; UserError when it has none."""
     part = re.compile(rf"(<!-- {name}[^\n]*-->\n).*?(<!-- end of {name} -->)", re.DOTALL)
     whole, found = part.subn(lambda match: f"{match[1]}{body}\n{match[2]}", text)
     if not found:
