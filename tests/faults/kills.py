@@ -260,8 +260,17 @@ def setting() -> str:
     )
 
 
+def _recorded(path: Path) -> dict[str, Trial]:
+    """Trials of an earlier run, by their seeds."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return {trial.seed: trial for trial in (Trial(**json.loads(line)) for line in lines)}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run trials, write them as JSON lines and the page's table; 1 when one does not hold."""
+    """Run trials, write them as JSON lines and the page's table; 1 when one does not hold.
+
+    Trials that the file of lines holds already are not run again, so this goes on where it stopped.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
@@ -275,8 +284,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ground = Range(undisturbed, folder)
     ground.prepare(ground.stages)
     trials = []
-    with open(given.out, "w", encoding="utf-8") as stream:
+    recorded = _recorded(given.out)
+    with open(given.out, "a", encoding="utf-8") as stream:
         for aim in itertools.islice(aims(ground.stages, given.seed), given.trials):
+            if aim.seed in recorded:
+                trials.append(recorded[aim.seed])
+                continue
             trial = ground.trial(aim)
             trials.append(trial)
             stream.write(json.dumps(dataclasses.asdict(trial)) + "\n")

@@ -29,8 +29,8 @@ _FORMS = {
     "dict_type": "a mapping of names to their keys",
     "model_type": "keys and values",
 }
-#: Folders beside the studies' own.
-_TAKEN = ("logs", "reference", "shared", "timing")
+#: Folders in `results` beside the studies' own.
+NO_STUDIES = ("faults", "logs", "reference", "shared", "timing")
 
 
 class StudyConfig(Section):
@@ -48,10 +48,10 @@ class StudyConfig(Section):
 
     @model_validator(mode="after")
     def _references(self) -> "StudyConfig":
-        if self.study in _TAKEN:
+        if self.study in NO_STUDIES:
             raise UserError(
                 f"study: results/{self.study} is a folder of the pipeline's own "
-                f"({', '.join(_TAKEN)}); choose another name"
+                f"({', '.join(NO_STUDIES)}); choose another name"
             )
         if "dense" in self.methods:
             raise UserError("methods.dense: the name stands for the unpruned model; choose another")

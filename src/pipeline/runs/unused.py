@@ -5,12 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.config.study import NO_STUDIES
 from pipeline.errors import UserError
 from pipeline.runs.jobs import Job, read_jobs
 from pipeline.study import FILES
-
-#: Folders of `results` that are no studies.
-_OTHERS = ("logs", "reference", "shared", "timing")
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,7 @@ def studies(directory: Path) -> list[str]:
     """Names of the studies with results in the folder."""
     results = directory / "results"
     found = results.iterdir() if results.is_dir() else ()
-    return sorted(p.name for p in found if p.is_dir() and p.name not in _OTHERS)
+    return sorted(p.name for p in found if p.is_dir() and p.name not in NO_STUDIES)
 
 
 def jobs_file(directory: Path, study: str) -> Path:
