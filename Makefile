@@ -11,7 +11,7 @@ STAMP := .venv/.installed
 PIP := $(PYTHON) -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 IS_311 := -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'
 
-.PHONY: help study test lint format docs readme faults reference-models
+.PHONY: help study test lint format docs readme bench faults reference-models
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -47,6 +47,9 @@ docs: $(STAMP)  ## Write docs/configuration.md from the configuration's types
 
 readme: $(STAMP)  ## Write the README's computed parts from results/default and the model cards
 	@$(PYTHON) -m pipeline.report.readme README.md results/default resources/models
+
+bench: study  ## Measure what planning and reruns take; writes benchmarks/results
+	@$(PYTHON) benchmarks/planning.py --nothing-to-do .
 
 faults: $(STAMP)  ## Kill the tiny study TRIALS times; writes the table of docs/faults.md
 	@PYTHONPATH=src:. $(PYTHON) -m tests.faults.kills --trials $(TRIALS) --seed $(SEED)

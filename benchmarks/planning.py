@@ -149,8 +149,13 @@ def synthetic(conditions: int) -> dict:
 
 
 def nothing_to_do(directory: Path, rounds: int) -> dict:
-    """Seconds of the launcher on the default study where all of it stands."""
+    """Seconds of the launcher on the default study where all of it stands; ValueError otherwise."""
     line = [sys.executable, "-m", "pipeline", "run", "--directory", str(directory)]
+    said = subprocess.run([*line, "--dry-run"], capture_output=True, text=True, check=True)
+    if "Nothing to be done" not in said.stdout + said.stderr:
+        raise ValueError(
+            f"the default study in {directory} is not finished; make study finishes it"
+        )
     taken = [timed(line)[0] for _ in range(rounds)]
     return {"study": "default", "seconds": statistics.median(taken)}
 
