@@ -10,7 +10,8 @@ rule extract_calibration:
         f"{TIMING}/shared/extract_calibration/{{corpus_key}}.tsv"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
+        runtime=runtime(30),
     params:
         model=lambda w: STUDY.section("models", CORPORA[w.corpus_key][0]),
         config=lambda w: STUDY.section("calibration", CORPORA[w.corpus_key][1]),

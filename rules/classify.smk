@@ -11,7 +11,8 @@ rule classify:
         f"{TIMING}/{CONFIG.study}/classify/{{model}}/{{corpus}}/{{classification}}.tsv"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=memory(1000),
+        runtime=runtime(10),
     params:
         config=lambda w: STUDY.section("classification", w.classification),
         source=lambda w: STUDY.source("classify", classification=w.classification),

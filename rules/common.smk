@@ -56,16 +56,43 @@ wildcard_constraints:
     dense_key=names(DENSE),
 
 
+def model_named(wildcards):
+    """The configuration's name of the model that the wildcards name or key."""
+    if hasattr(wildcards, "model"):
+        return wildcards.model
+    if hasattr(wildcards, "dense_key"):
+        return DENSE[wildcards.dense_key]
+    key = getattr(wildcards, "profile_key", None) or wildcards.corpus_key
+    return {**PROFILES, **CORPORA}[key][0]
+
+
 def model_of(wildcards):
     """model.json of the model that the wildcards name or key."""
-    if hasattr(wildcards, "model"):
-        model = wildcards.model
-    elif hasattr(wildcards, "dense_key"):
-        model = DENSE[wildcards.dense_key]
-    else:
-        key = getattr(wildcards, "profile_key", None) or wildcards.corpus_key
-        model = {**PROFILES, **CORPORA}[key][0]
-    return f"{SHARED}/resolve_model/{STUDY.model_key(model)}/model.json"
+    return f"{SHARED}/resolve_model/{STUDY.model_key(model_named(wildcards))}/model.json"
+
+
+def memory(mb):
+    """`mem_mb` of a job: `mb` megabytes, and as many more on each retry, since a cluster ends a job
+    that is over its memory."""
+
+    def grown(wildcards, attempt):
+        return mb * attempt
+
+    return grown
+
+
+def runtime(minutes):
+    """`runtime` of a job, in minutes, which a cluster holds it to; grows as `memory` does."""
+
+    def grown(wildcards, attempt):
+        return minutes * attempt
+
+    return grown
+
+
+def gpus(wildcards):
+    """Number of GPUs of a job that runs the model which the wildcards name or key."""
+    return int(CONFIG.models[model_named(wildcards)].device.startswith("cuda"))
 
 
 def profile_of(table):
@@ -141,5 +168,6 @@ def all_conditions():
 
 
 if jobs_lock := os.environ.get(JOBS_LOCK):
-    # A shared lock for as long as a job's shell or any process below it lives.
-    shell.prefix(f"exec 9>>{shlex.quote(jobs_lock)}; flock -s 9; ")
+    # A shared lock for as long as a job's shell or any process below it lives. A cluster's node may
+    # have the results on a mount without locks; the launcher finds its jobs in the queue, too.
+    shell.prefix(f"exec 9>>{shlex.quote(jobs_lock)}; flock -s 9 || true; ")

@@ -12,7 +12,9 @@ rule evaluate:
         f"{TIMING}/{CONFIG.study}/evaluate/{PLAN}.tsv"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
+        runtime=runtime(60),
+        gpu=gpus,
     params:
         model=lambda w: STUDY.section("models", w.model),
         evaluation=STUDY.evaluation(),
@@ -33,7 +35,9 @@ rule evaluate_dense:
         f"{TIMING}/shared/evaluate_dense/{{dense_key}}.tsv"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
+        runtime=runtime(60),
+        gpu=gpus,
     params:
         model=lambda w: STUDY.section("models", DENSE[w.dense_key]),
         evaluation=STUDY.evaluation(),

@@ -11,7 +11,8 @@ rule fit:
         f"{TIMING}/{CONFIG.study}/fit/{PLAN}.tsv"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=memory(1000),
+        runtime=runtime(10),
     params:
         sparsifier=lambda w: CONFIG.methods[w.method].sparsifier,
         scope=lambda w: CONFIG.methods[w.method].scope,

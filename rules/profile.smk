@@ -12,7 +12,9 @@ rule profile_shard:
         f"{TIMING}/shared/profile_shard/{{profile_key}}/{{shard}}-of-{{shards}}.tsv"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
+        runtime=runtime(60),
+        gpu=gpus,
     params:
         model=lambda w: STUDY.section("models", PROFILES[w.profile_key][0]),
         config=CONFIG.profile.model_dump(exclude={"shards"}) | {"shards": 1},
@@ -41,7 +43,8 @@ rule merge_profile:
         f"{TIMING}/shared/merge_profile/{{profile_key}}.tsv"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
+        runtime=runtime(10),
     params:
         source=rule_source("merge_profile"),
     script:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline import launcher
+from pipeline import launcher, slurm
 from pipeline.config.study import parse_study
 from pipeline.errors import UserError
 from pipeline.study import PROJECT, Study, read_config
@@ -27,9 +27,13 @@ def _run(given: argparse.Namespace, extra: list[str]) -> None:
     config = parse_study(read_config(given.config), given.config.parent)
     Study(config)
     directory = given.directory.resolve()
+    dry = bool({"-n", "--dry-run", "--dryrun"} & set(extra))
+    profile = launcher.profile_folder(given.profile)
+    cluster = not dry and slurm.used_by(profile, extra)
+    if cluster:
+        extra = [*slurm.options(config.study, directory, profile, extra), *extra]
     line = launcher.command(given.config, given.profile, given.cores, directory, extra)
-    dry = {"-n", "--dry-run", "--dryrun"} & set(extra)
-    launcher.run(line, None if dry else launcher.lock(config, directory))
+    launcher.run(line, None if dry else launcher.lock(config, directory, cluster))
 
 
 def _check(given: argparse.Namespace, extra: list[str]) -> None:
