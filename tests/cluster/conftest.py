@@ -20,7 +20,7 @@ _SBIN = "/usr/sbin:/sbin"
 # config_overrides: the nodes are as large as written here, whatever the machine has.
 # OverMemoryKill: without cgroups, which a container need not have, the gatherer itself ends a job
 # that is over its memory, looking once a second.
-# cred_expire, SlurmdTimeout: a dead node is noticed within seconds.
+# SlurmdTimeout, cred_expire: a dead node is noticed within seconds, and its jobs may start again.
 # MinJobAge: squeue knows an ended job for as long as the plugin may need to ask.
 _CONFIGURATION = """
 ClusterName=loopback
@@ -28,7 +28,7 @@ SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={controller_port}
 SlurmUser=root
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+AuthInfo=socket={folder}/munge.socket,cred_expire=5
 CredType=cred/munge
 StateSaveLocation={folder}/state
 SlurmctldPidFile={folder}/slurmctld.pid
@@ -88,9 +88,11 @@ class Cluster:
         return done.stdout
 
     def jobs(self, states: str = "all") -> list[dict[str, str]]:
-        """Jobs that the controller remembers: id, state, node, comment (rule and wildcards)."""
-        names = ("id", "state", "node", "comment", "name")
-        listed = self.ask("squeue", "--noheader", f"--states={states}", "--format=%i|%T|%N|%k|%j")
+        """Jobs that the controller remembers, in any of some states; a comment holds the rule."""
+        names = ("id", "state", "node", "memory", "time", "comment")
+        listed = self.ask(
+            "squeue", "--noheader", f"--states={states}", "--format=%i|%T|%N|%m|%l|%k"
+        )
         return [
             dict(zip(names, line.split("|"), strict=True)) for line in sorted(listed.splitlines())
         ]
@@ -99,10 +101,14 @@ class Cluster:
         """Start a node's daemon, as a site would after it died."""
         self._start(name, "slurmd", "-D", "-N", name)
 
-    def kill_node(self, name: str) -> None:
-        """End a node's daemon without a chance to tell anybody."""
+    def kill_node(self, name: str, job: str | None = None) -> None:
+        """End a node's daemon without a chance to tell anybody; with a job, its processes too, as
+        when a machine goes down."""
         self._daemons[name].kill()
         self._daemons.pop(name).wait()
+        for process in self._processes(job) if job else ():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
 
     def start(self) -> None:
         """Start all daemons and wait for the nodes; raises Unavailable with their last words."""
@@ -139,6 +145,19 @@ class Cluster:
                 process.kill()
                 process.wait()
         self._daemons.clear()
+
+    def _processes(self, job: str) -> set[int]:
+        """Processes that a job of this cluster runs, and those of Slurm's that watch over them."""
+        marks = {f"SLURM_JOB_ID={job}".encode(), f"SLURM_CONF={self._configuration}".encode()}
+        found = set()
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if marks <= set((folder / "environ").read_bytes().split(b"\0")):
+                    found.add(int(folder.name))
+                    parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+                    if Path(f"/proc/{parent}/comm").read_text().startswith("slurmstepd"):
+                        found.add(parent)
+        return found
 
     def _start(self, name: str, *command: str) -> None:
         with open(self.folder / f"{name}.out", "ab") as output:
