@@ -146,18 +146,19 @@ class Cluster:
                 process.wait()
         self._daemons.clear()
 
-    def _processes(self, job: str) -> set[int]:
-        """Processes that a job of this cluster runs, and those of Slurm's that watch over them."""
+    def _processes(self, job: str) -> list[int]:
+        """Processes that a job of this cluster runs; first Slurm's own that watch over them, which
+        would still tell of the others' end."""
         marks = {f"SLURM_JOB_ID={job}".encode(), f"SLURM_CONF={self._configuration}".encode()}
-        found = set()
+        watching, found = set(), set()
         for folder in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 if marks <= set((folder / "environ").read_bytes().split(b"\0")):
                     found.add(int(folder.name))
                     parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
                     if Path(f"/proc/{parent}/comm").read_text().startswith("slurmstepd"):
-                        found.add(parent)
-        return found
+                        watching.add(parent)
+        return [*watching, *found]
 
     def _start(self, name: str, *command: str) -> None:
         with open(self.folder / f"{name}.out", "ab") as output:
