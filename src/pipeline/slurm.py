@@ -4,7 +4,6 @@ Slurm's jobs outlive the launcher that submitted them, and one that is still pen
 So they carry a name that tells the results folder, by which the next launcher finds them.
 """
 
-import getpass
 import os
 import re
 import subprocess
@@ -75,7 +74,7 @@ def has_accounting() -> bool:
 
 def jobs_of(directory: Path) -> list[Job]:
     """Own jobs in the queue whose name tells this results folder, of whichever study."""
-    listed = _ask("squeue", "--noheader", f"--user={getpass.getuser()}", "--format=%i|%T|%j")
+    listed = _ask("squeue", "--noheader", f"--user={os.getuid()}", "--format=%i|%T|%j")
     jobs = [line.strip().split("|", 2) for line in listed.splitlines() if line.count("|") >= 2]
     return [Job(job, state) for job, state, name in jobs if f"{_mark(directory)}_" in name]
 

@@ -44,6 +44,7 @@ MinJobAge=300
 MpiDefault=none
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
+GresTypes=gpu
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 SchedulerParameters=sched_min_interval=100000,batch_sched_delay=1
@@ -54,7 +55,12 @@ AccountingStorageType=accounting_storage/none
 {nodes}
 PartitionName=debug Nodes={names} Default=YES MaxTime=INFINITE State=UP
 """
-_NODE = "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=1 RealMemory=8000"
+_NODE = (
+    "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} "
+    "CPUs=1 RealMemory=8000 Gres=gpu:1"
+)
+# To Slurm a GPU is a file.
+_GPUS = "Name=gpu File=/dev/zero\n"
 
 
 class Unavailable(Exception):
@@ -134,7 +140,7 @@ class Cluster:
         """End every job, then every daemon that this object started, by its process id."""
         if "slurmctld" in self._daemons:
             with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
-                self.ask("scancel", "--user=root")
+                self.ask("scancel", f"--user={os.getuid()}")
                 self._wait(lambda: not self.jobs("RUNNING,COMPLETING"), "end of jobs", 20)
         for process in reversed(self._daemons.values()):
             process.send_signal(signal.SIGTERM)
@@ -179,6 +185,7 @@ class Cluster:
             _NODE.format(name=name, host=host, port=port)
             for name, port in zip(NODES, ports, strict=True)
         ]
+        (self.folder / "gres.conf").write_text(_GPUS)
         self._configuration.write_text(
             _CONFIGURATION.format(
                 host=host, controller_port=controller_port, folder=self.folder,

@@ -124,14 +124,18 @@ def test_a_dead_nodes_job_goes_on_at_the_other_node(begun, finished, cluster, se
     assert study.artifacts() == finished.artifacts()
 
 
-def test_a_job_over_its_memory_is_killed_and_passes_with_more(begun, finished, cluster, seen):
+def test_a_job_over_its_memory_is_killed_and_passes_with_more_on_the_gpu_it_asks_for(
+    begun, finished, cluster, seen
+):
     study = begun("drop_cold/cold")
-    with started(study, "--set-resources", "evaluate:mem_mb=400 * attempt") as launcher:
+    resources = ("evaluate:mem_mb=400 * attempt", "evaluate:gpu=1")
+    with started(study, "--set-resources", *resources) as launcher:
         assert launcher.wait(300) == 0, said(study)
     first, *_, last = evaluations(cluster, seen)
     assert (first["memory"], last["state"]) == ("400M", "COMPLETED")
     (log,) = study.work.glob(f".snakemake/slurm_logs/rule_evaluate/*/{first['id']}.log")
     assert re.search(r"exceeded (job )?memory limit", log.read_text(), re.I)
+    assert "TresPerJob=gres:gpu:1" in cluster.ask("scontrol", "show", "job", last["id"])
     assert study.artifacts() == finished.artifacts()
 
 
