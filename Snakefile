@@ -1,5 +1,7 @@
 """The study, as an index: configuration, stages, and what a whole run makes."""
 
+import os
+
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -7,6 +9,12 @@ min_version("9.0")
 if not workflow.configfiles:
 
     configfile: "config.yaml"
+
+
+if image := os.environ.get("COLD_NEURONS_IMAGE"):
+
+    # Before the rules, which take it over.
+    container: image
 
 
 include: "rules/common.smk"

@@ -34,7 +34,8 @@ rule analyse:
         f"{TIMING}/{CONFIG.study}/analyse.tsv"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory("analyse"),
+        runtime=runtime("analyse"),
     params:
         conditions=all_conditions(),
         parted=[dict(model=model, method=method, part=p) for model, method, p in STUDY.parted],

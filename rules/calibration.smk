@@ -9,7 +9,8 @@ rule extract_shard:
         f"{TIMING}/shared/extract_shard/{{corpus_key}}/{{shard}}-of-{{shards}}.tsv"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory("extract_shard"),
+        runtime=runtime("extract_shard"),
     params:
         model=lambda w: STUDY.section("models", CORPORA[w.corpus_key][0]),
         config=lambda w: undivided(STUDY.section("calibration", CORPORA[w.corpus_key][1])),
@@ -36,7 +37,8 @@ rule extract_calibration:
         f"{TIMING}/shared/extract_calibration/{{corpus_key}}.tsv"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory("extract_calibration"),
+        runtime=runtime("extract_calibration"),
     params:
         model=lambda w: STUDY.section("models", CORPORA[w.corpus_key][0]),
         config=lambda w: undivided(STUDY.section("calibration", CORPORA[w.corpus_key][1])),

@@ -12,7 +12,8 @@ rule classify:
         f"{TIMING}/{CONFIG.study}/classify/{{model}}/{{corpus}}/{{classification}}.tsv"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=memory("classify"),
+        runtime=runtime("classify"),
     params:
         config=lambda w: STUDY.section("classification", w.classification),
         source=source_of("classify", classification="classification"),

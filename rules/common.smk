@@ -1,5 +1,6 @@
 """Names that all rules share, and the input functions."""
 
+import inspect
 import os
 import re
 import shlex
@@ -11,7 +12,8 @@ from pipeline.config.study import parse_study
 from pipeline.entry import PLACES
 from pipeline.errors import UserError
 from pipeline.launcher import JOBS_LOCK
-from pipeline.runs.jobs import jobs_of, size_of, write_jobs
+from pipeline.runs import cost
+from pipeline.runs.jobs import job_like, jobs_of, size_of, write_jobs
 from pipeline.study import FILES, Study, rule_source
 from pipeline.tables.curves import REFUSED
 from pipeline.tables.finding import FINDING
@@ -59,16 +61,63 @@ wildcard_constraints:
     dense_key=names(DENSE),
 
 
+def model_named(wildcards):
+    """The configuration's name of the model that the wildcards name or key."""
+    if hasattr(wildcards, "model"):
+        return wildcards.model
+    for name in ("model_key", "dense_key", "profile_key", "corpus_key"):
+        if hasattr(wildcards, name):
+            return KEYED[getattr(wildcards, name)][0]
+
+
 def model_of(wildcards):
     """model.json of the model that the wildcards name or key."""
-    if hasattr(wildcards, "model"):
-        model = wildcards.model
-    elif hasattr(wildcards, "dense_key"):
-        model = DENSE[wildcards.dense_key]
-    else:
-        key = getattr(wildcards, "profile_key", None) or wildcards.corpus_key
-        model = {**PROFILES, **CORPORA}[key][0]
-    return f"{SHARED}/resolve_model/{STUDY.model_key(model)}/model.json"
+    return f"{SHARED}/resolve_model/{STUDY.model_key(model_named(wildcards))}/model.json"
+
+
+def memory(rule):
+    """`mem_mb` of a rule's jobs by the size of their model, and more on each retry, since a cluster
+    ends a job that is over its memory."""
+
+    def asked(wildcards, attempt):
+        return cost.asked_megabytes(work_of(rule, wildcards), attempt)
+
+    return fixed(asked)
+
+
+def runtime(rule):
+    """`runtime` of a rule's jobs, in minutes, which a cluster holds them to; as `memory`."""
+
+    def asked(wildcards, attempt):
+        return cost.asked_minutes(work_of(rule, wildcards), attempt)
+
+    return fixed(asked)
+
+
+def work_of(rule, wildcards):
+    """A job of the rule on the model at hand, whose size may come to be known during the run."""
+    about_model = rule not in ("analyse", "build_report")
+    model = model_named(wildcards) if about_model else ""
+    if model and SIZES.get(model) is None:
+        SIZES[model] = size_of(STUDY, model, Path())
+    key = rule, model, SIZES.get(model)
+    if key not in WORK:
+        WORK[key] = job_like(STUDY, rule, model, SIZES)
+    return WORK[key]
+
+
+SIZES, WORK = {}, {}
+
+
+def fixed(function):
+    """The function with its signature noted: Snakemake asks for it at every call."""
+    function.__signature__ = inspect.signature(function)
+    return function
+
+
+def gpus(wildcards):
+    """Number of GPUs of a job that runs the model which the wildcards name or key."""
+    return int(CONFIG.models[model_named(wildcards)].device.startswith("cuda"))
 
 
 def classes_of_method(model, name):
@@ -122,7 +171,7 @@ def source_of(rule, **named):
         values = {about: named_by(wildcards[name], about) for about, name in named.items()}
         return STUDY.source(rule, **values)
 
-    return source
+    return fixed(source)
 
 
 def named_by(value, about):
@@ -168,5 +217,6 @@ def all_conditions():
 
 
 if jobs_lock := os.environ.get(JOBS_LOCK):
-    # A shared lock for as long as a job's shell or any process below it lives.
-    shell.prefix(f"exec 9>>{shlex.quote(jobs_lock)}; flock -s 9; ")
+    # A shared lock for as long as a job's shell or any process below it lives. A cluster's node may
+    # have the results on a mount without locks; the launcher finds its jobs in the queue, too.
+    shell.prefix(f"exec 9>>{shlex.quote(jobs_lock)}; flock -s 9 || true; ")

@@ -18,7 +18,9 @@ rule evaluate:
         f"{TIMING}/{CONFIG.study}/evaluate/{PLAN}.tsv"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory("evaluate"),
+        runtime=runtime("evaluate"),
+        gpu=gpus,
     params:
         model=lambda w: STUDY.section("models", w.model),
         evaluation=undivided(STUDY.evaluation()),
@@ -41,7 +43,9 @@ rule evaluate_shard:
         f"{TIMING}/{CONFIG.study}/evaluate_shard/{PLAN}/{{shard}}-of-{{shards}}.tsv"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory("evaluate_shard"),
+        runtime=runtime("evaluate_shard"),
+        gpu=gpus,
     params:
         model=lambda w: STUDY.section("models", w.model),
         evaluation=undivided(STUDY.evaluation()),
@@ -68,7 +72,9 @@ rule evaluate_dense:
         f"{TIMING}/shared/evaluate_dense/{{dense_key}}.tsv"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory("evaluate_dense"),
+        runtime=runtime("evaluate_dense"),
+        gpu=gpus,
     params:
         model=lambda w: STUDY.section("models", DENSE[w.dense_key]),
         evaluation=undivided(STUDY.evaluation()),
@@ -89,7 +95,9 @@ rule evaluate_dense_shard:
         f"{TIMING}/shared/evaluate_dense_shard/{{dense_key}}/{{shard}}-of-{{shards}}.tsv"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory("evaluate_dense_shard"),
+        runtime=runtime("evaluate_dense_shard"),
+        gpu=gpus,
     params:
         model=lambda w: STUDY.section("models", DENSE[w.dense_key]),
         evaluation=undivided(STUDY.evaluation()),

@@ -10,7 +10,8 @@ rule fit:
         f"{TIMING}/{CONFIG.study}/fit/{PLAN}.tsv"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=memory("fit"),
+        runtime=runtime("fit"),
     params:
         config=lambda w: STUDY.fitting(w.method, w.level),
         source=source_of("fit", method="method"),

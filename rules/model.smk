@@ -7,7 +7,8 @@ rule resolve_model:
         f"{TIMING}/shared/resolve_model/{{model_key}}.tsv"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory("resolve_model"),
+        runtime=runtime("resolve_model"),
     params:
         name=lambda w: MODELS[w.model_key],
         config=lambda w: STUDY.section("models", MODELS[w.model_key]),

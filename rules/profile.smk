@@ -12,7 +12,9 @@ rule profile_shard:
         f"{TIMING}/shared/profile_shard/{{profile_key}}/{{shard}}-of-{{shards}}.tsv"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory("profile_shard"),
+        runtime=runtime("profile_shard"),
+        gpu=gpus,
     params:
         model=lambda w: STUDY.section("models", PROFILES[w.profile_key][0]),
         config=undivided(CONFIG.profile.model_dump()),
@@ -39,7 +41,8 @@ rule merge_profile:
         f"{TIMING}/shared/merge_profile/{{profile_key}}.tsv"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory("merge_profile"),
+        runtime=runtime("merge_profile"),
     params:
         source=source_of("merge_profile"),
     script:

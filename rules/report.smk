@@ -30,7 +30,8 @@ rule build_report:
         f"{TIMING}/{CONFIG.study}/build_report.tsv"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory("build_report"),
+        runtime=runtime("build_report"),
     params:
         study=CONFIG.study,
         seed=CONFIG.seed,

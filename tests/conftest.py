@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 # Read when the libraries are imported. One thread, since sums change with the number of threads.
@@ -48,6 +48,8 @@ class Copy:
 
     folder: Path
     work: Path
+    #: Of its runs, besides the surrounding process'.
+    variables: dict[str, str] = field(default_factory=dict)
 
     def command(self, *arguments: str, config: str = "configs/tiny.yaml") -> list[str]:
         """The launcher's command line."""
@@ -57,7 +59,7 @@ class Copy:
     @property
     def environment(self) -> dict[str, str]:
         """This process' environment with the copy's package in front of the installed one."""
-        return {**os.environ, "PYTHONPATH": str(self.folder / "src")}
+        return {**os.environ, "PYTHONPATH": str(self.folder / "src"), **self.variables}
 
     def run(self, *arguments: str, config: str = "configs/tiny.yaml") -> str:
         """Run the launcher to its end; what it printed. Fails the test when it fails."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline import launcher
+from pipeline import launcher, slurm
 from pipeline.config.study import parse_study
 from pipeline.errors import UserError
 from pipeline.study import PROJECT, Study, read_config
@@ -32,11 +32,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(given: argparse.Namespace, extra: list[str]) -> None:
     config = _study(given).config
     directory = given.directory.resolve()
-    dry = {"-n", "--dry-run", "--dryrun"} & set(extra)
+    dry = bool({"-n", "--dry-run", "--dryrun"} & set(extra))
+    profile = launcher.profile_folder(given.profile)
+    cluster = not dry and slurm.used_by(profile, extra)
+    if cluster:
+        extra = [*slurm.options(config.study, directory, profile, extra), *extra]
     line = launcher.command(given.config, given.profile, given.cores, directory, extra)
     if not dry:
         line += launcher.logger(config, directory, sys.stderr.isatty())
-    launcher.run(line, None if dry else launcher.lock(config, directory))
+    launcher.run(line, None if dry else launcher.lock(config, directory, cluster))
 
 
 def _check(given: argparse.Namespace, _: list[str]) -> None:

@@ -5,7 +5,8 @@ folder rather than the study, because studies share artifacts: two runs at once 
 delete, the same ones.
 Every job holds a shared lock on a second file, from its shell's first moment on, so a launcher that
 follows a killed one waits until the orphaned jobs have ended. Both locks are the kernel's: they end
-with their processes, whatever ended those.
+with their processes, whatever ended those. On a cluster a pending job holds no lock, and a node's
+lock may not be seen here: there the jobs are found in the queue, too (`slurm`).
 """
 
 import fcntl
@@ -16,6 +17,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline import slurm
 from pipeline.config.study import StudyConfig
 from pipeline.errors import UserError, writing
 from pipeline.runs.events import events_file
@@ -34,10 +36,7 @@ def command(
 
     The launcher's lock replaces Snakemake's, which a kill -9 would leave behind.
     """
-    folder = Path(profile) if "/" in profile else PROJECT / "profiles" / profile
-    if not folder.is_dir():
-        known = sorted(p.name for p in (PROJECT / "profiles").iterdir() if p.name != "default")
-        raise UserError(f"no profile {profile!r}; give a folder, or one of: {', '.join(known)}")
+    folder = profile_folder(profile)
     line = [sys.executable, "-m", "snakemake", "--snakefile", str(PROJECT / "Snakefile")]
     line += ["--configfile", str(config_file.resolve()), "--directory", str(directory.resolve())]
     line += ["--profile", str(folder.resolve()), "--nolock", "--rerun-incomplete"]
@@ -71,12 +70,21 @@ def _lock_file(directory: Path) -> int:
         return os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
 
 
-def lock(study: StudyConfig, directory: Path) -> Path:
+def profile_folder(profile: str) -> Path:
+    """The folder of a profile of the project's, or a path; UserError when there is none."""
+    folder = Path(profile) if "/" in profile else PROJECT / "profiles" / profile
+    if not folder.is_dir():
+        known = sorted(p.name for p in (PROJECT / "profiles").iterdir() if p.name != "default")
+        raise UserError(f"no profile {profile!r}; give a folder, or one of: {', '.join(known)}")
+    return folder
+
+
+def lock(study: StudyConfig, directory: Path, cluster: bool = False) -> Path:
     """Take the results' lock for this process and what it becomes; returns the jobs' lock file.
 
     Waits for a run of another study, since both would make what they share, and for jobs that a
-    killed run left behind. Raises UserError when another launcher is at work on this study, and
-    when nothing can be written where the results go.
+    killed run left behind; on a cluster for those in the queue as well. Raises UserError when
+    another launcher is at work on this study, and when nothing can be written where the results go.
     """
     folder = directory / "results"
     holder = _lock_file(directory)
@@ -100,6 +108,8 @@ def lock(study: StudyConfig, directory: Path) -> Path:
     for place in (directory, folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
         _try_writing(place)
     os.set_inheritable(holder, True)
+    if cluster:
+        slurm.wait_for_orphans(directory, _tell)
     jobs = folder / ".jobs.lock"
     _wait_for_orphans(jobs)
     return jobs

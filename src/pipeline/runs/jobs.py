@@ -93,6 +93,18 @@ def jobs_of(study: Study, known: Mapping[str, Size | None]) -> list[Job]:
     return sorted(jobs, key=lambda job: _STAGES[job.rule])
 
 
+def job_like(study: Study, rule: str, model: str, known: Mapping[str, Size | None]) -> Job:
+    """The first job of a rule on a model, which stands for the others: they differ in what they
+    remove, not in their work."""
+    found = {name: size or UNKNOWN for name, size in known.items()}
+    path, folder = next(
+        (path, folder)
+        for path, folder in study.folders.items()
+        if folder.rule == rule and folder.model == model
+    )
+    return _job(study, path, folder, found)
+
+
 def _job(study: Study, path: str, folder: Folder, known: Mapping[str, Size]) -> Job:
     rule = folder.rule
     if not folder.model:

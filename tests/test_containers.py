@@ -1,0 +1,56 @@
+"""What the container files name is there, and is the version that the project is pinned to."""
+
+import re
+import tomllib
+
+import pytest
+
+from pipeline.study import PROJECT
+
+FILES = ("Dockerfile", "cold-neurons.def")
+#: What a study needs of the project, besides its environment.
+PARTS = {
+    "LICENSE", "Snakefile", "config.yaml", "configs", "constraints.txt", "profiles",
+    "pyproject.toml", "resources", "rules", "src", "workflow",
+}  # fmt: skip
+
+
+def text(name):
+    return (PROJECT / "containers" / name).read_text()
+
+
+def copied(name):
+    """What an image takes from the project, by either file's grammar."""
+    if name == "Dockerfile":
+        lines = re.findall(r"^COPY (.*) \S+$", text(name), re.M)
+        return {part for line in lines for part in line.split()}
+    section = re.search(r"^%files\n((?:    .*\n)+)", text(name), re.M)[1]
+    pairs = [line.split() for line in section.splitlines()]
+    assert all(place == f"/opt/cold-neurons/{part}" for part, place in pairs)
+    return {part for part, _ in pairs}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_an_image_takes_what_a_study_needs_and_what_is_there(name):
+    assert copied(name) == PARTS
+    assert all((PROJECT / part).exists() for part in copied(name))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_an_image_has_the_projects_python_and_torch(name):
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    (torch,) = (pin for pin in project["dependencies"] if pin.startswith("torch=="))
+    assert f"--constraint constraints.txt {torch}\n" in text(name)
+    assert torch in (PROJECT / "constraints.txt").read_text().splitlines()
+    (python,) = re.findall(r"python:(\d+\.\d+)-slim", text(name))
+    assert project["requires-python"].startswith(f">={python},")
+
+
+def test_docker_is_sent_what_the_image_takes():
+    sent = re.findall(r"^!(.*)$", text("Dockerfile.dockerignore"), re.M)
+    assert set(sent) == PARTS
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_an_image_says_that_nobody_has_built_it(name):
+    assert "Not built in CI" in text(name)
