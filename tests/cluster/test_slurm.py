@@ -107,7 +107,7 @@ def test_a_cancelled_job_is_submitted_again_and_a_daemon_that_comes_back_loses_n
     ]
     assert kept["id"] == other["id"]
     assert int(second["memory"][:-1]) == 2 * int(first["memory"][:-1])
-    assert (first["time"], second["time"]) == ("1:00:00", "2:00:00")
+    assert (first["time"], second["time"]) == ("10:00", "20:00")
     assert study.artifacts() == finished.artifacts()
 
 

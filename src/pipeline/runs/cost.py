@@ -31,6 +31,8 @@ _LIGHT_RULES = ("merge_profile", "classify", "fit", "analyse", "build_report")
 _LOADING = 1.3
 #: What is asked for beyond the estimate, of memory and of time.
 _MARGIN, _PATIENCE = 1.3, 4
+_LEAST_MINUTES = 10
+_SLOW_CORE = 2e10
 
 
 @dataclass(frozen=True)
@@ -82,13 +84,13 @@ def memory_megabytes(job: Job) -> float:
 
 
 def asked_megabytes(job: Job, attempt: int) -> int:
-    """Memory to ask a cluster for; more at each attempt."""
-    return round(memory_megabytes(job) * (_MARGIN + 0.7 * (attempt - 1)))
+    """Memory to ask a cluster for; as much again at each attempt."""
+    return attempt * round(_MARGIN * memory_megabytes(job))
 
 
 def asked_minutes(job: Job, attempt: int) -> int:
-    """Run time to ask a cluster for, from a slow core's speed; more at each attempt."""
-    return round(10 + _PATIENCE * attempt * modelled_seconds(job, 2e10) / 60)
+    """Run time to ask a cluster for, at a slow core's speed; as much again at each attempt."""
+    return attempt * round(_LEAST_MINUTES + _PATIENCE * modelled_seconds(job, _SLOW_CORE) / 60)
 
 
 class Scale:
