@@ -165,6 +165,9 @@ def test_a_launcher_after_a_killed_one_clears_the_queue_and_finishes(
     text = study.run(*COMMAND)
     assert "cancelling pending jobs that an interrupted run left" in text
     assert "waiting for running jobs that an interrupted run left" in text
-    states = {job["id"]: job["state"] for job in evaluations(cluster, seen)}
+    jobs = evaluations(cluster, seen)
+    states = {job["id"]: job["state"] for job in jobs}
     assert {states[job["id"]] for job in orphans} == {"COMPLETED", "CANCELLED"}
+    completed = [job["comment"] for job in jobs if job["state"] == "COMPLETED"]
+    assert len(completed) == len(set(completed)) == len(lost)
     assert study.artifacts() == finished.artifacts()
