@@ -32,6 +32,7 @@ def begun(study, finished):
         shutil.copytree(finished.work, study.work, dirs_exist_ok=True, copy_function=shutil.copy2)
         for condition in conditions:
             shutil.rmtree(study.work / "results/tiny/evaluate/ref-reglu" / condition)
+            log_of(study, condition).unlink()
         return study
 
     return lose
@@ -51,6 +52,11 @@ def started(study, *arguments):
         if process.poll() is None:
             process.kill()
         process.wait()
+
+
+def log_of(study, condition):
+    """An evaluation's own log, which its script begins with."""
+    return study.work / "results/logs/tiny/evaluate/ref-reglu" / condition / "0.log"
 
 
 def said(study):
@@ -91,10 +97,9 @@ def test_a_cancelled_job_is_submitted_again_and_a_daemon_that_comes_back_loses_n
 ):
     study = begun("drop_cold/cold", "keep_cold/hot")
     with started(study) as launcher:
-        one, other = wait_for(
-            120, "two running jobs",
-            lambda: len(jobs := evaluations(cluster, seen, "RUNNING")) == 2 and jobs,
-        )  # fmt: skip
+        for condition in ("drop_cold/cold", "keep_cold/hot"):
+            wait_for(120, "running script", log_of(study, condition).exists)
+        one, other = evaluations(cluster, seen, "RUNNING")
         cluster.ask("scancel", one["id"])
         cluster.kill_node(other["node"])
         cluster.start_node(other["node"])
@@ -114,13 +119,16 @@ def test_a_cancelled_job_is_submitted_again_and_a_daemon_that_comes_back_loses_n
 def test_a_dead_nodes_job_goes_on_at_the_other_node(begun, finished, cluster, seen):
     study = begun("drop_cold/cold")
     with started(study) as launcher:
-        job = wait_for(120, "running job", lambda: evaluations(cluster, seen, "RUNNING"))[0]
+        wait_for(120, "running script", log_of(study, "drop_cold/cold").exists)
+        (job,) = evaluations(cluster, seen, "RUNNING")
         cluster.kill_node(job["node"], job["id"])
         try:
             assert launcher.wait(300) == 0, said(study)
         finally:
             cluster.start_node(job["node"])
-    assert {each["node"] for each in evaluations(cluster, seen, "COMPLETED")} != {job["node"]}
+    last = evaluations(cluster, seen)[-1]
+    assert last["state"] == "COMPLETED"
+    assert last["node"] != job["node"]
     assert study.artifacts() == finished.artifacts()
 
 
@@ -157,6 +165,9 @@ def test_a_launcher_after_a_killed_one_clears_the_queue_and_finishes(
     text = study.run(*COMMAND)
     assert "cancelling pending jobs that an interrupted run left" in text
     assert "waiting for running jobs that an interrupted run left" in text
-    states = {job["id"]: job["state"] for job in evaluations(cluster, seen)}
+    jobs = evaluations(cluster, seen)
+    states = {job["id"]: job["state"] for job in jobs}
     assert {states[job["id"]] for job in orphans} == {"COMPLETED", "CANCELLED"}
+    completed = [job["comment"] for job in jobs if job["state"] == "COMPLETED"]
+    assert len(completed) == len(set(completed)) == len(lost)
     assert study.artifacts() == finished.artifacts()
