@@ -79,6 +79,14 @@ def jobs_of(directory: Path) -> list[Job]:
     return [Job(job, state) for job, state, name in jobs if f"{_mark(directory)}_" in name]
 
 
+def queued(directory: Path) -> list[str]:
+    """Ids of own jobs of this results folder in the queue; none where no Slurm answers."""
+    try:
+        return [job.identity for job in jobs_of(directory)]
+    except UserError:
+        return []
+
+
 def wait_for_orphans(directory: Path, tell: Callable[[str], None], interval: float = 10) -> None:
     """Cancel a killed run's pending jobs and wait until its running ones have ended; says both.
 
