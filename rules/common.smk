@@ -95,15 +95,18 @@ def runtime(rule):
 
 
 def work_of(rule, wildcards):
-    """A job of the rule on the model at hand, whose size may come to be known during the run."""
+    """A job of the rule on the model and corpus at hand; a Hub model's size comes to be known
+    during the run."""
     about_model = rule not in ("analyse", "build_report")
     model = model_named(wildcards) if about_model else ""
+    key = getattr(wildcards, "profile_key", None) or getattr(wildcards, "corpus_key", None)
+    corpus = KEYED[key][1] if key else getattr(wildcards, "corpus", None)
     if model and SIZES.get(model) is None:
         SIZES[model] = size_of(STUDY, model, Path())
-    key = rule, model, SIZES.get(model)
-    if key not in WORK:
-        WORK[key] = job_like(STUDY, rule, model, SIZES)
-    return WORK[key]
+    known = rule, model, corpus, SIZES.get(model)
+    if known not in WORK:
+        WORK[known] = job_like(STUDY, rule, model, corpus, SIZES)
+    return WORK[known]
 
 
 SIZES, WORK = {}, {}
@@ -180,17 +183,16 @@ def named_by(value, about):
 
 
 def lost_results(_):
-    """Artifacts before the analysis that are not there, in a study that has made some.
+    """Artifacts that are not there, in a study that has made some.
 
     Snakemake makes a missing file only for a job that has to run, so a deleted one is asked for;
-    asking for all of them would make planning a third slower. A profile's shards are left out:
-    merged, they have served.
+    asking for all of them would make planning a third slower. Shards are left out: put together,
+    they have served.
     """
-    last = ("analyse", "build_report")
     files = [
         f"{folder}/{file}"
         for folder, job in STUDY.folders.items()
-        if job.rule not in last and not job.rule.endswith("_shard")
+        if not job.rule.endswith("_shard")
         for file in FILES[job.rule]
     ]
     lost = [file for file in files if not os.path.exists(file)]

@@ -20,7 +20,7 @@ rule evaluate:
     resources:
         mem_mb=memory("evaluate"),
         runtime=runtime("evaluate"),
-        gpu=gpus,
+        gpu=gpus if CONFIG.evaluation.shards == 1 else 0,
     params:
         model=lambda w: STUDY.section("models", w.model),
         evaluation=undivided(STUDY.evaluation()),
@@ -74,7 +74,7 @@ rule evaluate_dense:
     resources:
         mem_mb=memory("evaluate_dense"),
         runtime=runtime("evaluate_dense"),
-        gpu=gpus,
+        gpu=gpus if CONFIG.evaluation.shards == 1 else 0,
     params:
         model=lambda w: STUDY.section("models", DENSE[w.dense_key]),
         evaluation=undivided(STUDY.evaluation()),

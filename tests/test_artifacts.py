@@ -273,6 +273,9 @@ def test_another_artifact_in_ones_place_is_told_by_its_identity(kind, tmp_path, 
     said = rf"file\.{kind}: made by rule some_rule for another condition, study or version.*rm "
     with pytest.raises(UserError, match=said):
         artifacts.check_identity(path, "another")
+    write(kind, path, manifest)
+    with pytest.raises(UserError, match="for another condition"):
+        artifacts.check_identity(path, "mine")
 
 
 def test_an_unreadable_file_is_left_to_its_reader(kind, tmp_path):

@@ -189,9 +189,12 @@ def test_a_profile_that_is_no_yaml_is_named(profile):
         slurm.used_by(profile("a: [1"), [])
 
 
-def test_jobs_in_the_queue_are_known_and_where_no_slurm_answers_there_are_none(commands, tmp_path):
+def test_jobs_in_the_queue_are_known_and_without_a_cluster_there_are_none(commands, tmp_path):
     name = f"{slurm.job_name('small', tmp_path)}_abc"
     commands(squeue=f"echo '7|RUNNING|{name}'; echo '8|PENDING|other'")
     assert slurm.queued(tmp_path) == ["7"]
-    commands(squeue="echo down >&2; exit 1")
+    commands(squeue="echo 'Could not establish a configuration source' >&2; exit 1")
     assert slurm.queued(tmp_path) == []
+    commands(squeue="echo down >&2; exit 1")
+    with pytest.raises(UserError, match="squeue.*down"):
+        slurm.queued(tmp_path)

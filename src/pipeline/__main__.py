@@ -30,8 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: argparse.Namespace, extra: list[str]) -> None:
-    config = _study(given).config
-    directory = given.directory.resolve()
+    study = _study(given)
+    config, directory = study.config, given.directory.resolve()
     dry = bool({"-n", "--dry-run", "--dryrun"} & set(extra))
     profile = launcher.profile_folder(given.profile)
     cluster = not dry and slurm.used_by(profile, extra)
@@ -40,7 +40,11 @@ def _run(given: argparse.Namespace, extra: list[str]) -> None:
     line = launcher.command(given.config, given.profile, given.cores, directory, extra)
     if not dry:
         line += launcher.logger(config, directory, sys.stderr.isatty())
-    launcher.run(line, None if dry else launcher.lock(config, directory, cluster))
+    jobs_lock = None if dry else launcher.lock(config, directory, cluster)
+    if jobs_lock:
+        # Snakemake's own start writes it too, but not where nothing is left to do.
+        launcher.write_jobs_of(study, directory)
+    launcher.run(line, jobs_lock)
 
 
 def _check(given: argparse.Namespace, _: list[str]) -> None:
@@ -59,7 +63,8 @@ def _plan(given: argparse.Namespace, _: list[str]) -> None:
     study, directory = _study(given), given.directory.resolve()
     line = launcher.command(given.config, given.profile, given.cores, directory, [])
     cores = int(given.cores) if str(given.cores).isdigit() else len(os.sched_getaffinity(0))
-    found = plan(study, directory, line, cores)
+    elsewhere = slurm.used_by(launcher.profile_folder(given.profile), [])
+    found = plan(study, directory, line, None if elsewhere else cores)
     _say(given, found.as_dict(), words.of_plan(found))
 
 

@@ -28,7 +28,7 @@ _LONGEST_HEADER = 100 << 20
 @dataclasses.dataclass(frozen=True)
 class Manifest:
     """Where an artifact comes from; `inputs` maps input names to digests of their files, and
-    `identity` says which of a study's artifacts it is (`Study.identities`)."""
+    `identity` says which of a study's artifacts it is (`Study.folders`)."""
 
     rule: str
     source: str
@@ -152,14 +152,14 @@ def read_safetensors(path: Path, schema: str, version: int) -> dict[str, Any]:
 
 
 def check_identity(path: Path, identity: str) -> None:
-    """Raise UserError when `path` holds the artifact of another condition or study.
+    """Raise UserError when `path` holds the artifact of another condition or study, or of none.
 
     A file that cannot be read passes: its reader says what is wrong with it.
     """
     try:
         manifest = _MANIFESTS[path.suffix](path)
-        found = manifest["identity"]
-    except (OSError, ValueError, KeyError, TypeError):
+        found = manifest.get("identity")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return
     if found != identity:
         raise _unreadable(

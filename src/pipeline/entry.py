@@ -14,7 +14,7 @@ from typing import Any
 from pipeline.artifacts import Manifest, check_identity, input_digests
 from pipeline.config.base import Section
 from pipeline.errors import UserError, unwritable
-from pipeline.tables.jobs import JOBS
+from pipeline.tables.jobs import JOBS, jobs_file
 
 #: Params that say how a job is run or keyed, and are no part of what its artifact is.
 _NOT_CONFIG = ("source", "seed", "conditions")
@@ -65,7 +65,7 @@ def _identity(path: str, snakemake: Any) -> str | None:
 
 @cache
 def _identities(study: str) -> dict[str, str]:
-    jobs = JOBS.read(Path("results") / study / "jobs.json")["jobs"]
+    jobs = JOBS.read(jobs_file(Path(), study))["jobs"]
     return {folder: job["identity"] for folder, job in jobs.items()}
 
 

@@ -14,6 +14,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,8 +22,12 @@ from pipeline import slurm
 from pipeline.config.study import StudyConfig
 from pipeline.errors import UserError, writing
 from pipeline.runs.events import events_file
-from pipeline.study import PROJECT
+from pipeline.runs.jobs import jobs_of, size_of, write_jobs
+from pipeline.study import PROJECT, Study
+from pipeline.tables.jobs import jobs_file
 
+#: How often, and after how many seconds each time, a lock that is held is tried again.
+_TRIES, _PAUSE = 5, 0.1
 #: Tells the Snakefile which file its jobs lock; unset for a plain `snakemake`, which has no lock.
 JOBS_LOCK = "COLD_NEURONS_JOBS_LOCK"
 #: Bytes; a file system that is full still makes empty files.
@@ -53,14 +58,39 @@ def logger(study: StudyConfig, directory: Path, terminal: bool) -> list[str]:
 def lock_alone(directory: Path) -> None:
     """Take the results' lock for this process; UserError when a launcher is at work."""
     holder, jobs = _lock_file(directory), directory / "results" / ".jobs.lock"
-    try:
-        fcntl.flock(holder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        fcntl.flock(os.open(jobs, os.O_RDWR | os.O_CREAT, 0o666), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not _taken(holder):
         study, process = _held_by(holder)
         raise UserError(
             f"results are in use by {process}{f', study {study!r}' if study else ''}; wait for it"
-        ) from None
+        )
+    _say_who(holder, "")
+    if not _taken(os.open(jobs, os.O_RDWR | os.O_CREAT, 0o666)):
+        raise UserError("results are in use by jobs that an interrupted run left; wait for them")
+
+
+def write_jobs_of(study: Study, directory: Path) -> None:
+    """Write the study's jobs.json, by which others know what it uses."""
+    sizes = {model: size_of(study, model, directory) for model in study.config.models}
+    path = jobs_file(directory, study.config.study)
+    with writing(path):
+        write_jobs(path, study.config.study, jobs_of(study, sizes))
+
+
+def _taken(descriptor: int) -> bool:
+    """Take a lock unless another holds it; a look at it, as `status` takes, is waited out."""
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_PAUSE)
+        else:
+            return True
+    return False
+
+
+def _say_who(holder: int, study: str) -> None:
+    os.ftruncate(holder, 0)
+    os.pwrite(holder, json.dumps({"study": study, "process": os.getpid()}).encode(), 0)
 
 
 def _lock_file(directory: Path) -> int:
@@ -88,23 +118,20 @@ def lock(study: StudyConfig, directory: Path, cluster: bool = False) -> Path:
     """
     folder = directory / "results"
     holder = _lock_file(directory)
-    try:
-        fcntl.flock(holder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not _taken(holder):
         other, process = _held_by(holder)
         if other == study.study:
             raise UserError(
                 f"study {other!r} is being run by {process}; wait for it, or end it: the same "
                 "command then goes on where it stopped"
-            ) from None
+            )
         _tell(
             f"waiting for study {other!r}, {process}, which shares {folder}/shared with this one; "
             "with --directory a study has a results folder of its own"
         )
         fcntl.flock(holder, fcntl.LOCK_EX)
     with writing(folder):
-        os.ftruncate(holder, 0)
-        os.pwrite(holder, json.dumps({"study": study.study, "process": os.getpid()}).encode(), 0)
+        _say_who(holder, study.study)
     for place in (directory, folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
         _try_writing(place)
     os.set_inheritable(holder, True)

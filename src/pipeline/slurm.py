@@ -21,6 +21,8 @@ _PREFIX_OPTION = "--slurm-jobname-prefix"
 _STATUS_OPTION = "--slurm-status-command"
 #: A controller that does not answer within so many seconds is down for our purpose.
 _PATIENCE = 60
+#: What is said where Slurm is not installed, or installed and part of no cluster.
+_NO_SLURM = ("there is no squeue", "establish a configuration source")
 #: States that Slurm counts as pending: the job runs nothing.
 _PENDING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT")
 
@@ -80,11 +82,16 @@ def jobs_of(directory: Path) -> list[Job]:
 
 
 def queued(directory: Path) -> list[str]:
-    """Ids of own jobs of this results folder in the queue; none where no Slurm answers."""
+    """Ids of own jobs of this results folder in the queue; none where there is no Slurm.
+
+    UserError when there is one and it does not answer.
+    """
     try:
         return [job.identity for job in jobs_of(directory)]
-    except UserError:
-        return []
+    except UserError as error:
+        if any(words in str(error) for words in _NO_SLURM):
+            return []
+        raise
 
 
 def wait_for_orphans(directory: Path, tell: Callable[[str], None], interval: float = 10) -> None:

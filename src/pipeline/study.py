@@ -57,8 +57,21 @@ FILES = {
     "evaluate": ("samples.parquet", "sparsity.parquet"),
     "evaluate_dense_shard": ("samples.parquet", "counts.parquet"),
     "evaluate_dense": ("samples.parquet", "sparsity.parquet"),
-    "analyse": ("finding.json", "curves.parquet"),
-    "build_report": ("index.html", "accuracy-lost.svg"),
+    "analyse": (
+        "finding.json",
+        "curves.parquet",
+        "perplexity.parquet",
+        "correlations.parquet",
+        "units.parquet",
+        "refused.parquet",
+    ),
+    "build_report": (
+        "index.html",
+        "accuracy-lost.svg",
+        "accuracy-lost.vl.json",
+        "accuracy-lost-by-task.vl.json",
+        "accuracy-lost-by-part.vl.json",
+    ),
 }
 _EVALUATIONS = ("evaluate", "evaluate_shard", "evaluate_dense", "evaluate_dense_shard")
 #: Rules that use a model's FFN view, and rules that read the tasks' items.
@@ -79,7 +92,8 @@ class Condition:
 @dataclass(frozen=True)
 class Folder:
     """Where the artifacts of one job stand: its rule, what they are as far as that is known before
-    any job, and what the job is about."""
+    any job, and what the job is about. `shards` counts a shard's siblings; a job that `merges` only
+    puts shards together."""
 
     rule: str
     identity: str
@@ -87,6 +101,7 @@ class Folder:
     corpus: str = ""
     method: str = ""
     shards: int = 1
+    merges: bool = False
 
 
 class Study:
@@ -249,11 +264,25 @@ class Study:
         """Folder of results -> what stands in it, for all of the study's jobs in their order."""
         own = f"results/{self.config.study}"
         found = {**self._shared_folders(), **self._own_folders(own)}
-        whole = sorted(f.identity for f in found.values() if not f.rule.endswith("_shard"))
-        parts = [self.config.study, self.config.seed, self.config.analysis.model_dump(), whole]
-        found[f"{own}/analyse"] = Folder("analyse", digest.of_value(parts))
-        found[f"{own}/report"] = Folder("build_report", digest.of_value([parts, "report"]))
+        read = [f.identity for f in found.values() if f.rule in ("evaluate", "evaluate_dense")]
+        read += [found[folder].identity for folder in self._analysed(own)]
+        parts = [self.config.study, self.config.seed, self.config.analysis.model_dump(), read]
+        found[f"{own}/analyse"] = analysis = Folder("analyse", digest.of_value(parts))
+        shown = [f.identity for f in found.values() if f.rule == "classify"]
+        shown += [f.identity for f in found.values() if f.rule == "extract_calibration"]
+        found[f"{own}/report"] = Folder("build_report", digest.of_value([analysis.identity, shown]))
         return found
+
+    def _analysed(self, own: str) -> list[str]:
+        """Folders of the profiles and classifications that the analysis reads."""
+        methods = self.config.methods
+        read = [(model, self._main_method) for model in self.config.models]
+        read += [(model, methods[name]) for model, name, _ in self.parted]
+        profiles = [self.profile_key(model, method.corpus) for model, method in read]
+        return [f"results/shared/merge_profile/{key}" for key in profiles] + [
+            f"{own}/classify/{model}/{method.corpus}/{method.classification}"
+            for model, method in read
+        ]
 
     def _shared_folders(self) -> dict[str, Folder]:
         config, shared = self.config, "results/shared"
@@ -263,12 +292,13 @@ class Study:
             found[f"{shared}/resolve_model/{key}"] = Folder("resolve_model", key, model)
             folder = Folder("evaluate_dense", self._of_evaluation(model), model)
             found |= _divided(f"{shared}/evaluate_dense", dense, folder, config.evaluation.shards)
-            found[f"{shared}/evaluate_dense/{dense}"] = folder
+            merges = config.evaluation.shards > 1
+            found[f"{shared}/evaluate_dense/{dense}"] = replace(folder, merges=merges)
         for pair in self.profiled:
             folder = Folder("extract", self._of_corpus(*pair), *pair)
             shards = config.calibration[pair[1]].shards
             found |= _divided(f"{shared}/extract", self.corpus_key(*pair), folder, shards)
-            folder = replace(folder, rule="extract_calibration")
+            folder = replace(folder, rule="extract_calibration", merges=shards > 1)
             found[f"{shared}/extract_calibration/{self.corpus_key(*pair)}"] = folder
             folder = Folder("profile", self._of_profile(*pair), *pair)
             key, shards = self.profile_key(*pair), config.profile.shards
@@ -296,7 +326,7 @@ class Study:
             evaluated = digest.of_value([fitted, self._of_evaluation(c.model)])
             folder = Folder("evaluate", evaluated, c.model, method=c.method)
             found |= _divided(f"{own}/evaluate", place, folder, config.evaluation.shards)
-            found[f"{own}/evaluate/{place}"] = folder
+            found[f"{own}/evaluate/{place}"] = replace(folder, merges=config.evaluation.shards > 1)
         return found
 
     @cache  # noqa: B019

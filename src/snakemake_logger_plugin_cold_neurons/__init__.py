@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
@@ -44,7 +45,8 @@ class LogHandler(LogHandlerBase):
             facts = _FACTS.get(name, lambda _: None)(record)
             if facts is not None and self._path:
                 line = json.dumps({"time": time.time(), "event": name, **facts})
-                with open(self._path, "a", encoding="utf-8") as stream:
+                # A full disk is told by the jobs; events are not worth a word of their own.
+                with suppress(OSError), open(self._path, "a", encoding="utf-8") as stream:
                     stream.write(line + "\n")
             if self._bar:
                 self._bar.show(name, facts or {}, record)

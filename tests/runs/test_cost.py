@@ -1,9 +1,11 @@
 """Estimates: how they grow, and how past jobs scale them."""
 
+import dataclasses
 import json
 
 import pytest
 
+from pipeline.artifacts import write_json
 from pipeline.runs import cost
 from pipeline.runs.cost import Past, Scale, asked_megabytes, asked_minutes, memory_megabytes
 from pipeline.runs.jobs import Job
@@ -72,7 +74,7 @@ def test_a_job_that_has_run_is_known_from_its_timing_and_artifacts(tmp_path):
     fit = Job("fit", "results/s/fit/m/drop/0.5/0", rows=40)
     assert cost.past_job(fit, tmp_path) is None
     (tmp_path / fit.folder).mkdir(parents=True)
-    (tmp_path / fit.files[0]).write_bytes(b"x" * 30)
+    (tmp_path / fit.files[0]).write_bytes(b"x" * 30)  # no JSON, which is left to its reader
     (tmp_path / fit.files[1]).write_bytes(b"x" * 12)
     timing = tmp_path / fit.timing
     timing.parent.mkdir(parents=True)
@@ -83,6 +85,24 @@ def test_a_job_that_has_run_is_known_from_its_timing_and_artifacts(tmp_path):
     for broken in ("", "s\n", "nonsense\n1\n"):
         timing.write_text(broken)
         assert cost.past_job(fit, tmp_path) is None
+
+
+def test_a_job_that_made_another_thing_then_tells_nothing_now(tmp_path, manifest):
+    fit = Job("fit", "results/s/fit/m/drop/0.5/0", identity="now", rows=40)
+    timing = tmp_path / fit.timing
+    timing.parent.mkdir(parents=True)
+    timing.write_text("s\tmax_rss\n0.53\t180.83\n")
+    for identity, known in {"now": True, "then": False, None: False}.items():
+        made = dataclasses.replace(manifest, identity=identity)
+        write_json(tmp_path / fit.files[0], "plan", 1, {}, made)
+        assert (cost.past_job(fit, tmp_path) is not None) == known
+
+
+def test_merging_shards_scales_no_undivided_job():
+    merging = Past(job(merges=True, tokens=0, flops=0), 0.5, 400.0, 100)
+    alone, both = Scale([past(30.0)], SPEED), Scale([past(30.0), merging], SPEED)
+    assert both.seconds(job()) == alone.seconds(job())
+    assert both.seconds(merging.job) == pytest.approx(0.5)
 
 
 def test_the_constants_name_the_machine_they_were_measured_on():

@@ -6,11 +6,11 @@ from pipeline.config.models import Model
 from pipeline.models import size as sizes
 from pipeline.models.resolve import resolve
 from pipeline.models.size import Size
-from pipeline.runs.jobs import UNKNOWN, jobs_of, read_jobs, size_of, write_jobs
+from pipeline.runs.jobs import UNKNOWN, job_like, jobs_of, read_jobs, size_of, write_jobs
 from pipeline.study import FILES, RULES
 from pipeline.tables.model import MODEL
 
-SIZE = Size(parameters=1000, neurons=40, vocabulary=50)
+SIZE = Size(parameters=1000, layers=2, width=20, vocabulary=50)
 
 
 def by_rule(study, size=SIZE):
@@ -45,10 +45,42 @@ def test_work_by_hand(small):
 
 def test_half_the_items_are_half_the_work_and_so_is_half_a_shard(small):
     whole = by_rule(small())["evaluate"]
+    assert by_rule(small(), Size(3000, 2, 20, 50))["evaluate"].flops == 3 * whole.flops
     half = by_rule(small(evaluation={"shards": 2}))["evaluate_shard"]
     assert half.rows == whole.rows / 2
     assert half.tokens == pytest.approx(whole.tokens / 2)
-    assert by_rule(small(), Size(3000, 40, 50))["evaluate"].flops == 3 * whole.flops
+
+
+def test_a_divided_stage_is_its_shards_and_a_merging_that_runs_no_model(small):
+    whole = by_rule(small())
+    divided = jobs_of(
+        small(evaluation={"shards": 3}, calibration=in_shards(small, 2)), {"backbone": SIZE}
+    )
+    for rule in ("evaluate_dense", "extract_calibration"):
+        shards = [j for j in divided if j.rule == f"{rule.removesuffix('_calibration')}_shard"]
+        (merging,) = [job for job in divided if job.rule == rule]
+        assert merging.merges and not merging.tokens and not merging.weight_bytes
+        assert sum(job.tokens for job in shards) == pytest.approx(whole[rule].tokens)
+        assert sum(job.flops for job in shards) == pytest.approx(whole[rule].flops)
+
+
+def in_shards(small, number):
+    section = small().config.calibration["reasoning"].model_dump() | {"shards": number}
+    return {"reasoning": section}
+
+
+def test_a_job_stands_for_others_of_its_model_and_corpus(small):
+    section = small().config.calibration["reasoning"].model_dump()
+    other = {"reasoning": section, "prose": section | {"source": "builtin:prose", "tokens": 9000}}
+    method = small().config.methods["drop_cold"].model_dump()
+    study = small(calibration=other, methods={"second": method | {"corpus": "prose"}})
+    tokens = {
+        corpus: job_like(study, "profile_shard", "backbone", corpus, {"backbone": SIZE}).tokens
+        for corpus in ("reasoning", "prose")
+    }
+    assert tokens == {"reasoning": 500 + 512, "prose": 4500 + 512}
+    assert job_like(study, "evaluate", "backbone", None, {"backbone": SIZE}).rows == 8
+    assert job_like(study, "analyse", "", None, {"backbone": SIZE}).rule == "analyse"
 
 
 def test_a_choice_is_asked_once_for_each_of_its_choices(small):

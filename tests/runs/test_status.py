@@ -9,16 +9,16 @@ from pipeline.errors import UserError
 from pipeline.models.size import Size
 from pipeline.runs import words
 from pipeline.runs.events import events_file
-from pipeline.runs.jobs import jobs_of, write_jobs
+from pipeline.runs.jobs import jobs_of, read_jobs, write_jobs
 from pipeline.runs.status import lock_holder, status
-from pipeline.runs.unused import jobs_file
+from pipeline.tables.jobs import jobs_file
 
 
 @pytest.fixture
 def started(small, tmp_path):
     """(folder, jobs by rule, a function that appends an event) of a study with all but its fits
     and evaluations made."""
-    jobs = jobs_of(small(), {"backbone": Size(10, 4, 5)})
+    jobs = jobs_of(small(), {"backbone": Size(10, 2, 2, 5)})
     write_jobs(jobs_file(tmp_path, "small"), "small", jobs)
     for job in jobs:
         if job.rule not in ("fit", "evaluate", "analyse", "build_report"):
@@ -68,6 +68,7 @@ def test_a_stopped_study_says_what_stands_and_what_failed(started):
 
 def test_a_running_study_says_what_runs_and_what_is_left(started):
     folder, fits, tell = started
+    tell("run_info", 110, jobs={"fit": 2, "evaluate": 2, "total": 4})
     begin(tell, 1, fits[0], 110)
     begin(tell, 2, fits[1], 110)
     # Made already, and being made anew.
@@ -92,6 +93,38 @@ def test_a_running_study_says_what_runs_and_what_is_left(started):
         assert later.seconds_left < first and later.stages["fit"]["done"] == 1
     assert lock_holder(folder) is None
     assert status("small", folder, 112.0).state == "stopped"
+
+
+def test_outdated_files_are_not_done_until_they_are_made_again(started):
+    """Everything is there, and the last run planned both fits anew and made one of them."""
+    folder, fits, tell = started
+    for job in jobs_of_study(folder):
+        for file in job.files:
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / file).touch()
+    assert status("small", folder, 110.0).state == "finished"
+    tell("run_info", 101, jobs={"fit": 2, "total": 2})
+    begin(tell, 1, fits[0], 101)
+    tell("job_finished", 102, job=1)
+    found = status("small", folder, 110.0)
+    assert found.stages["fit"]["done"] == 1 and found.state == "stopped"
+    begin(tell, 2, fits[1], 103)
+    tell("job_finished", 104, job=2)
+    assert status("small", folder, 110.0).state == "finished"
+
+
+def test_shards_that_have_served_may_be_gone(started):
+    folder, _, _ = started
+    for job in jobs_of_study(folder):
+        if job.rule == "profile_shard":
+            for file in job.files:
+                (folder / file).unlink()
+    stages = status("small", folder, 110.0).stages
+    assert stages["profile_shard"]["done"] == stages["profile_shard"]["jobs"] == 2
+
+
+def jobs_of_study(folder):
+    return read_jobs(jobs_file(folder, "small"))
 
 
 def test_another_studys_run_is_not_this_ones(started):

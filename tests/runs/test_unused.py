@@ -5,9 +5,10 @@ import pytest
 from pipeline.errors import UserError
 from pipeline.models.size import Size
 from pipeline.runs.jobs import jobs_of, write_jobs
-from pipeline.runs.unused import jobs_file, remove, unused
+from pipeline.runs.unused import remove, unused
+from pipeline.tables.jobs import jobs_file
 
-SIZE = {"backbone": Size(10, 4, 5)}
+SIZE = {"backbone": Size(10, 2, 2, 5)}
 
 
 @pytest.fixture

@@ -14,11 +14,17 @@ _WIDTHS = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 @dataclass(frozen=True)
 class Size:
-    """Elements of a model: all `parameters`, FFN `neurons` of all layers, and its `vocabulary`."""
+    """A model's `parameters`, `layers`, FFN neurons of one layer (`width`), and tokens it knows."""
 
     parameters: int
-    neurons: int
+    layers: int
+    width: int
     vocabulary: int
+
+    @property
+    def neurons(self) -> int:
+        """FFN neurons of all layers."""
+        return self.layers * self.width
 
     def bytes(self, dtype: str) -> int:
         """Bytes of the weights once loaded."""
@@ -27,7 +33,7 @@ class Size:
 
 def of_record(record: Mapping[str, Any]) -> Size:
     """From the body of model.json."""
-    return Size(record["parameters"], record["layers"] * record["d_ff"], record["vocabulary"])
+    return Size(record["parameters"], record["layers"], record["d_ff"], record["vocabulary"])
 
 
 def of_local(model: Model) -> Size | None:
@@ -39,7 +45,7 @@ def of_local(model: Model) -> Size | None:
     width = facts.get("intermediate_size") or facts.get("ffn_dim") or facts.get("n_inner")
     if not elements or not layers or not width:
         return None
-    return Size(elements, layers * width, facts.get("vocab_size", 0))
+    return Size(elements, layers, width, facts.get("vocab_size", 0))
 
 
 def of_hub(model: Model) -> Size | None:
@@ -56,7 +62,7 @@ def of_hub(model: Model) -> Size | None:
     elements = sum(headers.parameter_count.values())
     layers = facts.get("num_hidden_layers", 0)
     width = facts.get("intermediate_size") or facts.get("ffn_dim") or 0
-    return Size(elements, layers * width, facts.get("vocab_size", 0))
+    return Size(elements, layers, width, facts.get("vocab_size", 0))
 
 
 def _elements(path: Path) -> int:

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from pipeline.artifacts import check_identity
 from pipeline.digest import SOURCE_ROOT
+from pipeline.errors import UserError
 from pipeline.runs.jobs import Job
 
 CONSTANTS = SOURCE_ROOT.parent / "resources" / "cost.json"
@@ -103,11 +105,11 @@ class Scale:
         kept: dict[str, float] = defaultdict(float)
         rows: dict[str, float] = defaultdict(float)
         for run in past:
-            kind = run.job.rule, _kind(run.job.device)
+            kind = _rule(run.job), _kind(run.job.device)
             taken[kind] += run.seconds
             modelled[kind] += modelled_seconds(run.job, self.speed)
-            kept[run.job.rule] += run.bytes
-            rows[run.job.rule] += max(1, run.job.rows)
+            kept[_rule(run.job)] += run.bytes
+            rows[_rule(run.job)] += max(1, run.job.rows)
         self.factors = {kind: taken[kind] / modelled[kind] for kind in taken}
         self.whole = {
             device: sum(v for k, v in taken.items() if k[1] == device)
@@ -120,26 +122,33 @@ class Scale:
         """Seconds of a job; where its rule has never run on such a device here, the other rules'
         factor, or else the constants."""
         device = _kind(job.device)
-        factor = self.factors.get((job.rule, device), self.whole.get(device, 1.0))
+        factor = self.factors.get((_rule(job), device), self.whole.get(device, 1.0))
         return factor * modelled_seconds(job, self.speed)
 
     def bytes(self, job: Job) -> float:
         """Bytes of a job's artifacts on disk."""
-        each = self.bytes_a_row.get(job.rule, constants()[job.rule]["bytes_a_row"])
+        each = self.bytes_a_row.get(_rule(job), constants()[job.rule]["bytes_a_row"])
         return each * max(1, job.rows)
 
 
 def past_job(job: Job, directory: Path) -> Past | None:
-    """What a job took, from its benchmark file and artifacts; None when it has not run."""
+    """What a job took, from its benchmark file and artifacts; None when it has not run, or when
+    what it made then is another thing than it would make now."""
     try:
+        check_identity(directory / job.files[0], job.identity)
         with open(directory / job.timing, encoding="utf-8") as stream:
             row = list(csv.DictReader(stream, delimiter="\t"))[-1]
         seconds = float(row["s"])
         kept = sum(path.stat().st_size for path in (directory / job.folder).iterdir())
-    except (OSError, IndexError, KeyError, ValueError):
+    except (OSError, IndexError, KeyError, ValueError, UserError):
         return None
     measured = row.get("max_rss", "").replace(".", "", 1).isdigit()
     return Past(job, seconds, float(row["max_rss"]) if measured else 0.0, kept)
+
+
+def _rule(job: Job) -> str:
+    """What a job is like: one that puts shards together is like no other of its rule."""
+    return f"{job.rule}, merging" if job.merges else job.rule
 
 
 def _kind(device: str) -> str:

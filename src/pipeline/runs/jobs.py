@@ -27,14 +27,15 @@ _SAMPLE = 100
 #: Share of the tokens that a task allows an answer which answers have on average.
 _ANSWERED = 0.5
 #: What stands in for a model of unknown size: one of eight billion parameters.
-UNKNOWN = Size(8_000_000_000, 458_752, 128_256)
+UNKNOWN = Size(8_000_000_000, 32, 14_336, 128_256)
 
 
 @dataclass(frozen=True)
 class Job:
     """One job. `identity` is that of its `Study.folders`; `tokens` go through the model, or through
     its tokenizer; `flops` are those of the model on them; `rows` are rows of the tables it writes,
-    `batch_bytes` is what one batch needs beside the weights."""
+    `batch_bytes` is what one batch needs beside the weights. A job that `merges` puts shards
+    together and no more."""
 
     rule: str
     folder: str
@@ -45,6 +46,7 @@ class Job:
     weight_bytes: int = 0
     batch_bytes: float = 0
     rows: float = 0
+    merges: bool = False
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -93,14 +95,16 @@ def jobs_of(study: Study, known: Mapping[str, Size | None]) -> list[Job]:
     return sorted(jobs, key=lambda job: _STAGES[job.rule])
 
 
-def job_like(study: Study, rule: str, model: str, known: Mapping[str, Size | None]) -> Job:
-    """The first job of a rule on a model, which stands for the others: they differ in what they
-    remove, not in their work."""
+def job_like(
+    study: Study, rule: str, model: str, corpus: str | None, known: Mapping[str, Size | None]
+) -> Job:
+    """The first job of a rule on a model and, if one is given, a corpus; it stands for the others,
+    which differ in what they remove and not in their work."""
     found = {name: size or UNKNOWN for name, size in known.items()}
     path, folder = next(
         (path, folder)
         for path, folder in study.folders.items()
-        if folder.rule == rule and folder.model == model
+        if folder.rule == rule and folder.model == model and corpus in (None, folder.corpus)
     )
     return _job(study, path, folder, found)
 
@@ -121,7 +125,8 @@ def _job(study: Study, path: str, folder: Folder, known: Mapping[str, Size]) -> 
         return Job(rule, path, weight_bytes=size.bytes(model.dtype), rows=1)
     if rule in ("extract_shard", "extract_calibration"):
         tokens = corpus.tokens / folder.shards
-        return Job(rule, path, tokens=tokens, rows=tokens)
+        cut = 0 if folder.merges else tokens
+        return Job(rule, path, tokens=cut, rows=tokens, merges=folder.merges)
     profile = study.config.profile
     blocks = math.ceil(corpus.tokens / corpus.sequence_length / profile.block_sequences)
     if rule == "merge_profile":
@@ -130,25 +135,22 @@ def _job(study: Study, path: str, folder: Folder, known: Mapping[str, Size]) -> 
     batch = min(profile.batch_size * corpus.sequence_length, corpus.tokens)
     return Job(
         rule, path, "", model.device, tokens, 2 * size.parameters * tokens,
-        size.bytes(model.dtype), 32 * batch * _width(size), size.neurons * blocks / folder.shards,
+        size.bytes(model.dtype), 32 * batch * size.width, size.neurons * blocks / folder.shards,
     )  # fmt: skip
 
 
 def _evaluation(path: str, folder: Folder, model: Model, size: Size, config: Evaluation) -> Job:
     counted = list(map(_items, _tasks(config)))
     items = sum(items for items, _ in counted) / folder.shards
+    if folder.merges:
+        return Job(folder.rule, path, rows=items, merges=True)
     tokens = sum(items * each for items, each in counted) / folder.shards
     longest = max(each for _, each in counted)
-    batch = min(config.batch_size, items) * longest
+    batch = min(config.batch_size, config.block_items, items) * longest
     return Job(
         folder.rule, path, "", model.device, tokens, 2 * size.parameters * tokens,
-        size.bytes(model.dtype), 8 * batch * (size.vocabulary + _width(size)), items,
+        size.bytes(model.dtype), 8 * batch * (size.vocabulary + size.width), items,
     )  # fmt: skip
-
-
-def _width(size: Size) -> float:
-    """Neurons of a layer, in all but name: the widest inner tensor of a block."""
-    return math.sqrt(size.neurons) * 4
 
 
 def _tasks(config: Evaluation) -> tuple[tuple[str, int | None], ...]:

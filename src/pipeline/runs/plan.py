@@ -12,12 +12,15 @@ from typing import Any
 from pipeline.errors import UserError
 from pipeline.runs import cost
 from pipeline.runs.events import last_run
-from pipeline.runs.jobs import jobs_of, read_jobs, size_of
-from pipeline.runs.unused import jobs_file, studies
+from pipeline.runs.jobs import Job, jobs_of, read_jobs, size_of
+from pipeline.runs.unused import studies
 from pipeline.study import Study
+from pipeline.tables.jobs import jobs_file
 
 #: Seconds that Snakemake takes to start a job and take note of its end, outside its benchmark.
 _STARTING = 1.0
+#: Past jobs of a rule that are looked at in a study.
+_ENOUGH = 100
 
 
 @dataclass
@@ -46,7 +49,7 @@ class Error:
 
 @dataclass(frozen=True)
 class Plan:
-    """A plan; `wall_hours` on `cores` cores, None where jobs would run elsewhere."""
+    """A plan; `wall_hours` on `cores` cores, both None where jobs would run elsewhere."""
 
     study: str
     stages: dict[str, Stage]
@@ -54,8 +57,8 @@ class Plan:
     unmeasured: list[str]
     past_jobs: int
     errors: list[Error]
-    cores: int
-    wall_hours: float
+    cores: int | None
+    wall_hours: float | None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -65,9 +68,9 @@ class Plan:
         return vars(self) | {"stages": stages, "errors": [vars(error) for error in self.errors]}
 
 
-def plan(study: Study, directory: Path, dry_run: Sequence[str], cores: int) -> Plan:
+def plan(study: Study, directory: Path, dry_run: Sequence[str], cores: int | None) -> Plan:
     """The plan of a study whose results go to `directory`; `dry_run` is Snakemake's command line
-    for it, to which the file of events is added.
+    for it, to which the file of events is added. No `cores` where jobs would run elsewhere.
 
     Raises UserError with Snakemake's words when it refuses.
     """
@@ -75,7 +78,8 @@ def plan(study: Study, directory: Path, dry_run: Sequence[str], cores: int) -> P
     jobs = jobs_of(study, known)
     reasons = _reasons(dry_run)
     past = past_jobs(directory)
-    scale = cost.Scale([run for runs in past.values() for run in runs], cost.speed())
+    here = {run.job.folder: run for runs in past.values() for run in runs}
+    scale = cost.Scale(here.values(), cost.speed())
     stages: dict[str, Stage] = {}
     serial: list[float] = []
     for job in jobs:
@@ -98,22 +102,26 @@ def plan(study: Study, directory: Path, dry_run: Sequence[str], cores: int) -> P
         stages,
         [name for name, size in known.items() if size is None],
         sorted(f"{rule} on {device}" for rule, device in kinds - set(scale.factors)),
-        sum(map(len, past.values())),
+        len(here),
         errors(past),
         cores,
-        max(sum(serial) / cores, max(serial, default=0.0)),
+        max(sum(serial) / cores, max(serial, default=0.0)) if cores else None,
     )
 
 
 def past_jobs(directory: Path) -> dict[str, list[cost.Past]]:
-    """Study -> its jobs that have run here."""
+    """Study -> its jobs that have run here; of each rule the first hundred, which are enough."""
     found = {}
     for name in studies(directory):
         try:
             jobs = read_jobs(jobs_file(directory, name))
         except UserError:
             continue
-        runs = [cost.past_job(job, directory) for job in jobs]
+        of_rules: dict[str, list[Job]] = {}
+        for job in jobs:
+            of_rules.setdefault(job.rule, []).append(job)
+        first = [job for each in of_rules.values() for job in each[:_ENOUGH]]
+        runs = [cost.past_job(job, directory) for job in first]
         if here := [run for run in runs if run is not None]:
             found[name] = here
     return found

@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,22 @@ from pipeline.runs import cost
 from pipeline.runs.events import Run, Running, events_file, last_run
 from pipeline.runs.jobs import Job, read_jobs
 from pipeline.runs.plan import past_jobs
-from pipeline.runs.unused import jobs_file
+from pipeline.tables.jobs import jobs_file
 
 _LOG_LINES = 5
+#: Shards -> the rule that puts them together.
+_SERVED = {
+    "extract_shard": "extract_calibration",
+    "profile_shard": "merge_profile",
+    "evaluate_shard": "evaluate",
+    "evaluate_dense_shard": "evaluate_dense",
+}
 
 
 @dataclass(frozen=True)
 class Status:
-    """`state` is running, waiting, finished, failed or stopped; seconds are of wall time, and
-    `seconds_left` is None when nothing runs."""
+    """`state` is running, finished, failed or stopped; seconds are of wall time, and `seconds_left`
+    is None when nothing runs. On a cluster a submitted job counts as running."""
 
     study: str
     state: str
@@ -46,23 +53,20 @@ def status(study: str, directory: Path, now: float) -> Status:
     except UserError as error:
         raise UserError(f"no study {study!r} has been started in {directory}: {error}") from None
     run = last_run(events_file(directory, study)) or Run()
-    holder = lock_holder(directory)
-    alive = holder == study
-    done = {job.folder for job in jobs if _made(job, directory)}
+    alive = lock_holder(directory) == study
     running = run.running if alive else {}
-    done -= {job.folder for job in running.values()}
-    state = _state(alive, holder, run, len(done) == len(jobs))
+    counts = _counts(jobs, running, run, directory)
+    left = {rule: each["jobs"] - each["done"] for rule, each in counts.items()}
     return Status(
         study,
-        state,
-        _stages(jobs, done, running, run),
+        _state(alive, run, not any(left.values())),
+        counts,
         [_told(job, directory) | {"seconds": now - job.time} for job in running.values()],
         [
             _told(job, directory) | {"last_lines": _last_lines(directory / job.log)}
             for job in run.failed.values()
-            if job.folder not in done
         ],
-        _left(jobs, done, running, run, directory, now) if alive else None,
+        _left(jobs, left, running, run, directory, now) if alive else None,
     )
 
 
@@ -85,7 +89,7 @@ def lock_holder(directory: Path) -> str | None:
     return None
 
 
-def _state(alive: bool, holder: str | None, run: Run, complete: bool) -> str:
+def _state(alive: bool, run: Run, complete: bool) -> str:
     if alive:
         return "running"
     if complete:
@@ -97,36 +101,50 @@ def _made(job: Job, directory: Path) -> bool:
     return all((directory / file).is_file() for file in job.files)
 
 
-def _stages(
-    jobs: list[Job], done: set[str], running: Mapping[int, Running], run: Run
+def _counts(
+    jobs: Sequence[Job], running: Mapping[int, Running], run: Run, directory: Path
 ) -> dict[str, dict[str, int]]:
-    """Rule -> jobs, done, running and failed ones. A shard counts as done with what it was for."""
+    """Rule -> jobs, done, running and failed ones.
+
+    Done are jobs whose files are there, less those that the last run found outdated and has not
+    made again. Shards that are gone are done once all is there that they were for.
+    """
+    made = {job.folder for job in jobs if _made(job, directory)}
+    whole = {job.rule for job in jobs} - {job.rule for job in jobs if job.folder not in made}
     found: dict[str, Counter[str]] = {}
     for job in jobs:
         found.setdefault(job.rule, Counter(jobs=0, done=0, running=0, failed=0)).update(
             jobs=1,
-            done=int(job.folder in done),
-            failed=int(job.folder in run.failed and job.folder not in done),
+            done=int(job.folder in made or _SERVED.get(job.rule) in whole),
+            failed=int(job.folder in run.failed),
         )
+    finished = Counter(job.rule for job, _ in run.finished)
+    for rule, counts in found.items():
+        outdated = run.planned.get(rule, 0) - finished[rule]
+        counts["done"] = max(0, min(counts["done"], counts["jobs"] - outdated))
     for active in running.values():
-        if active.rule in found:
-            found[active.rule]["running"] += 1
+        found[active.rule]["running"] += 1
     return {rule: dict(counts) for rule, counts in found.items()}
 
 
 def _left(
-    jobs: list[Job], done: set[str], running: Mapping[int, Running], run: Run, directory: Path,
+    jobs: Sequence[Job],
+    left: Mapping[str, int],
+    running: Mapping[int, Running],
+    run: Run,
+    directory: Path,
     now: float,
-) -> float:  # fmt: skip
-    """Seconds until all is done, at as many jobs at once as this run has had."""
-    past = [job for runs in past_jobs(directory).values() for job in runs]
-    scale = cost.Scale(past, cost.speed())
-    begun = {job.folder: job.time for job in running.values()}
+) -> float:
+    """Seconds until all is done, at as many jobs at once as this run has had; the jobs of a rule
+    count as alike."""
+    past = {one.job.folder: one for runs in past_jobs(directory).values() for one in runs}
+    scale = cost.Scale(past.values(), cost.speed())
     total = 0.0
-    for job in jobs:
-        if job.folder not in done:
-            needed = scale.seconds(job)
-            total += max(0.0, needed - (now - begun[job.folder] if job.folder in begun else 0.0))
+    for rule, number in left.items():
+        seconds = [scale.seconds(job) for job in jobs if job.rule == rule]
+        each = sum(seconds) / len(seconds)
+        begun = sum(min(each, now - job.time) for job in running.values() if job.rule == rule)
+        total += max(0.0, number * each - begun)
     return total / run.most_at_once
 
 

@@ -9,6 +9,7 @@ from pipeline.config.study import NO_STUDIES
 from pipeline.errors import UserError
 from pipeline.runs.jobs import Job, read_jobs
 from pipeline.study import FILES
+from pipeline.tables.jobs import jobs_file
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,6 @@ def studies(directory: Path) -> list[str]:
     results = directory / "results"
     found = results.iterdir() if results.is_dir() else ()
     return sorted(p.name for p in found if p.is_dir() and p.name not in NO_STUDIES)
-
-
-def jobs_file(directory: Path, study: str) -> Path:
-    """Where a study says which jobs it has."""
-    return directory / "results" / study / "jobs.json"
 
 
 def unused(directory: Path) -> list[Unused]:
@@ -54,7 +50,7 @@ def unused(directory: Path) -> list[Unused]:
                 found += [Unused(path, _size(directory / path)) for path in _belongings(place)]
             else:
                 found += [
-                    Unused(path.relative_to(directory), path.stat().st_size)
+                    Unused(path.relative_to(directory), _size(path))
                     for path in folder.glob(".*.partial")
                 ]
     return [item for item in found if (directory / item.path).exists()]
@@ -99,4 +95,7 @@ def _belongings(folder: Path) -> list[Path]:
 def _size(path: Path) -> int:
     if path.is_dir():
         return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    return path.stat().st_size if path.exists() else 0
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

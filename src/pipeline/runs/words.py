@@ -22,10 +22,11 @@ def of_plan(plan: Plan) -> str:
     lines = [_table(rows), "", f"study {plan.study!r}: {to_run} of {jobs} jobs to run"]
     if to_run:
         hours = [f"{_hours(core)} of one core"] + ([f"{_hours(gpu)} of one GPU"] if gpu else [])
-        lines.append(
-            f"estimate: {' and '.join(hours)}; about {_duration(plan.wall_hours * 3600)} on "
-            f"{plan.cores} at once; {sum(s.disk_megabytes for s in stages):,.1f} MB of results"
-        )
+        at_once = ""
+        if plan.wall_hours is not None:
+            at_once = f"; about {_duration(plan.wall_hours * 3600)} on {plan.cores} at once"
+        disk = sum(s.disk_megabytes for s in stages)
+        lines.append(f"estimate: {' and '.join(hours)}{at_once}; {disk:,.1f} MB of results")
         lines += _trust(plan)
     return "\n".join(lines) + "\n"
 

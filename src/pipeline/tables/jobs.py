@@ -1,5 +1,7 @@
 """jobs.json: what a study's jobs make and how much work they are, written when a run starts."""
 
+from pathlib import Path
+
 from pipeline.tables.base import Document
 
 JOBS = Document(
@@ -11,3 +13,8 @@ JOBS = Document(
         "jobs": "folder of results -> rule, identity, device, and the work that the job is",
     },
 )
+
+
+def jobs_file(directory: Path, study: str) -> Path:
+    """Where a study says which jobs it has; `directory` holds `results`."""
+    return directory / "results" / study / "jobs.json"
