@@ -1,5 +1,8 @@
 """Five kills of the tiny study; `make faults` makes a hundred, over all stages."""
 
+import dataclasses
+import json
+
 import pytest
 
 from tests.faults import kills
@@ -65,3 +68,15 @@ def test_the_table_counts_what_held_of_what_was_tried():
         "| during `analyse` | 1 of 1 |  |  |",
         "| in all | 1 of 1 | 1 of 2 | 0 of 1 |",
     ]
+
+
+def test_trials_on_record_are_known_by_their_seeds(tmp_path):
+    """What `make faults` does not run again."""
+    trials = [
+        kills.Trial(f"0/{n}", "fit", "job", 1.5, ["fit"], True, n > 0, [], 20.0) for n in range(2)
+    ]
+    path = tmp_path / "kills.jsonl"
+    path.write_text("".join(json.dumps(dataclasses.asdict(t)) + "\n" for t in trials))
+    assert kills._recorded(path) == {"0/0": trials[0], "0/1": trials[1]}
+    assert [trial.holds for trial in trials] == [False, True]
+    assert kills._recorded(tmp_path / "none") == {}

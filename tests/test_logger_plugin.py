@@ -1,0 +1,58 @@
+"""What the logger plugin writes of Snakemake's messages."""
+
+import json
+import logging
+from types import SimpleNamespace
+
+import pytest
+from snakemake_interface_logger_plugins.common import LogEvent
+
+from snakemake_logger_plugin_cold_neurons import LogHandler, LogHandlerSettings
+
+
+@pytest.fixture
+def handler(tmp_path):
+    """A function: place of the events -> handler."""
+    return lambda path: LogHandler(SimpleNamespace(), LogHandlerSettings(path=str(path)))
+
+
+def told(event, **facts):
+    record = logging.LogRecord("snakemake", logging.INFO, "", 0, "text", (), None)
+    vars(record).update(event=event, **facts)
+    return record
+
+
+JOB = {
+    "jobid": 4, "rule_name": "fit", "output": ["results/x/fit/a/plan.json", "more"],
+    "log": ["results/logs/x.log (check log file(s) for error details)"], "reason": "Missing: a",
+}  # fmt: skip
+
+
+def test_events_become_lines_and_messages_none(handler, tmp_path):
+    path = tmp_path / "new" / "events.jsonl"
+    made = handler(path)
+    made.emit(told(LogEvent.WORKFLOW_STARTED))
+    made.emit(told(LogEvent.RUN_INFO, stats={"fit": 2, "total": 2}))
+    made.emit(told(LogEvent.JOB_INFO, **JOB))
+    made.emit(told(LogEvent.SHELLCMD, shellcmd="x"))
+    made.emit(logging.LogRecord("snakemake", logging.ERROR, "", 0, "words", (), None))
+    made.emit(told(LogEvent.JOB_ERROR, **JOB))
+    made.emit(told(LogEvent.JOB_FINISHED, job_id=5))
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    times = [line.pop("time") for line in lines]
+    assert times == sorted(times)
+    log = ["results/logs/x.log"]
+    assert lines == [
+        {"event": "workflow_started"},
+        {"event": "run_info", "jobs": {"fit": 2, "total": 2}},
+        {"event": "job_info", "job": 4, "rule": "fit", "folder": "results/x/fit/a", "log": log,
+         "reason": "Missing: a"},
+        {"event": "job_error", "job": 4, "rule": "fit", "log": log},
+        {"event": "job_finished", "job": 5},
+    ]  # fmt: skip
+
+
+def test_a_full_disk_costs_events_and_no_words(handler, capfd):
+    made = handler("/dev/full")
+    made.emit(told(LogEvent.WORKFLOW_STARTED))
+    assert capfd.readouterr() == ("", "")
