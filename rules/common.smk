@@ -61,6 +61,12 @@ wildcard_constraints:
     dense_key=names(DENSE),
 
 
+def fixed(function):
+    """The function with its signature noted: Snakemake asks for it at every call."""
+    function.__signature__ = inspect.signature(function)
+    return function
+
+
 def model_named(wildcards):
     """The configuration's name of the model that the wildcards name or key."""
     if hasattr(wildcards, "model"):
@@ -70,6 +76,7 @@ def model_named(wildcards):
             return KEYED[getattr(wildcards, name)][0]
 
 
+@fixed
 def model_of(wildcards):
     """model.json of the model that the wildcards name or key."""
     return f"{SHARED}/resolve_model/{STUDY.model_key(model_named(wildcards))}/model.json"
@@ -112,15 +119,14 @@ def work_of(rule, wildcards):
 SIZES, WORK = {}, {}
 
 
-def fixed(function):
-    """The function with its signature noted: Snakemake asks for it at every call."""
-    function.__signature__ = inspect.signature(function)
-    return function
-
-
-def gpus(wildcards):
+@fixed
+def gpus_of(wildcards):
     """Number of GPUs of a job that runs the model which the wildcards name or key."""
     return int(CONFIG.models[model_named(wildcards)].device.startswith("cuda"))
+
+
+#: A plain number where no model is on a GPU: thousands of jobs would each ask.
+GPUS = gpus_of if any(m.device.startswith("cuda") for m in CONFIG.models.values()) else 0
 
 
 def classes_of_method(model, name):
@@ -129,6 +135,7 @@ def classes_of_method(model, name):
     return f"{RESULTS}/classify/{model}/{method.corpus}/{method.classification}/classes.parquet"
 
 
+@fixed
 def ranking_of(wildcards):
     """What a method at hand ranks by: the profile's neurons and their classes."""
     corpus = CONFIG.methods[wildcards.method].corpus

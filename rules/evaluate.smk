@@ -20,9 +20,9 @@ rule evaluate:
     resources:
         mem_mb=memory("evaluate"),
         runtime=runtime("evaluate"),
-        gpu=gpus if CONFIG.evaluation.shards == 1 else 0,
+        gpu=GPUS if CONFIG.evaluation.shards == 1 else 0,
     params:
-        model=lambda w: STUDY.section("models", w.model),
+        model=fixed(lambda w: STUDY.section("models", w.model)),
         evaluation=undivided(STUDY.evaluation()),
         source=source_of("evaluate", model="model"),
     script:
@@ -45,9 +45,9 @@ rule evaluate_shard:
     resources:
         mem_mb=memory("evaluate_shard"),
         runtime=runtime("evaluate_shard"),
-        gpu=gpus,
+        gpu=GPUS,
     params:
-        model=lambda w: STUDY.section("models", w.model),
+        model=fixed(lambda w: STUDY.section("models", w.model)),
         evaluation=undivided(STUDY.evaluation()),
         source=source_of("evaluate_shard", model="model"),
     script:
@@ -74,7 +74,7 @@ rule evaluate_dense:
     resources:
         mem_mb=memory("evaluate_dense"),
         runtime=runtime("evaluate_dense"),
-        gpu=gpus if CONFIG.evaluation.shards == 1 else 0,
+        gpu=GPUS if CONFIG.evaluation.shards == 1 else 0,
     params:
         model=lambda w: STUDY.section("models", DENSE[w.dense_key]),
         evaluation=undivided(STUDY.evaluation()),
@@ -97,7 +97,7 @@ rule evaluate_dense_shard:
     resources:
         mem_mb=memory("evaluate_dense_shard"),
         runtime=runtime("evaluate_dense_shard"),
-        gpu=gpus,
+        gpu=GPUS,
     params:
         model=lambda w: STUDY.section("models", DENSE[w.dense_key]),
         evaluation=undivided(STUDY.evaluation()),

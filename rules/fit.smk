@@ -13,7 +13,7 @@ rule fit:
         mem_mb=memory("fit"),
         runtime=runtime("fit"),
     params:
-        config=lambda w: STUDY.fitting(w.method, w.level),
+        config=fixed(lambda w: STUDY.fitting(w.method, w.level)),
         source=source_of("fit", method="method"),
     script:
         "../workflow/scripts/fit.py"

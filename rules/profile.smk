@@ -14,7 +14,7 @@ rule profile_shard:
     resources:
         mem_mb=memory("profile_shard"),
         runtime=runtime("profile_shard"),
-        gpu=gpus,
+        gpu=GPUS,
     params:
         model=lambda w: STUDY.section("models", PROFILES[w.profile_key][0]),
         config=undivided(CONFIG.profile.model_dump()),
