@@ -12,8 +12,8 @@ rule classify:
         f"{TIMING}/{CONFIG.study}/classify/{{model}}/{{corpus}}/{{classification}}.tsv"
     threads: 1
     resources:
-        mem_mb=memory("classify"),
-        runtime=runtime("classify"),
+        mem_mb=at_most(cost.asked_megabytes, "classify"),
+        runtime=at_most(cost.asked_minutes, "classify"),
     params:
         config=lambda w: STUDY.section("classification", w.classification),
         source=source_of("classify", classification="classification"),

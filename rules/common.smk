@@ -101,22 +101,42 @@ def runtime(rule):
     return fixed(asked)
 
 
+def at_most(asked, rule):
+    """What the rule's jobs on the largest model would be given on a first retry.
+
+    For rules that read tables and no model: a plain number, which thousands of jobs need not ask
+    for, and enough for all of them.
+    """
+    models = {folder.model for folder in STUDY.folders.values() if folder.rule == rule}
+    works = [job_like(STUDY, rule, model, None, sizes_now()) for model in models]
+    return max((asked(work, attempt=2) for work in works), default=0)
+
+
+def sizes_now():
+    """The models' sizes as far as they are known; a Hub model's comes to be known during the run."""
+    for model, size in SIZES.items():
+        try:
+            SIZES[model] = size or size_of(STUDY, model, Path())
+        except UserError as error:
+            raise WorkflowError(str(error)) from None
+    return SIZES
+
+
 def work_of(rule, wildcards):
-    """A job of the rule on the model and corpus at hand; a Hub model's size comes to be known
-    during the run."""
+    """A job of the rule on the model and corpus at hand."""
     about_model = rule not in ("analyse", "build_report")
     model = model_named(wildcards) if about_model else ""
     key = getattr(wildcards, "profile_key", None) or getattr(wildcards, "corpus_key", None)
     corpus = KEYED[key][1] if key else getattr(wildcards, "corpus", None)
-    if model and SIZES.get(model) is None:
-        SIZES[model] = size_of(STUDY, model, Path())
+    if model and SIZES[model] is None:
+        sizes_now()
     known = rule, model, corpus, SIZES.get(model)
     if known not in WORK:
         WORK[known] = job_like(STUDY, rule, model, corpus, SIZES)
     return WORK[known]
 
 
-SIZES, WORK = {}, {}
+SIZES, WORK = dict.fromkeys(CONFIG.models), {}
 
 
 @fixed

@@ -10,8 +10,8 @@ rule fit:
         f"{TIMING}/{CONFIG.study}/fit/{PLAN}.tsv"
     threads: 1
     resources:
-        mem_mb=memory("fit"),
-        runtime=runtime("fit"),
+        mem_mb=at_most(cost.asked_megabytes, "fit"),
+        runtime=at_most(cost.asked_minutes, "fit"),
     params:
         config=fixed(lambda w: STUDY.fitting(w.method, w.level)),
         source=source_of("fit", method="method"),
