@@ -25,7 +25,7 @@ study: $(STAMP)  ## Run the study in CONFIG; goes on where an interrupted run st
 	@$(PYTHON) -m pipeline run --config $(CONFIG) --profile $(PROFILE)
 
 test: $(STAMP)  ## Run all tests, those that run the workflow included
-	@$(PYTHON) -m pytest -q
+	@$(PYTHON) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP)  ## Check style, types, import floors, spelling and the workflow's form
 	$(BIN)/ruff check .
