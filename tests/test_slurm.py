@@ -3,6 +3,7 @@
 import pytest
 
 from pipeline import launcher, slurm
+from pipeline.config.study import parse_study
 from pipeline.errors import UserError
 
 
@@ -192,9 +193,25 @@ def test_a_profile_that_is_no_yaml_is_named(profile):
 def test_jobs_in_the_queue_are_known_and_without_a_cluster_there_are_none(commands, tmp_path):
     name = f"{slurm.job_name('small', tmp_path)}_abc"
     commands(squeue=f"echo '7|RUNNING|{name}'; echo '8|PENDING|other'")
-    assert slurm.queued(tmp_path) == ["7"]
+    assert [job.identity for job in slurm.queued(tmp_path)] == ["7"]
     commands(squeue="echo 'Could not establish a configuration source' >&2; exit 1")
     assert slurm.queued(tmp_path) == []
     commands(squeue="echo down >&2; exit 1")
     with pytest.raises(UserError, match="squeue.*down"):
         slurm.queued(tmp_path)
+    assert slurm.queued(tmp_path, or_none=True) == []
+
+
+def test_a_run_without_slurm_waits_for_what_a_killed_run_left_in_the_queue(
+    commands, tmp_path, capsys, study_values, monkeypatch
+):
+    monkeypatch.setattr(slurm.time, "sleep", lambda seconds: None)
+    name = f"{slurm.job_name('small', tmp_path)}_abc"
+    ended = tmp_path / "ended"
+    commands(
+        squeue=f"test -e {ended} || echo '7|PENDING|{name}'",
+        scancel=f"touch {ended}",
+    )
+    launcher.lock(parse_study(study_values), tmp_path)
+    assert "cancelling pending jobs that an interrupted run left: 7" in capsys.readouterr().err
+    assert ended.exists()

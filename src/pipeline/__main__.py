@@ -85,9 +85,8 @@ def _gc(given: argparse.Namespace, _: list[str]) -> None:
     directory = given.directory.resolve()
     if given.remove:
         if queued := slurm.queued(directory):
-            raise UserError(
-                f"Slurm jobs write to these results: {', '.join(queued)}; wait for them"
-            )
+            listed = ", ".join(job.identity for job in queued)
+            raise UserError(f"Slurm jobs write to these results: {listed}; wait for them")
         launcher.lock_alone(directory)
     items = unused(directory)
     if given.remove:

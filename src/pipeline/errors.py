@@ -3,7 +3,7 @@
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 
@@ -21,6 +21,14 @@ def at(key: str) -> Iterator[None]:
         yield
     except UserError as error:
         raise UserError(f"{key}: {error}") from error
+
+
+@contextlib.contextmanager
+def putting_together(shards: Sequence[Path]) -> Iterator[None]:
+    """Put the folder of the shards, which is two above each file, in front of a UserError raised in
+    the block; nothing where there are none."""
+    with at(str(shards[0].parents[1])) if shards else contextlib.nullcontext():
+        yield
 
 
 #: Why a file could not be written although nothing is wrong with the study, and what to do.

@@ -10,11 +10,9 @@ lock may not be seen here: there the jobs are found in the queue, too (`slurm`).
 """
 
 import fcntl
-import json
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,13 +21,14 @@ from pipeline.config.study import StudyConfig
 from pipeline.errors import UserError, writing
 from pipeline.runs.events import events_file
 from pipeline.runs.jobs import jobs_of, size_of, write_jobs
+from pipeline.runs.lock import Lock, taken
 from pipeline.study import PROJECT, Study
 from pipeline.tables.jobs import jobs_file
 
-#: How often, and after how many seconds each time, a lock that is held is tried again.
-_TRIES, _PAUSE = 5, 0.1
 #: Tells the Snakefile which file its jobs lock; unset for a plain `snakemake`, which has no lock.
 JOBS_LOCK = "COLD_NEURONS_JOBS_LOCK"
+#: What jobs lock, in the results folder.
+_JOBS = ".jobs.lock"
 #: Bytes; a file system that is full still makes empty files.
 _BLOCK = 4096
 
@@ -57,14 +56,12 @@ def logger(study: StudyConfig, directory: Path, terminal: bool) -> list[str]:
 
 def lock_alone(directory: Path) -> None:
     """Take the results' lock for this process; UserError when a launcher is at work."""
-    holder, jobs = _lock_file(directory), directory / "results" / ".jobs.lock"
-    if not _taken(holder):
-        study, process = _held_by(holder)
-        raise UserError(
-            f"results are in use by {process}{f', study {study!r}' if study else ''}; wait for it"
-        )
-    _say_who(holder, "")
-    if not _taken(os.open(jobs, os.O_RDWR | os.O_CREAT, 0o666)):
+    results = directory / "results"
+    own = Lock(results)
+    if not own.taken():
+        raise UserError(f"results are in use by {own.holder()}; wait for it")
+    own.say_who("")
+    if not taken(_open(results / _JOBS)):
         raise UserError("results are in use by jobs that an interrupted run left; wait for them")
 
 
@@ -74,30 +71,6 @@ def write_jobs_of(study: Study, directory: Path) -> None:
     path = jobs_file(directory, study.config.study)
     with writing(path):
         write_jobs(path, study.config.study, jobs_of(study, sizes))
-
-
-def _taken(descriptor: int) -> bool:
-    """Take a lock unless another holds it; a look at it, as `status` takes, is waited out."""
-    for _ in range(_TRIES):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(_PAUSE)
-        else:
-            return True
-    return False
-
-
-def _say_who(holder: int, study: str) -> None:
-    os.ftruncate(holder, 0)
-    os.pwrite(holder, json.dumps({"study": study, "process": os.getpid()}).encode(), 0)
-
-
-def _lock_file(directory: Path) -> int:
-    folder = directory / "results"
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        return os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
 
 
 def profile_folder(profile: str) -> Path:
@@ -113,31 +86,32 @@ def lock(study: StudyConfig, directory: Path, cluster: bool = False) -> Path:
     """Take the results' lock for this process and what it becomes; returns the jobs' lock file.
 
     Waits for a run of another study, since both would make what they share, and for jobs that a
-    killed run left behind; on a cluster for those in the queue as well. Raises UserError when
-    another launcher is at work on this study, and when nothing can be written where the results go.
+    killed run left behind, those in a cluster's queue as well. Raises UserError when another
+    launcher is at work on this study, and when nothing can be written where the results go.
     """
-    folder = directory / "results"
-    holder = _lock_file(directory)
-    if not _taken(holder):
-        other, process = _held_by(holder)
-        if other == study.study:
+    results = directory / "results"
+    own = Lock(results)
+    if not own.taken():
+        other = own.holder()
+        if other.study == study.study:
             raise UserError(
-                f"study {other!r} is being run by {process}; wait for it, or end it: the same "
-                "command then goes on where it stopped"
+                f"study {other.study!r} is being run by process {other.process}; wait for it, or "
+                "end it: the same command then goes on where it stopped"
             )
         _tell(
-            f"waiting for study {other!r}, {process}, which shares {folder}/shared with this one; "
-            "with --directory a study has a results folder of its own"
+            f"waiting for {other}, which shares {results}/shared with this study; with --directory "
+            "a study has a results folder of its own"
         )
-        fcntl.flock(holder, fcntl.LOCK_EX)
-    with writing(folder):
-        _say_who(holder, study.study)
-    for place in (directory, folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
+        own.wait()
+    with writing(results):
+        own.say_who(study.study)
+    for place in (directory, results, *sorted(path for path in results.iterdir() if path.is_dir())):
         _try_writing(place)
-    os.set_inheritable(holder, True)
-    if cluster:
+    os.set_inheritable(own.descriptor, True)
+    # Without the profile for Slurm, too: a run that was killed may have had it.
+    if cluster or slurm.queued(directory, or_none=True):
         slurm.wait_for_orphans(directory, _tell)
-    jobs = folder / ".jobs.lock"
+    jobs = results / _JOBS
     _wait_for_orphans(jobs)
     return jobs
 
@@ -162,7 +136,7 @@ def _try_writing(folder: Path) -> None:
 
 
 def _wait_for_orphans(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    descriptor = _open(path)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -173,13 +147,8 @@ def _wait_for_orphans(path: Path) -> None:
         os.close(descriptor)
 
 
-def _held_by(descriptor: int) -> tuple[str | None, str]:
-    """(study, process in words) of who holds the lock; (None, ...) before it has said so."""
-    try:
-        said = json.loads(os.pread(descriptor, 1024, 0))
-        return said["study"], f"process {said['process']}"
-    except (ValueError, KeyError):
-        return None, "another process"
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
 
 
 def _tell(message: str) -> None:

@@ -34,6 +34,11 @@ class Job:
     identity: str
     state: str
 
+    @property
+    def pending(self) -> bool:
+        """Whether it waits for a node."""
+        return self.state in _PENDING
+
 
 def used_by(profile: Path, extra: Sequence[str]) -> bool:
     """Whether a profile's folder, or an option given after it, chooses the executor `slurm`."""
@@ -81,15 +86,15 @@ def jobs_of(directory: Path) -> list[Job]:
     return [Job(job, state) for job, state, name in jobs if f"{_mark(directory)}_" in name]
 
 
-def queued(directory: Path) -> list[str]:
-    """Ids of own jobs of this results folder in the queue; none where there is no Slurm.
+def queued(directory: Path, or_none: bool = False) -> list[Job]:
+    """Own jobs of this results folder in the queue; none where there is no Slurm.
 
-    UserError when there is one and it does not answer.
+    UserError when there is one and it does not answer, unless that counts as none.
     """
     try:
-        return [job.identity for job in jobs_of(directory)]
+        return jobs_of(directory)
     except UserError as error:
-        if any(words in str(error) for words in _NO_SLURM):
+        if or_none or any(words in str(error) for words in _NO_SLURM):
             return []
         raise
 
@@ -102,8 +107,8 @@ def wait_for_orphans(directory: Path, tell: Callable[[str], None], interval: flo
     """
     told = False
     while jobs := jobs_of(directory):
-        pending = [job.identity for job in jobs if job.state in _PENDING]
-        running = [job for job in jobs if job.state not in _PENDING]
+        pending = [job.identity for job in jobs if job.pending]
+        running = [job for job in jobs if not job.pending]
         if pending:
             tell(f"cancelling pending jobs that an interrupted run left: {', '.join(pending)}")
             # Only while they pend: one may have started since.

@@ -279,31 +279,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     given.out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="kills-"))
-    undisturbed = copied(folder)
-    undisturbed.run()
-    ground = Range(undisturbed, folder)
-    ground.prepare(ground.stages)
-    trials = []
-    recorded = _recorded(given.out)
-    with open(given.out, "a", encoding="utf-8") as stream:
-        for aim in itertools.islice(aims(ground.stages, given.seed), given.trials):
-            if aim.seed in recorded:
-                trials.append(recorded[aim.seed])
-                continue
-            trial = ground.trial(aim)
-            trials.append(trial)
-            stream.write(json.dumps(dataclasses.asdict(trial)) + "\n")
-            stream.flush()
-            outcome = "identical" if trial.holds else f"NOT AS UNDISTURBED: {trial}"
-            sys.stdout.write(
-                f"{len(trials)}/{given.trials} {aim.stage}, {FAULTS[aim.fault]}, "
-                f"{trial.moment:.1f} s: {outcome} ({trial.seconds:.0f} s)\n"
-            )
-            sys.stdout.flush()
+    try:
+        trials, stages = _tried(folder, given.trials, given.seed, given.out)
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
     held = sum(trial.holds for trial in trials)
     mean = sum(trial.seconds for trial in trials) / len(trials)
     text = (
-        f"{table(trials, ground.stages)}\n\n"
+        f"{table(trials, stages)}\n\n"
         f"{held} of {len(trials)} runs, killed and started again, ended as an undisturbed one "
         f"(seed {given.seed}). {setting()}."
     )
@@ -315,6 +299,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     shutil.rmtree(folder)
     return 0
+
+
+def _tried(folder: Path, number: int, seed: int, out: Path) -> tuple[list[Trial], list[str]]:
+    """(`number` trials, names of the stages); work is done in `folder`, `out` is gone on with."""
+    undisturbed = copied(folder)
+    undisturbed.run()
+    ground = Range(undisturbed, folder)
+    ground.prepare(ground.stages)
+    recorded = _recorded(out)
+    trials = []
+    with open(out, "a", encoding="utf-8") as stream:
+        for aim in itertools.islice(aims(ground.stages, seed), number):
+            if aim.seed in recorded:
+                trials.append(recorded[aim.seed])
+                continue
+            trial = ground.trial(aim)
+            trials.append(trial)
+            stream.write(json.dumps(dataclasses.asdict(trial)) + "\n")
+            stream.flush()
+            outcome = "identical" if trial.holds else f"NOT AS UNDISTURBED: {trial}"
+            sys.stdout.write(
+                f"{len(trials)}/{number} {aim.stage}, {FAULTS[aim.fault]}, "
+                f"{trial.moment:.1f} s: {outcome} ({trial.seconds:.0f} s)\n"
+            )
+            sys.stdout.flush()
+    return trials, ground.stages
 
 
 if __name__ == "__main__":

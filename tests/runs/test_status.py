@@ -5,12 +5,13 @@ import json
 
 import pytest
 
+from pipeline import slurm
 from pipeline.errors import UserError
 from pipeline.models.size import Size
 from pipeline.runs import words
 from pipeline.runs.events import events_file
 from pipeline.runs.jobs import jobs_of, read_jobs, write_jobs
-from pipeline.runs.status import lock_holder, status
+from pipeline.runs.status import status
 from pipeline.tables.jobs import jobs_file
 
 
@@ -79,7 +80,6 @@ def test_a_running_study_says_what_runs_and_what_is_left(started):
         held.write(json.dumps({"study": "small", "process": 1}))
         held.flush()
         fcntl.flock(held, fcntl.LOCK_EX)
-        assert lock_holder(folder) == "small"
         found = status("small", folder, 110.1)
         assert found.state == "running"
         assert [job["seconds"] for job in found.running] == pytest.approx([0.1, 0.1])
@@ -91,7 +91,6 @@ def test_a_running_study_says_what_runs_and_what_is_left(started):
         tell("job_finished", 110.1, job=1)
         later = status("small", folder, 110.1)
         assert later.seconds_left < first and later.stages["fit"]["done"] == 1
-    assert lock_holder(folder) is None
     assert status("small", folder, 112.0).state == "stopped"
 
 
@@ -136,3 +135,20 @@ def test_another_studys_run_is_not_this_ones(started):
         fcntl.flock(held, fcntl.LOCK_EX)
         found = status("small", folder, 110.0)
     assert found.state == "stopped" and found.running == []
+
+
+def test_submissions_that_wait_in_the_queue_are_told_beside_what_counts_as_running(
+    started, monkeypatch
+):
+    folder, fits, tell = started
+    begin(tell, 1, fits[0], 101)
+    queue = [slurm.Job("1", "RUNNING"), slurm.Job("2", "PENDING"), slurm.Job("3", "PENDING")]
+    monkeypatch.setattr(slurm, "jobs_of", lambda directory: queue)
+    with open(folder / "results/.lock", "w") as held:
+        held.write(json.dumps({"study": "small", "process": 1}))
+        held.flush()
+        fcntl.flock(held, fcntl.LOCK_EX)
+        found = status("small", folder, 110.0)
+    assert found.pending == 2
+    assert "2 submissions wait in Slurm's queue" in words.of_status(found)
+    assert status("small", folder, 110.0).pending == 0

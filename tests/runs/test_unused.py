@@ -87,6 +87,17 @@ def test_half_written_files_of_jobs_in_use_are_listed_alone(small, place):
     assert (folder / fit.files[0]).is_file() and not partial.exists()
 
 
+def test_half_written_files_are_found_wherever_a_study_writes(small, place):
+    folder = place(small())
+    places = ["analyse/.finding.json.1.partial", "report/.index.html.2.partial",
+              ".jobs.json.3.partial"]  # fmt: skip
+    for name in places:
+        path = folder / "results/small" / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    assert {str(item.path) for item in unused(folder)} == {f"results/small/{p}" for p in places}
+
+
 def test_a_study_that_does_not_say_what_it_uses_stops_everything(small, place):
     folder = place(small())
     jobs_file(folder, "small").write_text("{}")

@@ -6,6 +6,7 @@ from pipeline.artifacts import Manifest
 from pipeline.config.evaluation import Evaluation
 from pipeline.config.models import Model
 from pipeline.entry import job
+from pipeline.errors import putting_together
 from pipeline.evaluation.evaluate import evaluate, refused, rows_of, summed
 from pipeline.methods.plan import Plan
 from pipeline.methods.static import apply
@@ -40,7 +41,8 @@ def main(
             loaded, tokenizer = load(model, MODEL.read(record))
             apply(fitted, view(loaded))
             rows, counts = evaluate(loaded, tokenizer, evaluation, fitted.dropped)
-        rows, achieved = summed(rows, counts, evaluation)
+        with putting_together(sample_shards):
+            rows, achieved = summed(rows, counts, evaluation)
     SAMPLES.write(samples, rows, manifest)
     SPARSITY.write(sparsity, achieved, manifest)
 

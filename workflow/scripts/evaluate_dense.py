@@ -6,6 +6,7 @@ from pipeline.artifacts import Manifest
 from pipeline.config.evaluation import Evaluation
 from pipeline.config.models import Model
 from pipeline.entry import job
+from pipeline.errors import putting_together
 from pipeline.evaluation.evaluate import evaluate, rows_of, summed
 from pipeline.models.loading import load
 from pipeline.tables.model import MODEL
@@ -30,7 +31,8 @@ def main(
     else:
         loaded, tokenizer = load(model, MODEL.read(record))
         rows, counts = evaluate(loaded, tokenizer, evaluation)
-    rows, achieved = summed(rows, counts, evaluation)
+    with putting_together(sample_shards):
+        rows, achieved = summed(rows, counts, evaluation)
     SAMPLES.write(samples, rows, manifest)
     SPARSITY.write(sparsity, achieved, manifest)
 

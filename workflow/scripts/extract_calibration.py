@@ -7,6 +7,7 @@ from pipeline.calibration.extraction import extract
 from pipeline.config.calibration import Corpus
 from pipeline.config.models import Model
 from pipeline.entry import job
+from pipeline.errors import putting_together
 from pipeline.models.loading import load_tokenizer
 from pipeline.tables.model import MODEL
 from pipeline.tables.sequences import CORPUS, DOCUMENTS, SEQUENCES
@@ -26,7 +27,8 @@ def main(
     """Write sequences.parquet and corpus.json."""
     tokenizer = load_tokenizer(model, MODEL.read(record))
     rows = [row for path in document_shards for row in DOCUMENTS.read(path).to_dicts()]
-    columns, facts = extract(config, tokenizer, tasks, rows)
+    with putting_together(document_shards):
+        columns, facts = extract(config, tokenizer, tasks, rows)
     SEQUENCES.write(sequences, columns, manifest)
     CORPUS.write(corpus, facts, manifest)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pipeline.artifacts import Manifest
 from pipeline.entry import job
+from pipeline.errors import putting_together
 from pipeline.profiling.merge import merge
 from pipeline.tables.model import MODEL
 from pipeline.tables.neurons import LAYER_BLOCKS, LAYERS, NEURON_BLOCKS, NEURONS
@@ -19,11 +20,11 @@ def main(
     manifest: Manifest,
 ) -> None:
     """Write neurons.parquet and layers.parquet."""
-    per_neuron, per_layer = merge(
-        [NEURON_BLOCKS.read(path) for path in block_shards],
-        [LAYER_BLOCKS.read(path) for path in layer_shards],
-        MODEL.read(record)["exact_zeros"],
-    )
+    blocks = [NEURON_BLOCKS.read(path) for path in block_shards]
+    thresholds = [LAYER_BLOCKS.read(path) for path in layer_shards]
+    exact_zeros = MODEL.read(record)["exact_zeros"]
+    with putting_together(block_shards):
+        per_neuron, per_layer = merge(blocks, thresholds, exact_zeros)
     NEURONS.write(neurons, per_neuron, manifest)
     LAYERS.write(layers, per_layer, manifest)
 

@@ -1,18 +1,17 @@
 """How far a study is: what is done, running, failed, and how long the rest will take."""
 
-import fcntl
-import json
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline import slurm
 from pipeline.errors import UserError
 from pipeline.runs import cost
 from pipeline.runs.events import Run, Running, events_file, last_run
 from pipeline.runs.jobs import Job, read_jobs
+from pipeline.runs.lock import holder
 from pipeline.runs.plan import past_jobs
 from pipeline.tables.jobs import jobs_file
 
@@ -29,7 +28,8 @@ _SERVED = {
 @dataclass(frozen=True)
 class Status:
     """`state` is running, finished, failed or stopped; seconds are of wall time, and `seconds_left`
-    is None when nothing runs. On a cluster a submitted job counts as running."""
+    is None when nothing runs. On a cluster a submitted job counts as running; `pending` is how many
+    submissions, of one job or several, wait in its queue."""
 
     study: str
     state: str
@@ -37,6 +37,7 @@ class Status:
     running: list[dict[str, Any]]
     failed: list[dict[str, Any]]
     seconds_left: float | None
+    pending: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -53,7 +54,9 @@ def status(study: str, directory: Path, now: float) -> Status:
     except UserError as error:
         raise UserError(f"no study {study!r} has been started in {directory}: {error}") from None
     run = last_run(events_file(directory, study)) or Run()
-    alive = lock_holder(directory) == study
+    at_work = holder(directory / "results")
+    alive = at_work is not None and at_work.study == study
+    queue = slurm.queued(directory, or_none=True) if alive else []
     running = run.running if alive else {}
     counts = _counts(jobs, running, run, directory)
     left = {rule: each["jobs"] - each["done"] for rule, each in counts.items()}
@@ -67,26 +70,8 @@ def status(study: str, directory: Path, now: float) -> Status:
             for job in run.failed.values()
         ],
         _left(jobs, left, running, run, directory, now) if alive else None,
+        sum(job.pending for job in queue),
     )
-
-
-def lock_holder(directory: Path) -> str | None:
-    """The study whose launcher is at work in the results folder; None when there is none."""
-    path = directory / "results" / ".lock"
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        try:
-            return str(json.loads(path.read_text(encoding="utf-8"))["study"])
-        except (ValueError, KeyError):
-            return ""
-    finally:
-        os.close(descriptor)
-    return None
 
 
 def _state(alive: bool, run: Run, complete: bool) -> str:

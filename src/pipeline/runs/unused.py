@@ -42,18 +42,18 @@ def unused(directory: Path) -> list[Unused]:
                 f"results/{name} does not say what it uses ({error}). Run that study once more, "
                 f"which writes it, or remove the folder"
             ) from None
-    found = []
+    found: list[Path] = []
     for stage in _stages(directory):
         for folder in _folders(directory / stage):
             place = folder.relative_to(directory)
             if str(place) not in used:
-                found += [Unused(path, _size(directory / path)) for path in _belongings(place)]
-            else:
-                found += [
-                    Unused(path.relative_to(directory), _size(path))
-                    for path in folder.glob(".*.partial")
-                ]
-    return [item for item in found if (directory / item.path).exists()]
+                found += _belongings(place)
+    gone = set(found)
+    for scope in ("shared", *studies(directory)):
+        for path in sorted((directory / "results" / scope).rglob(".*.partial")):
+            place = path.relative_to(directory)
+            found += [place] if gone.isdisjoint(place.parents) else []
+    return [Unused(p, _size(directory / p)) for p in found if (directory / p).exists()]
 
 
 def remove(directory: Path, items: list[Unused]) -> None:

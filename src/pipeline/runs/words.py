@@ -65,6 +65,9 @@ def of_status(status: Status) -> str:
     lines = [_table(rows), "", f"study {status.study!r} is {status.state}: {done} of {jobs} done"]
     if status.seconds_left is not None:
         lines.append(f"about {_duration(status.seconds_left)} left")
+    if status.pending:
+        waiting = "submission waits" if status.pending == 1 else "submissions wait"
+        lines.append(f"{status.pending} {waiting} in Slurm's queue, counted as running")
     for job in status.running:
         lines.append(f"running for {_duration(job['seconds'])}: {job['folder']}")
     for job in status.failed:
