@@ -52,10 +52,13 @@ class Registry(Mapping[str, str]):
 ARCHITECTURES = Registry(
     "architecture",
     {
+        "GPT2LMHeadModel": "pipeline.models.ungated:gpt2_views",
         "GPTNeoXForCausalLM": "pipeline.models.ungated:gpt_neox_views",
         "GemmaForCausalLM": "pipeline.models.gated:gated_views",
         "LlamaForCausalLM": "pipeline.models.gated:gated_views",
+        "MistralForCausalLM": "pipeline.models.gated:gated_views",
         "OPTForCausalLM": "pipeline.models.ungated:opt_views",
+        "Phi3ForCausalLM": "pipeline.models.gated:fused_views",
     },
 )
 

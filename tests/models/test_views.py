@@ -6,21 +6,10 @@ import pytest
 import torch
 
 from pipeline.errors import UserError
-from pipeline.models.views import FFNView, counted, supported, view
+from pipeline.models.views import FFNView, Projection, counted, supported, view
 from pipeline.registry import ARCHITECTURES
 
 TOKENS = torch.tensor([[1, 5, 9, 20, 33, 4, 7, 2]])
-
-
-def by_hand(ffn, x):
-    """The FFN's output from its matrices alone."""
-    from transformers.activations import ACT2FN
-
-    first, *rest = (torch.nn.functional.linear(x, m.weight, m.bias) for m in ffn.inner)
-    h = ACT2FN[ffn.activation](first)
-    for other in rest:
-        h = h * other
-    return h, h @ ffn.down.weight.T + (0 if ffn.down.bias is None else ffn.down.bias)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -30,17 +19,16 @@ def test_a_view_reproduces_every_ffn_from_its_matrices(make_model, architecture,
     shape = view(model)
     seen = []
     for ffn in shape.ffns:
-        ffn.inner[0].register_forward_pre_hook(lambda _m, i: seen.append(i[0]))
-        ffn.down.register_forward_hook(lambda _m, i, o: seen.extend((i[0], o)))
+        ffn.inner[0].module.register_forward_pre_hook(lambda _m, i: seen.append(i[0]))
+        ffn.down.module.register_forward_hook(lambda _m, i, o: seen.extend((i[0], o)))
     with torch.inference_mode():
         model(TOKENS)
     assert len(seen) == 3 * model.config.num_hidden_layers
     for ffn, x, inner, output in zip(shape.ffns, *(seen[n::3] for n in range(3)), strict=True):
         assert ffn.activation == activation
         with torch.inference_mode():
-            h, wanted = by_hand(ffn, x)
-        torch.testing.assert_close(inner, h)
-        torch.testing.assert_close(output, wanted)
+            torch.testing.assert_close(ffn.hidden(x), inner)
+            torch.testing.assert_close(ffn.output(inner), output)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -53,7 +41,7 @@ def test_a_view_takes_the_ffns_whole_part_of_the_block(make_model, architecture)
         ffn.zero(torch.ones(24, dtype=torch.bool))
     for ffn in view(without).ffns:
         bias = 0.0 if ffn.down.bias is None else ffn.down.bias.detach()
-        ffn.down.forward = lambda x, b=bias: x.new_zeros(*x.shape[:-1], 16) + b
+        ffn.down.module.forward = lambda x, b=bias: x.new_zeros(*x.shape[:-1], 16) + b
     with torch.inference_mode():
         torch.testing.assert_close(model(TOKENS).logits, without(TOKENS).logits)
 
@@ -66,7 +54,7 @@ def test_counted_tokens_are_the_masks_whatever_shape_h_has(make_model, architect
     mask = torch.ones_like(tokens).bool()
     mask[0, 5:] = False
     seen = []
-    view(model).ffns[0].down.register_forward_pre_hook(lambda _m, i: seen.append(i[0]))
+    view(model).ffns[0].watch(seen.append)
     with torch.inference_mode():
         model(tokens)
         model(tokens[:1, :5])
@@ -99,7 +87,7 @@ def linear(rows):
     matrix = torch.tensor(rows, dtype=torch.float32)
     made = torch.nn.Linear(matrix.shape[1], matrix.shape[0])
     made.weight = torch.nn.Parameter(matrix)
-    return made
+    return Projection(made)
 
 
 GATE, UP = [[1, 2], [0, 0], [3, 0], [1, 1]], [[2, 0], [0, 0], [0, 4], [1, 1]]
@@ -121,7 +109,7 @@ def test_norms_without_a_gate_by_hand():
 
 
 def test_norms_of_half_precision_weights_are_summed_in_double():
-    ffn = FFNView((linear(GATE),), linear(DOWN).half(), "relu", torch.nn.Identity())
+    ffn = FFNView((linear(GATE),), Projection(linear(DOWN).module.half()), "relu", torch.nn.Identity())
     assert ffn.down_norms().tolist() == [5.0, 0.0, 13.0, pytest.approx(2**0.5, rel=1e-15)]
 
 

@@ -163,8 +163,7 @@ def test_a_profile_equals_one_made_token_by_token(llama):
     seen = {0: [], 1: []}
     shape = view(llama)
     hooks = [
-        ffn.down.register_forward_pre_hook(lambda _m, x, n=n: seen[n].append(x[0][0].numpy()))
-        for n, ffn in enumerate(shape.ffns)
+        ffn.watch(lambda h, n=n: seen[n].append(h[0].numpy())) for n, ffn in enumerate(shape.ffns)
     ]
     with torch.inference_mode():
         for row in SEQUENCES:

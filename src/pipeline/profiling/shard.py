@@ -152,11 +152,9 @@ def _watching(
     """Hand h of every layer, (counted tokens, d_ff), to `receive` during a forward pass."""
 
     def hook(layer: int) -> Callable:
-        return lambda _module, inputs: receive(layer, counted(inputs[0], batch.counted))
+        return lambda h: receive(layer, counted(h, batch.counted))
 
-    handles = [
-        ffn.down.register_forward_pre_hook(hook(layer)) for layer, ffn in enumerate(shape.ffns)
-    ]
+    handles = [ffn.watch(hook(layer)) for layer, ffn in enumerate(shape.ffns)]
     try:
         yield
     finally:
