@@ -62,7 +62,9 @@ def quantile(histogram: "pl.DataFrame", share: float) -> float:
     total = int(histogram["count"].sum())
     if not total:
         raise UserError("a histogram without values has no quantiles")
-    by_magnitude = histogram.select("low", "high", "count").group_by("low", "high").sum().sort("low")
+    by_magnitude = (
+        histogram.select("low", "high", "count").group_by("low", "high").sum().sort("low")
+    )
     running = by_magnitude["count"].cum_sum().to_numpy()
     place = int(np.searchsorted(running, max(1, int(np.ceil(share * total)))))
     low, high = by_magnitude["low"][place], by_magnitude["high"][place]

@@ -26,6 +26,7 @@ RULES = {
     "resolve_model": ("model", ("torch", "transformers")),
     "extract_shard": ("calibration", ("transformers", "tokenizers", "datasets", "pyarrow")),
     "extract_calibration": ("calibration", ("transformers", "tokenizers", "datasets", "pyarrow")),
+    "profile_sample": ("profile", ("torch", "transformers", "polars", "pyarrow")),
     "profile_shard": ("profile", ("torch", "transformers", "polars", "pyarrow")),
     "merge_profile": ("profile", ("numpy", "polars", "pyarrow")),
     "classify": ("classify", ("numpy", "polars", "pyarrow")),
@@ -49,8 +50,21 @@ FILES = {
     "resolve_model": ("model.json",),
     "extract_shard": ("documents.parquet",),
     "extract_calibration": ("sequences.parquet", "corpus.json"),
-    "profile_shard": ("blocks.parquet", "layers.parquet"),
-    "merge_profile": ("neurons.parquet", "layers.parquet"),
+    "profile_sample": (
+        "thresholds.parquet",
+        "norms.parquet",
+        "tokens.parquet",
+        "cett_curve.parquet",
+        "always_active.parquet",
+        "prompt_overlaps.parquet",
+    ),
+    "profile_shard": ("neurons.parquet", "channels.parquet", "histograms.parquet"),
+    "merge_profile": (
+        "neurons.parquet",
+        "channels.parquet",
+        "histograms.parquet",
+        "layers.parquet",
+    ),
     "classify": ("classes.parquet", "classification.json"),
     "fit": ("plan.json", "plan.safetensors"),
     "evaluate_shard": ("samples.parquet", "counts.parquet"),
@@ -75,7 +89,7 @@ FILES = {
 }
 _EVALUATIONS = ("evaluate", "evaluate_shard", "evaluate_dense", "evaluate_dense_shard")
 #: Rules that use a model's FFN view, and rules that read the tasks' items.
-_OF_MODELS = ("resolve_model", "profile_shard", *_EVALUATIONS)
+_OF_MODELS = ("resolve_model", "profile_sample", "profile_shard", *_EVALUATIONS)
 _OF_TASKS = ("extract_shard", "extract_calibration", *_EVALUATIONS, "analyse")
 
 
@@ -302,6 +316,10 @@ class Study:
             found[f"{shared}/extract_calibration/{self.corpus_key(*pair)}"] = folder
             folder = Folder("profile", self._of_profile(*pair), *pair)
             key, shards = self.profile_key(*pair), config.profile.shards
+            sample = digest.of_value([folder.identity, "sample"])
+            found[f"{shared}/profile_sample/{key}"] = replace(
+                folder, rule="profile_sample", identity=sample
+            )
             found |= _divided(f"{shared}/profile", key, folder, shards, least=1)
             folder = replace(folder, rule="merge_profile")
             found[f"{shared}/merge_profile/{key}"] = folder

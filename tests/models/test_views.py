@@ -109,7 +109,9 @@ def test_norms_without_a_gate_by_hand():
 
 
 def test_norms_of_half_precision_weights_are_summed_in_double():
-    ffn = FFNView((linear(GATE),), Projection(linear(DOWN).module.half()), "relu", torch.nn.Identity())
+    ffn = FFNView(
+        (linear(GATE),), Projection(linear(DOWN).module.half()), "relu", torch.nn.Identity()
+    )
     assert ffn.down_norms().tolist() == [5.0, 0.0, 13.0, pytest.approx(2**0.5, rel=1e-15)]
 
 

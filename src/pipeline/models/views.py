@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UserError
@@ -79,11 +80,17 @@ class FFNView:
     def hidden(self, x: "torch.Tensor") -> "torch.Tensor":
         """h, (..., d_ff), of the FFN's input x, (..., d_model), from the matrices alone."""
         import torch
-        from transformers.activations import ACT2FN
 
         first, *rest = (torch.nn.functional.linear(x, p.weight, p.bias) for p in self.inner)
-        h: torch.Tensor = ACT2FN[self.activation](first)
-        return h * rest[0] if rest else h
+        return self.act(first) * rest[0] if rest else self.act(first)
+
+    @cached_property
+    def act(self) -> "Callable[[torch.Tensor], torch.Tensor]":
+        """The activation function."""
+        from transformers.activations import ACT2FN
+
+        function: Callable[[torch.Tensor], torch.Tensor] = ACT2FN[self.activation]
+        return function
 
     def output(self, h: "torch.Tensor") -> "torch.Tensor":
         """The FFN's output, (..., d_model), of h."""

@@ -26,6 +26,8 @@ _TOKENS_A_WORD = 1.3
 _SAMPLE = 100
 #: Share of the tokens that a task allows an answer which answers have on average.
 _ANSWERED = 0.5
+#: Forward passes that measuring a sampled token costs, its share of fitting a threshold included.
+_SAMPLED = 3
 #: What stands in for a model of unknown size: one of eight billion parameters.
 UNKNOWN = Size(8_000_000_000, 32, 14_336, 128_256)
 
@@ -131,7 +133,13 @@ def _job(study: Study, path: str, folder: Folder, known: Mapping[str, Size]) -> 
     blocks = math.ceil(corpus.tokens / corpus.sequence_length / profile.block_sequences)
     if rule == "merge_profile":
         return Job(rule, path, rows=size.neurons * blocks)
-    tokens = corpus.tokens / folder.shards + profile.cett_tokens
+    if rule == "profile_sample":
+        tokens = min(profile.cett_tokens, corpus.tokens)
+        return Job(
+            rule, path, "", model.device, tokens, _SAMPLED * 2 * size.parameters * tokens,
+            size.bytes(model.dtype), 32 * tokens * size.width, size.layers * tokens,
+        )  # fmt: skip
+    tokens = corpus.tokens / folder.shards
     batch = min(profile.batch_size * corpus.sequence_length, corpus.tokens)
     return Job(
         rule, path, "", model.device, tokens, 2 * size.parameters * tokens,
