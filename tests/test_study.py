@@ -214,7 +214,9 @@ def test_a_shared_artifacts_key_follows_what_it_depends_on_and_nothing_else(
 
 
 #: Every key of the configuration, changed in turn -> stages whose artifacts become others.
-CALIBRATION = {"extract_calibration", "merge_profile", "classify", "fit", "evaluate"}
+CALIBRATION = {
+    "extract_calibration", "profile_sample", "merge_profile", "classify", "fit", "evaluate",
+}  # fmt: skip
 PROFILING = CALIBRATION - {"extract_calibration"}
 EVALUATION = {"evaluate", "evaluate_dense"}
 METHOD = {"fit", "evaluate"}
@@ -399,6 +401,7 @@ SECTIONS = {
     "resolve_model": {"base", "models"},
     "extract_shard": {"base", "calibration", "models"},
     "extract_calibration": {"base", "calibration", "models"},
+    "profile_sample": {"base", "models", "profile"},
     "profile_shard": {"base", "models", "profile"},
     "merge_profile": {"base"},
     "classify": {"base", "classification"},
