@@ -33,7 +33,7 @@ LOGS = "results/logs"
 TIMING = "results/timing"
 
 MODELS = {STUDY.model_key(model): model for model in CONFIG.models}
-CORPORA = {STUDY.corpus_key(*pair): pair for pair in STUDY.profiled}
+CORPORA = {STUDY.corpus_key(*pair): pair for pair in STUDY.extracted}
 PROFILES = {STUDY.profile_key(*pair): pair for pair in STUDY.profiled}
 DENSE = {STUDY.dense_key(model): model for model in CONFIG.models}
 
@@ -147,6 +147,23 @@ def gpus_of(wildcards):
 
 #: A plain number where no model is on a GPU: thousands of jobs would each ask.
 GPUS = gpus_of if any(m.device.startswith("cuda") for m in CONFIG.models.values()) else 0
+
+
+def other_neurons(wildcards):
+    """Neurons of the profile that the policy at hand looks at besides its own, if any."""
+    section = CONFIG.classification[wildcards.classification]
+    if STUDY.needs(section.policy) != "profile":
+        return []
+    return f"{SHARED}/merge_profile/{STUDY.profile_key(wildcards.model, section.other)}/neurons.parquet"
+
+
+def other_sequences(wildcards):
+    """Sequences that the policy at hand measures a loss on, if any."""
+    section = CONFIG.classification[wildcards.classification]
+    if STUDY.needs(section.policy) != "sequences":
+        return []
+    key = STUDY.corpus_key(wildcards.model, section.other)
+    return f"{SHARED}/extract_calibration/{key}/sequences.parquet"
 
 
 def classes_of_method(model, name):

@@ -66,7 +66,12 @@ POLICIES = Registry(
     "hot/cold policy",
     {
         "budget": "pipeline.classification.budget:Budget",
+        "cett": "pipeline.classification.cett:CETT",
+        "contribution": "pipeline.classification.contribution:Contribution",
         "coverage": "pipeline.classification.coverage:Coverage",
+        "magnitude": "pipeline.classification.magnitude:Magnitude",
+        "perplexity": "pipeline.classification.perplexity:Perplexity",
+        "stability": "pipeline.classification.stability:Stability",
     },
 )
 

@@ -9,12 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import digest, tasks
+from pipeline.config.classification import Classification
 from pipeline.config.evaluation import is_task_file
 from pipeline.config.methods import Method, level_text
 from pipeline.config.study import StudyConfig
 from pipeline.errors import UserError, at
 from pipeline.models import source as model_source
-from pipeline.registry import ARCHITECTURES, CORPORA, FAMILIES, POLICIES, SPARSIFIERS, Registry
+from pipeline.registry import (
+    ARCHITECTURES,
+    CORPORA,
+    FAMILIES,
+    POLICIES,
+    SPARSIFIERS,
+    Registry,
+    unknown_name,
+)
 
 PROJECT = digest.SOURCE_ROOT.parent
 _KEY_DIGITS = 12
@@ -29,7 +38,7 @@ RULES = {
     "profile_sample": ("profile", ("torch", "transformers", "polars", "pyarrow")),
     "profile_shard": ("profile", ("torch", "transformers", "polars", "pyarrow")),
     "merge_profile": ("profile", ("numpy", "polars", "pyarrow")),
-    "classify": ("classify", ("numpy", "polars", "pyarrow")),
+    "classify": ("classify", ("numpy", "polars", "pyarrow", "torch", "transformers")),
     "fit": ("fit", ("numpy", "polars", "safetensors")),
     "evaluate": ("evaluate", ("torch", "transformers", "tokenizers", "lm_eval", "pyarrow")),
     "evaluate_shard": ("evaluate", ("torch", "transformers", "tokenizers", "lm_eval", "pyarrow")),
@@ -126,6 +135,9 @@ class Study:
         for name, method in config.methods.items():
             with at(f"methods.{name}"):
                 _check_method(method)
+        for name, section in config.classification.items():
+            with at(f"classification.{name}"):
+                _check_classification(section, config)
         for name in config.models:
             with at(f"models.{name}.source"):
                 self.model_key(name)
@@ -212,15 +224,43 @@ class Study:
         }
 
     @cached_property
+    def _ranked_on(self) -> list[str]:
+        """Corpora that methods rank neurons on."""
+        return list(dict.fromkeys(m.corpus for m in self.config.methods.values()))
+
+    @cached_property
     def profiled(self) -> list[tuple[str, str]]:
-        """(model, corpus) pairs that a method needs."""
-        corpora = dict.fromkeys(m.corpus for m in self.config.methods.values())
+        """(model, corpus) pairs that a method or a policy needs the profile of."""
+        corpora = dict.fromkeys([*self._ranked_on, *self._others("profile")])
         return [(model, corpus) for model in self.config.models for corpus in corpora]
 
     @cached_property
+    def extracted(self) -> list[tuple[str, str]]:
+        """(model, corpus) pairs whose token sequences are needed."""
+        corpora = dict.fromkeys(self._others("sequences"))
+        more = [(model, corpus) for model in self.config.models for corpus in corpora]
+        return list(dict.fromkeys([*self.profiled, *more]))
+
+    def _others(self, needed: str) -> list[str]:
+        """Corpora that policies look at besides the one classified on, for their `needed`."""
+        sections = self.config.classification.values()
+        return [s.other for s in sections if s.other and self.needs(s.policy) == needed]
+
+    @staticmethod
+    def needs(policy: str) -> str:
+        """What a policy needs of its other corpus: profile, sequences, or nothing."""
+        needed: str = POLICIES.load(policy).needs
+        return needed
+
+    @cached_property
     def classified(self) -> list[tuple[str, str, str]]:
-        """(model, corpus, classification): every classification on every corpus in use."""
-        return [(*pair, name) for pair in self.profiled for name in self.config.classification]
+        """(model, corpus, classification): every classification on every corpus of a method."""
+        return [
+            (model, corpus, name)
+            for model in self.config.models
+            for corpus in self._ranked_on
+            for name in self.config.classification
+        ]
 
     @cached_property
     def parted(self) -> list[tuple[str, str, str]]:
@@ -308,12 +348,13 @@ class Study:
             found |= _divided(f"{shared}/evaluate_dense", dense, folder, config.evaluation.shards)
             merges = config.evaluation.shards > 1
             found[f"{shared}/evaluate_dense/{dense}"] = replace(folder, merges=merges)
-        for pair in self.profiled:
+        for pair in self.extracted:
             folder = Folder("extract", self._of_corpus(*pair), *pair)
             shards = config.calibration[pair[1]].shards
             found |= _divided(f"{shared}/extract", self.corpus_key(*pair), folder, shards)
             folder = replace(folder, rule="extract_calibration", merges=shards > 1)
             found[f"{shared}/extract_calibration/{self.corpus_key(*pair)}"] = folder
+        for pair in self.profiled:
             folder = Folder("profile", self._of_profile(*pair), *pair)
             key, shards = self.profile_key(*pair), config.profile.shards
             sample = digest.of_value([folder.identity, "sample"])
@@ -329,8 +370,13 @@ class Study:
         config = self.config
         found = {}
         for model, corpus, name in self.classified:
-            section = config.classification[name].model_dump()
-            identity = digest.of_value([self._of_profile(model, corpus), name, section])
+            section = config.classification[name]
+            parts = [self._of_profile(model, corpus), name, section.model_dump()]
+            if section.other:
+                whole = self.needs(section.policy) == "profile"
+                of = self._of_profile if whole else self._of_corpus
+                parts.append(of(model, section.other))
+            identity = digest.of_value(parts)
             folder = Folder("classify", identity, model, corpus)
             found[f"{own}/classify/{model}/{corpus}/{name}"] = folder
         for c in self.conditions:
@@ -385,7 +431,10 @@ class Study:
             kind = self.config.calibration[corpus].source.partition(":")[0]
             entries.append(_entry(CORPORA, kind))
         if classification:
-            entries.append(_entry(POLICIES, self.config.classification[classification].policy))
+            policy = self.config.classification[classification].policy
+            entries.append(_entry(POLICIES, policy))
+            if self.needs(policy) == "sequences":
+                entries += self._views(model)
         if method:
             entries.append(_entry(SPARSIFIERS, self.config.methods[method].sparsifier))
         data = []
@@ -416,6 +465,19 @@ def _divided(
         )
         for shard in range(shards if shards >= least else 0)
     }
+
+
+def _check_classification(section: Classification, config: StudyConfig) -> None:
+    """Refuse options that the policy lacks or has no use for."""
+    policy = POLICIES.load(section.policy)
+    given = {name for name in ("share", "other", "rise") if getattr(section, name) is not None}
+    for name in sorted(policy.options - given):
+        raise UserError(f"{name}: {section.policy} needs it")
+    for name in sorted(given - policy.options):
+        taken = ", ".join(sorted(policy.options))
+        raise UserError(f"{name}: {section.policy} has no use for it; it takes {taken}")
+    if section.other and section.other not in config.calibration:
+        raise UserError("other: " + unknown_name("corpus", section.other, config.calibration))
 
 
 def _check_method(method: Method) -> None:

@@ -120,6 +120,12 @@ def test_many_tokens_are_fitted_by_a_few_and_then_by_all(tokens, target):
 def test_a_curve_by_hand():
     # Contributions 1, 2, 2, 4 along different axes, ||whole|| = 5.
     made = curve(Tail(torch.tensor([[1.0, 2.0, 2.0, 4.0]]), torch.eye(4)), np.array([0.25, 0.5, 1]))
-    assert made["threshold"].tolist() == [1.0, 2.0, 4.0]
-    assert made["sparsity"].tolist() == [0.25, 0.75, 1.0]
-    assert made["cett"].tolist() == pytest.approx([1 / 5, 3 / 5, 1.0])
+    assert made["threshold"].tolist() == [0.0, 1.0, 2.0, 4.0]
+    assert made["sparsity"].tolist() == [0.0, 0.25, 0.75, 1.0]
+    assert made["cett"].tolist() == pytest.approx([0.0, 1 / 5, 3 / 5, 1.0])
+
+
+def test_a_curve_begins_where_the_zeros_end():
+    made = curve(Tail(torch.tensor([[0.0, 0.0, 3.0, 4.0]]), torch.eye(4)), np.array([0.5, 1]))
+    assert made["sparsity"].tolist() == [0.5, 0.75, 1.0]
+    assert made["cett"].tolist() == pytest.approx([0.0, 0.6, 1.0])

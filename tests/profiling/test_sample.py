@@ -111,12 +111,12 @@ def test_measures_of_every_token_equal_an_oracles(make_model, activation):
 
 def test_a_cett_curve_rises_to_the_whole_output(make_model):
     curves = measured(make_model(hidden_act="silu"), SEQUENCES)["cett_curve"]
-    assert curves.height == 2 * 21
+    assert curves.height == 2 * 22
     for _, curve in curves.group_by("layer"):
         cett, sparsity = curve["cett"].to_numpy(), curve["sparsity"].to_numpy()
         assert (np.diff(cett) > 0).all() and (np.diff(sparsity) > 0).all()
-        assert np.abs(sparsity[1:-1] - np.arange(0.05, 1, 0.05)).max() < 0.01
-        assert cett[0] < 0.05 and 0.5 < cett[-1] < 1.5
+        assert np.abs(sparsity[2:-1] - np.arange(0.05, 1, 0.05)).max() < 0.01
+        assert sparsity[0] == cett[0] == 0 and cett[1] < 0.05 and 0.5 < cett[-1] < 1.5
 
 
 def test_tokens_with_non_finite_activations_fit_no_threshold(toy):

@@ -6,13 +6,15 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline import histograms
 from pipeline.config.profile import Profile
 from pipeline.models.views import view
 from pipeline.profiling.merge import layers_of, merge_channels, merge_histograms, merge_neurons
 from pipeline.profiling.sample import profile_sample
-from pipeline.profiling.shard import profile_shard
+from pipeline.profiling.shard import blocks_of_shard, profile_shard
 from pipeline.tables.neurons import (
     CHANNEL_BLOCKS,
     CHANNELS,
@@ -124,6 +126,21 @@ def test_nonfinite_activations_are_counted_and_enter_no_sum(toy):
     # 6 pairs of 16 are active and 4 are nobody's: 6 are zero.
     assert per_layer["zero_share"].to_list() == pytest.approx([6 / 16])
     assert per_layer["natural_sparsity"].to_list() == pytest.approx([6 / 16])
+
+
+@given(st.integers(0, 200), st.integers(1, 20), st.integers(1, 12))
+def test_shards_hold_every_block_once_in_order(sequences, block_sequences, shards):
+    blocks = [
+        block
+        for shard in range(shards)
+        for block in blocks_of_shard(sequences, block_sequences, shard, shards)
+    ]
+    assert blocks == list(range(-(-sequences // block_sequences)))
+
+
+def test_shards_differ_by_at_most_one_block():
+    sizes = [len(blocks_of_shard(100, 10, shard, 4)) for shard in range(4)]
+    assert sum(sizes) == 10 and max(sizes) - min(sizes) == 1
 
 
 SEQUENCES = [[4 + (7 * i + j * j) % 55 for j in range(3 + i % 9)] for i in range(23)]

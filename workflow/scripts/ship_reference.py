@@ -7,6 +7,7 @@ import polars as pl
 from pipeline.analysis.finding import dense_rows
 from pipeline.artifacts import Manifest, write_text
 from pipeline.calibration.extraction import extract
+from pipeline.classification.base import Evidence
 from pipeline.classification.classify import classify
 from pipeline.config.calibration import Corpus
 from pipeline.config.classification import Classification
@@ -52,7 +53,7 @@ def main(
     blocks = profile_shard(model, rows, special, above, settings, 0, 1)[0]
     neurons = merge_neurons([pl.DataFrame(blocks)], norms, record["exact_zeros"])
     layers = layers_of(neurons, thresholds)
-    classes = classify(neurons, COVERAGE, record["exact_zeros"])[1]
+    classes = classify(Evidence(neurons), COVERAGE, record["exact_zeros"])[1]
     body = facts_of(record, dense, samples, layers, classes)
     CARD.write(facts, body, manifest)
     write_text(card_file, card(made, LOSS_CURVE.read(curve), body))

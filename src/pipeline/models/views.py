@@ -77,6 +77,12 @@ class FFNView:
             lambda _module, inputs: receive(inputs[0])
         )
 
+    def replace(self, change: "Callable[[torch.Tensor], torch.Tensor]") -> Any:
+        """Put `change` of h in h's place in every forward pass; returns the handle that ends it."""
+        return self.down.module.register_forward_pre_hook(
+            lambda _, inputs: (change(inputs[0]), *inputs[1:])
+        )
+
     def hidden(self, x: "torch.Tensor") -> "torch.Tensor":
         """h, (..., d_ff), of the FFN's input x, (..., d_model), from the matrices alone."""
         import torch
@@ -124,11 +130,15 @@ class FFNView:
         """Remove neurons in place by cutting them out of the matrices; equals `zero` up to the
         order of summation, and costs less time. The form to time static plans in.
 
-        This view does not fit the model afterwards; take another.
+        This view does not fit the model afterwards; take another. A Conv1D cannot have no inputs:
+        where nothing would be left of one, a neuron of zeros stays.
         """
         import torch
 
         kept = ~dropped
+        if not bool(kept.any()) and transposed(self.down.module):
+            self.zero(dropped)
+            kept[0] = True
         with torch.no_grad():
             for module in dict.fromkeys(projection.module for projection in self.inner):
                 rows = torch.ones(matrix(module).shape[0], dtype=torch.bool, device=kept.device)
@@ -142,7 +152,12 @@ class FFNView:
 def matrix(module: "torch.nn.Module") -> "torch.Tensor":
     """The weights of a Linear or Conv1D, (outputs, inputs)."""
     weight: torch.Tensor = module.weight
-    return weight.T if hasattr(module, "nf") else weight
+    return weight.T if transposed(module) else weight
+
+
+def transposed(module: "torch.nn.Module") -> bool:
+    """True for a Conv1D."""
+    return hasattr(module, "nf")
 
 
 def _cut(module: "torch.nn.Module", rows: Any, columns: Any) -> None:
@@ -150,11 +165,11 @@ def _cut(module: "torch.nn.Module", rows: Any, columns: Any) -> None:
     import torch
 
     kept = matrix(module)[rows] if columns is ... else matrix(module)[:, columns]
-    transposed = hasattr(module, "nf")
-    module.weight = torch.nn.Parameter((kept.T if transposed else kept).clone().contiguous())
+    turned = transposed(module)
+    module.weight = torch.nn.Parameter((kept.T if turned else kept).clone().contiguous())
     if module.bias is not None and rows is not ...:
         module.bias = torch.nn.Parameter(module.bias[rows].clone())
-    names = ("nf", "nx") if transposed else ("out_features", "in_features")
+    names = ("nf", "nx") if turned else ("out_features", "in_features")
     for name, size in zip(names, kept.shape, strict=True):
         setattr(module, name, size)
 

@@ -113,15 +113,15 @@ def _refined(tail: Tail, low: Point, high: Point, target: float) -> Point:
     return low
 
 
-def curve(tail: Tail, shares: "np.ndarray") -> dict[str, np.ndarray]:
-    """`sparsity`, `threshold` and `cett` where given shares of (token, neuron) pairs fall below
-    the threshold; of at most 512 tokens."""
+def curve(tail: Tail, shares: np.ndarray) -> dict[str, np.ndarray]:
+    """`sparsity`, `threshold` and `cett` where given shares of the (token, neuron) pairs with a
+    contribution fall below the threshold, and where none does; of at most 512 tokens."""
     few = tail.few()
     if not len(few.inner):
         return {name: np.zeros(0) for name in ("sparsity", "threshold", "cett")}
-    ordered = few.contribution.flatten().sort().values
+    ordered = few.contribution[few.contribution > 0].sort().values
     places = np.clip(np.ceil(shares * len(ordered)).astype(int) - 1, 0, None)
-    thresholds = [float(ordered[int(place)]) for place in places]
+    thresholds = sorted({0.0, *(float(ordered[int(place)]) for place in places)})
     below = [float((few.contribution <= eps).double().mean()) for eps in thresholds]
     return {
         "sparsity": np.array(below),

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.config.profile import Profile
+from pipeline.models.batches import Batch, batches
 from pipeline.models.views import EXACT_ZERO_ACTIVATIONS, FFNView, view
-from pipeline.profiling.batches import Batch, batches
 from pipeline.profiling.cett import Tail, curve, fit_threshold
 from pipeline.profiling.watching import watching
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.config.profile import Profile
+from pipeline.models.batches import batches
 from pipeline.models.views import FFNView, Projection, view
-from pipeline.profiling.batches import batches, blocks_of_shard
 from pipeline.profiling.inputs import Input, inputs_of
 from pipeline.profiling.statistics import Histogram, Moments
 from pipeline.profiling.watching import Watch, watching
@@ -61,6 +61,12 @@ def profile_shard(
                     channels.extend(layer.channels(block=block, layer=place))
     histograms = [part for place, layer in enumerate(layers) for part in layer.bins(layer=place)]
     return _together(neurons), _together(channels), _together(histograms)
+
+
+def blocks_of_shard(sequences: int, block_sequences: int, shard: int, shards: int) -> range:
+    """Blocks that shard number `shard` of `shards` sums: a run of whole blocks."""
+    blocks = -(-sequences // block_sequences)
+    return range(blocks * shard // shards, blocks * (shard + 1) // shards)
 
 
 class _Layer:

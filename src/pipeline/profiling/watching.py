@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from pipeline.models.batches import Batch
 from pipeline.models.views import FFNView, counted
-from pipeline.profiling.batches import Batch
 
 if TYPE_CHECKING:
     import torch

@@ -118,8 +118,10 @@ def _job(study: Study, path: str, folder: Folder, known: Mapping[str, Size]) -> 
         items = sum(items for items, _ in map(_items, _tasks(study.config.evaluation)))
         return Job(rule, path, tokens=conditions * items, rows=conditions)
     model, size = study.config.models[folder.model], known[folder.model]
-    if rule in ("fit", "classify"):
+    if rule == "fit":
         return Job(rule, path, rows=size.neurons)
+    if rule == "classify":
+        return _classification(study, path, model, size)
     if rule.startswith("evaluate"):
         return _evaluation(path, folder, model, size, study.config.evaluation)
     corpus = study.config.calibration.get(folder.corpus)
@@ -144,6 +146,21 @@ def _job(study: Study, path: str, folder: Folder, known: Mapping[str, Size]) -> 
     return Job(
         rule, path, "", model.device, tokens, 2 * size.parameters * tokens,
         size.bytes(model.dtype), 32 * batch * size.width, size.neurons * blocks / folder.shards,
+    )  # fmt: skip
+
+
+def _classification(study: Study, path: str, model: Model, size: Size) -> Job:
+    """A policy that measures a loss runs the model some ten times; others read tables."""
+    sections = study.config.classification.values()
+    named = [s.other for s in sections if s.other and study.needs(s.policy) == "sequences"]
+    if not named:
+        return Job("classify", path, rows=size.neurons)
+    corpora = [study.config.calibration[name] for name in named]
+    tokens = 10 * max(corpus.tokens for corpus in corpora)
+    batch = 8 * max(corpus.sequence_length for corpus in corpora)
+    return Job(
+        "classify", path, "", model.device, tokens, 2 * size.parameters * tokens,
+        size.bytes(model.dtype), 8 * batch * (size.vocabulary + size.width), size.neurons,
     )  # fmt: skip
 
 

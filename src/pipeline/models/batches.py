@@ -1,4 +1,4 @@
-"""Calibration sequences as padded batches, block by block."""
+"""Token sequences as padded batches."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,12 +20,6 @@ class Batch:
     tokens: "torch.Tensor"
     attention: "torch.Tensor"
     counted: "torch.Tensor"
-
-
-def blocks_of_shard(sequences: int, block_sequences: int, shard: int, shards: int) -> range:
-    """Blocks that shard number `shard` of `shards` sums: a run of whole blocks."""
-    blocks = -(-sequences // block_sequences)
-    return range(blocks * shard // shards, blocks * (shard + 1) // shards)
 
 
 def batches(

@@ -1,0 +1,51 @@
+"""Perplexity: the smallest hot set whose cold set can go for a small rise of perplexity.
+
+After PPL-p % (arXiv 2411.02335), which asks for the sparsity at which validation perplexity has
+risen by p percent; there neurons are left out token by token, here for good, the least active
+first.
+"""
+
+import math
+
+import numpy as np
+
+from pipeline.classification.base import Evidence
+from pipeline.classification.coverage import Coverage
+from pipeline.config.classification import Classification
+
+#: The cold set's size is found to this share of the neurons.
+_RESOLUTION = 1 / 512
+
+
+class Perplexity(Coverage):
+    """Ranked by activation frequency; cold are as many of the last as cost at most `rise`."""
+
+    options = frozenset({"rise", "other"})
+    needs = "sequences"
+
+    def hot_count(
+        self, scores: np.ndarray, evidence: Evidence, config: Classification, order: np.ndarray
+    ) -> int:
+        """By bisection: loss need not grow with every neuron, so this is one crossing of the bound.
+
+        Removing what is then cold has been measured to stay within it.
+        """
+        rise = evidence.rise
+        assert rise is not None and config.rise is not None
+        allowed = math.log1p(config.rise)
+
+        def costs(cold: int) -> float:
+            removed = np.zeros(evidence.neurons.height, dtype=bool)
+            removed[order[order.size - cold :]] = True
+            return rise(removed)
+
+        fine, dear = 0, order.size
+        if costs(dear) <= allowed:
+            return 0
+        while dear - fine > max(1, round(_RESOLUTION * order.size)):
+            middle = (fine + dear) // 2
+            if costs(middle) <= allowed:
+                fine = middle
+            else:
+                dear = middle
+        return order.size - fine
