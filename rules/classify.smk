@@ -23,3 +23,28 @@ rule classify:
         source=source_of("classify", model="model", classification="classification"),
     script:
         "../workflow/scripts/classify.py"
+
+
+rule power_law:
+    input:
+        neurons=lambda w: [
+            f"{SHARED}/merge_profile/{STUDY.profile_key(w.model, corpus)}/neurons.parquet"
+            for corpus in STUDY.corpora
+        ],
+    output:
+        power_law=f"{RESULTS}/power_law/{{model}}/power_law.parquet",
+        ranked=f"{RESULTS}/power_law/{{model}}/ranked.parquet",
+        hot_overlaps=f"{RESULTS}/power_law/{{model}}/hot_overlaps.parquet",
+    log:
+        f"{LOGS}/{CONFIG.study}/power_law/{{model}}.log",
+    benchmark:
+        f"{TIMING}/{CONFIG.study}/power_law/{{model}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=memory("power_law"),
+        runtime=runtime("power_law"),
+    params:
+        corpora=STUDY.corpora,
+        source=source_of("power_law"),
+    script:
+        "../workflow/scripts/power_law.py"

@@ -39,6 +39,7 @@ RULES = {
     "profile_shard": ("profile", ("torch", "transformers", "polars", "pyarrow")),
     "merge_profile": ("profile", ("numpy", "polars", "pyarrow")),
     "classify": ("classify", ("numpy", "polars", "pyarrow", "torch", "transformers")),
+    "power_law": ("classify", ("numpy", "polars", "pyarrow")),
     "fit": ("fit", ("numpy", "polars", "safetensors")),
     "evaluate": ("evaluate", ("torch", "transformers", "tokenizers", "lm_eval", "pyarrow")),
     "evaluate_shard": ("evaluate", ("torch", "transformers", "tokenizers", "lm_eval", "pyarrow")),
@@ -75,6 +76,7 @@ FILES = {
         "layers.parquet",
     ),
     "classify": ("classes.parquet", "classification.json"),
+    "power_law": ("power_law.parquet", "ranked.parquet", "hot_overlaps.parquet"),
     "fit": ("plan.json", "plan.safetensors"),
     "evaluate_shard": ("samples.parquet", "counts.parquet"),
     "evaluate": ("samples.parquet", "sparsity.parquet"),
@@ -231,8 +233,12 @@ class Study:
     @cached_property
     def profiled(self) -> list[tuple[str, str]]:
         """(model, corpus) pairs that a method or a policy needs the profile of."""
-        corpora = dict.fromkeys([*self._ranked_on, *self._others("profile")])
-        return [(model, corpus) for model in self.config.models for corpus in corpora]
+        return [(model, corpus) for model in self.config.models for corpus in self.corpora]
+
+    @cached_property
+    def corpora(self) -> list[str]:
+        """Corpora that every model is profiled on."""
+        return list(dict.fromkeys([*self._ranked_on, *self._others("profile")]))
 
     @cached_property
     def extracted(self) -> list[tuple[str, str]]:
@@ -322,7 +328,7 @@ class Study:
         read += [found[folder].identity for folder in self._analysed(own)]
         parts = [self.config.study, self.config.seed, self.config.analysis.model_dump(), read]
         found[f"{own}/analyse"] = analysis = Folder("analyse", digest.of_value(parts))
-        shown = [f.identity for f in found.values() if f.rule == "classify"]
+        shown = [f.identity for f in found.values() if f.rule in ("classify", "power_law")]
         shown += [f.identity for f in found.values() if f.rule == "extract_calibration"]
         found[f"{own}/report"] = Folder("build_report", digest.of_value([analysis.identity, shown]))
         return found
@@ -379,6 +385,11 @@ class Study:
             identity = digest.of_value(parts)
             folder = Folder("classify", identity, model, corpus)
             found[f"{own}/classify/{model}/{corpus}/{name}"] = folder
+        for model in config.models:
+            profiles = [self._of_profile(model, corpus) for corpus in self.corpora]
+            found[f"{own}/power_law/{model}"] = Folder(
+                "power_law", digest.of_value([self.corpora, profiles]), model
+            )
         for c in self.conditions:
             method = config.methods[c.method]
             ranked = found[f"{own}/classify/{c.model}/{method.corpus}/{method.classification}"]

@@ -1,7 +1,6 @@
 """Hot/cold policies: hand-worked sets, and bounds that every policy keeps."""
 
 import math
-from fractions import Fraction
 
 import numpy as np
 import polars as pl
@@ -12,7 +11,6 @@ from hypothesis import strategies as st
 from pipeline.classification.base import Evidence
 from pipeline.classification.budget import Budget
 from pipeline.classification.classify import classify
-from pipeline.classification.coverage import smallest
 from pipeline.config.classification import Classification
 from pipeline.registry import POLICIES
 
@@ -20,44 +18,6 @@ COUNTS = st.lists(st.integers(0, 50), min_size=1, max_size=30).map(
     lambda counts: np.array(sorted(counts, reverse=True))
 )
 SHARES = st.integers(1, 99).map(lambda hundredths: hundredths / 100)
-
-
-@pytest.mark.parametrize(
-    ("counts", "share", "hot"),
-    [
-        ([50, 30, 15, 5], 0.8, 2),  # 50 + 30 is 80 of 100, exactly
-        ([50, 30, 15, 5], 0.81, 3),
-        ([50, 30, 15, 5], 0.5, 1),
-        ([50, 30, 15, 5], 0.99, 4),
-        ([4, 3, 2, 1], 0.8, 3),  # 4 + 3 + 2 is 9 of 10
-        ([1, 1, 1, 1], 0.5, 2),
-        ([7], 0.01, 1),
-        ([5, 0, 0, 0], 0.99, 1),
-        ([0, 0, 0], 0.8, 0),
-    ],
-)
-def test_coverage_by_hand(counts, share, hot):
-    assert smallest(np.array(counts), share) == hot
-
-
-@pytest.mark.parametrize("hundredths", range(1, 100))
-def test_coverage_of_equal_counts_is_the_share_itself(hundredths):
-    # 28 of 100 equal neurons carry exactly 0.28, though 0.28 * 100 is above 28 in floats.
-    assert smallest(np.ones(100, dtype=int), hundredths / 100) == hundredths
-
-
-@given(COUNTS, SHARES)
-def test_the_coverage_set_is_the_smallest_that_carries_the_share(counts, share):
-    hot = smallest(counts, share)
-    total, wanted = int(counts.sum()), Fraction(str(share))
-    assert int(counts[:hot].sum()) >= wanted * total
-    if hot:
-        assert int(counts[: hot - 1].sum()) < wanted * total
-
-
-def test_amounts_that_are_no_counts_reach_a_share_up_to_rounding():
-    # 0.1 + 0.7 is 0.7999999999999999 in floats.
-    assert smallest(np.array([0.7, 0.1, 0.1, 0.1]), 0.8) == 2
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from pipeline.classification.base import Evidence
-from pipeline.classification.coverage import smallest
+from pipeline.concentration import smallest
 from pipeline.config.classification import Classification
 from pipeline.ranking import heat_ranks
 

@@ -120,6 +120,8 @@ def _job(study: Study, path: str, folder: Folder, known: Mapping[str, Size]) -> 
     model, size = study.config.models[folder.model], known[folder.model]
     if rule == "fit":
         return Job(rule, path, rows=size.neurons)
+    if rule == "power_law":
+        return Job(rule, path, rows=size.neurons * len(study.corpora))
     if rule == "classify":
         return _classification(study, path, model, size)
     if rule.startswith("evaluate"):
