@@ -21,8 +21,9 @@ BITS = 6
 #: Largest relative distance of a bin's middle from any value in it.
 RELATIVE_ERROR = 2.0 ** -(BITS + 1)
 _SHIFT = 23 - BITS
-_BINS = 1 << (9 + BITS)
-_NEGATIVE = _BINS // 2
+#: Bins of both signs, those that `rows` leaves out among them.
+BINS = 1 << (9 + BITS)
+_NEGATIVE = BINS // 2
 _FIRST_NORMAL, _INFINITE = 1 << BITS, 255 << BITS
 
 
@@ -33,7 +34,7 @@ def counts(values: "torch.Tensor") -> "torch.Tensor":
 
     bits = values.float().contiguous().view(torch.int32) >> _SHIFT
     # The sign is the top bit, so negative values come out below zero.
-    return torch.bincount((bits + _NEGATIVE).flatten(), minlength=_BINS)
+    return torch.bincount(bits.add_(_NEGATIVE).flatten(), minlength=BINS)
 
 
 def rows(found: np.ndarray) -> dict[str, np.ndarray]:

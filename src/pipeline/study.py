@@ -96,6 +96,10 @@ FILES = {
         "accuracy-lost.vl.json",
         "accuracy-lost-by-task.vl.json",
         "accuracy-lost-by-part.vl.json",
+        "natural-sparsity.vl.json",
+        "activations-by-rank.vl.json",
+        "activation-frequency.vl.json",
+        "hot-sets-shared.vl.json",
     ),
 }
 _EVALUATIONS = ("evaluate", "evaluate_shard", "evaluate_dense", "evaluate_dense_shard")

@@ -46,7 +46,7 @@ def spread(corpus: str, neurons: pl.DataFrame) -> list[Row]:
 def curves(corpus: str, neurons: pl.DataFrame) -> list[Row]:
     """Rows of tables.power_law.RANKED: activation frequency and share of all activations by rank,
     for the whole model and every layer."""
-    tokens = max(1, int(neurons["tokens"].max()))  # type: ignore[arg-type]
+    tokens = max(1, int(neurons["tokens"].max()))
     found = []
     for layer, active in _scopes(neurons):
         falling = np.sort(active)[::-1]

@@ -20,6 +20,8 @@ def load(model: Model, record: Mapping[str, Any]) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM
 
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # Nothing here reads memory that it has not written, so filling it first only costs time.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     found = files(model, record["commit"])
     _check(found.folder, record)
     loaded = AutoModelForCausalLM.from_pretrained(

@@ -1,7 +1,7 @@
 """Streaming statistics of a tensor's channels, exact to merge.
 
-Tokens come in chunks that fit the processor's cache. Within a chunk sums are float32, between
-chunks float64, so a sum's relative error is below 1e-5 whatever the batches; counts are exact.
+On a CPU tokens come in chunks. Within a chunk sums are float32, between chunks float64, so a sum's
+relative error is below 1e-5 whatever the batches; counts are exact.
 """
 
 from typing import TYPE_CHECKING
@@ -13,8 +13,9 @@ from pipeline import histograms
 if TYPE_CHECKING:
     import torch
 
-#: Tokens summed in float32 on a CPU. 128 terms of one sign err by less than 128 * 2^-24.
-_CHUNK = 128
+#: Tokens summed in float32 on a CPU, where they stay in its cache; 128 terms of one sign err by less
+#: than 128 * 2^-24. A GPU sums in float64.
+CHUNK = 128
 
 
 class Moments:
@@ -33,16 +34,15 @@ class Moments:
         self._sums = torch.zeros(4, channels, dtype=torch.float64, device=device)
         self._max = torch.zeros(channels, device=device)
         self._nonfinite = torch.zeros(channels, dtype=torch.int64, device=device)
+        self._ones = torch.ones(1, CHUNK)
 
     def add(self, values: "torch.Tensor") -> None:
-        """Add some tokens' values, (tokens, channels)."""
-        self.tokens += values.shape[0]
-        for chunk in values.split(_CHUNK if values.device.type == "cpu" else 1 << 30):
-            self._add(chunk)
-
-    def _add(self, values: "torch.Tensor") -> None:
+        """Add some tokens' values, (tokens, channels); on a CPU at most CHUNK tokens."""
         import torch
 
+        self.tokens += values.shape[0]
+        if not values.shape[0]:
+            return
         magnitude = values.float().abs()
         most = magnitude.amax(0)
         if not bool(most.isfinite().all()):
@@ -52,12 +52,20 @@ class Moments:
             magnitude = magnitude.masked_fill(~finite, 0.0)
             most = magnitude.amax(0)
         self._max = torch.maximum(self._max, most)
-        work = torch.empty_like(magnitude)
-        self._sums[0] += _sum(magnitude)
-        self._sums[1] += _sum(torch.mul(magnitude, magnitude, out=work))
-        self._sums[2] += _sum(torch.gt(magnitude, 0, out=work))
+        if magnitude.device.type != "cpu":
+            self._sums[0] += magnitude.sum(0, dtype=torch.float64)
+            self._sums[1] += magnitude.square().sum(0, dtype=torch.float64)
+            self._sums[2] += (magnitude > 0).sum(0)
+            if self.above is not None:
+                self._sums[3] += (magnitude > self.above).sum(0)
+            return
+        # A product with ones is the fastest sum over rows here, and exact for counts.
+        ones, work = self._ones[:, : len(magnitude)], torch.empty_like(magnitude)
+        parts = [ones @ magnitude, ones @ torch.mul(magnitude, magnitude, out=work)]
+        parts.append(ones @ torch.gt(magnitude, 0, out=work))
         if self.above is not None:
-            self._sums[3] += _sum(torch.gt(magnitude, self.above, out=work))
+            parts.append(ones @ torch.gt(magnitude, self.above, out=work))
+        self._sums[: len(parts)] += torch.cat(parts)
 
     def columns(self) -> dict[str, np.ndarray]:
         """`tokens`, `nonfinite`, `active_nonzero`, `active_cett`, `sum_abs`, `sum_square`,
@@ -74,27 +82,19 @@ class Moments:
         }
 
 
-def _sum(values: "torch.Tensor") -> "torch.Tensor":
-    """Sum over tokens. A product with ones is the fastest on a CPU; counts stay exact in it."""
-    import torch
-
-    if values.device.type == "cpu":
-        return (values.new_ones(1, values.shape[0]) @ values)[0]
-    return values.sum(0, dtype=torch.float64)
-
-
 class Histogram:
     """How many of a tensor's values each bin of `histograms` holds."""
 
     def __init__(self) -> None:
-        self._counts: torch.Tensor | int = 0
+        self._counts: torch.Tensor | None = None
 
     def add(self, values: "torch.Tensor") -> None:
         """Add values of any shape."""
-        self._counts = self._counts + histograms.counts(values)
+        found = histograms.counts(values)
+        self._counts = found if self._counts is None else self._counts.add_(found)
 
     def columns(self) -> dict[str, np.ndarray]:
         """`sign`, `low`, `high` and `count` of the bins that hold something."""
-        if isinstance(self._counts, int):
-            return histograms.rows(np.zeros(1 << 15, dtype=np.int64))
+        if self._counts is None:
+            return histograms.rows(np.zeros(histograms.BINS, dtype=np.int64))
         return histograms.rows(self._counts.cpu().numpy())

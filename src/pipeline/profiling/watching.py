@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pipeline.models.batches import Batch
-from pipeline.models.views import FFNView, counted
+from pipeline.models.views import FFNView
 
 if TYPE_CHECKING:
     import torch
@@ -14,39 +14,52 @@ if TYPE_CHECKING:
 
 
 class Watch:
-    """Hooks on a model's modules; receivers get (counted tokens, channels) of the batch at hand."""
+    """Hooks on a model's modules. Receivers get (counted tokens, channels) of the batch at hand, at
+    most `chunk` tokens at a time: what fits a processor's cache is fetched once for many uses."""
 
-    def __init__(self, ends: ExitStack) -> None:
+    def __init__(self, ends: ExitStack, chunk: int | None) -> None:
         self._ends = ends
-        self._batch: Batch | None = None
+        self._chunk = chunk
+        self._tokens: list[torch.Tensor | slice] = []
 
     def input(self, module: "torch.nn.Module", receive: "Receiver") -> None:
         """Watch what a module reads."""
-        self._keep(module.register_forward_pre_hook(lambda _, given: receive(self._of(given[0]))))
+        hook = module.register_forward_pre_hook(lambda _, given: self._hand(given[0], receive))
+        self._ends.callback(hook.remove)
 
     def output(self, module: "torch.nn.Module", receive: "Receiver") -> None:
         """Watch what a module gives."""
-        self._keep(module.register_forward_hook(lambda _m, _i, given: receive(self._of(given))))
+        hook = module.register_forward_hook(lambda _m, _i, given: self._hand(given, receive))
+        self._ends.callback(hook.remove)
 
     def hidden(self, ffn: FFNView, receive: "Receiver") -> None:
         """Watch an FFN's h."""
-        self._keep(ffn.watch(lambda h: receive(self._of(h))))
+        self._ends.callback(ffn.watch(lambda h: self._hand(h, receive)).remove)
 
     def run(self, model: Any, batch: Batch) -> None:
         """Run the blocks over a batch; the language-model head is not needed for any statistic."""
-        self._batch = batch
+        places = batch.counted.flatten().nonzero().flatten()
+        parts = [places] if self._chunk is None else places.split(self._chunk)
+        self._tokens = [_run(part) for part in parts]
         model.base_model(input_ids=batch.tokens, attention_mask=batch.attention, use_cache=False)
 
-    def _of(self, values: "torch.Tensor") -> "torch.Tensor":
-        assert self._batch is not None, "a model runs through Watch.run"
-        return counted(values, self._batch.counted)
+    def _hand(self, values: "torch.Tensor", receive: "Receiver") -> None:
+        # Some architectures (OPT) hand h on as (sequences * length, d_ff).
+        rows = values.reshape(-1, values.shape[-1])
+        for tokens in self._tokens:
+            receive(rows[tokens] if isinstance(tokens, slice) else rows.index_select(0, tokens))
 
-    def _keep(self, handle: Any) -> None:
-        self._ends.callback(handle.remove)
+
+def _run(places: "torch.Tensor") -> "torch.Tensor | slice":
+    """The places, as a slice where they follow one another: no copy is made of those."""
+    if not len(places):
+        return places
+    first, last = int(places[0]), int(places[-1])
+    return slice(first, last + 1) if last - first + 1 == len(places) else places
 
 
 @contextmanager
-def watching() -> Iterator[Watch]:
-    """A Watch whose hooks end with the block."""
+def watching(chunk: int | None = None) -> Iterator[Watch]:
+    """A Watch whose hooks end with the block; it hands over all tokens at once without `chunk`."""
     with ExitStack() as ends:
-        yield Watch(ends)
+        yield Watch(ends, chunk)
