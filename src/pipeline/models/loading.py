@@ -20,6 +20,11 @@ def load(model: Model, record: Mapping[str, Any]) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM
 
     torch.use_deterministic_algorithms(True, warn_only=True)
+    if model.device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(
+            f"model {record['name']!r}: device {model.device!r}, and torch {torch.__version__} "
+            "finds no GPU here; set device: cpu, or run where there is one"
+        )
     found = files(model, record["commit"])
     _check(found.folder, record)
     loaded = AutoModelForCausalLM.from_pretrained(
