@@ -56,3 +56,10 @@ def test_a_full_disk_costs_events_and_no_words(handler, capfd):
     made = handler("/dev/full")
     made.emit(told(LogEvent.WORKFLOW_STARTED))
     assert capfd.readouterr() == ("", "")
+
+
+def test_an_interrupt_is_an_event(handler, tmp_path):
+    made = handler(tmp_path / "events.jsonl")
+    text = "Terminating processes on user request, this might take some time."
+    made.emit(logging.LogRecord("snakemake", logging.INFO, "", 0, text, (), None))
+    assert json.loads((tmp_path / "events.jsonl").read_text())["event"] == "interrupted"

@@ -3,6 +3,7 @@
 import pytest
 import yaml
 
+from pipeline import launcher
 from pipeline.__main__ import main
 
 
@@ -36,3 +37,40 @@ def test_no_command_is_refused(capsys):
     with pytest.raises(SystemExit) as ended:
         main([])
     assert ended.value.code == 2
+
+
+@pytest.mark.parametrize("given", [["--config"], []])
+def test_a_configuration_may_stand_by_itself(config_file, capsys, given):
+    assert main(["check", *given, str(config_file)]) == 0
+    assert "study 'small'" in capsys.readouterr().out
+
+
+def test_a_run_takes_a_configuration_by_itself_and_hands_on_targets(config_file, monkeypatch):
+    lines = []
+    monkeypatch.setattr(launcher, "run", lambda line, lock: lines.append(line))
+    assert main(["run", str(config_file), "--dry-run", "results/some/file.json"]) == 0
+    (line,) = lines
+    assert line[line.index("--configfile") + 1] == str(config_file)
+    assert line[-2:] == ["--dry-run", "results/some/file.json"]
+
+
+@pytest.mark.parametrize("cores", ["0", "-1", "two"])
+def test_cores_that_are_none_are_refused(config_file, capsys, cores):
+    with pytest.raises(SystemExit):
+        main(["plan", str(config_file), f"--cores={cores}"])
+    assert "give a whole number from 1, or all" in capsys.readouterr().err
+
+
+def test_a_folder_without_results_holds_nothing_to_clean_up(tmp_path, capsys):
+    assert main(["gc", "--directory", str(tmp_path / "nowhere")]) == 2
+    assert "there are no results in" in capsys.readouterr().err
+
+
+def test_a_file_is_no_place_for_results(config_file, capsys):
+    assert main(["run", str(config_file), "--directory", str(config_file)]) == 2
+    assert "it is no folder. Give another with --directory" in capsys.readouterr().err
+
+
+def test_a_study_that_was_never_started_is_told_so(config_file, tmp_path, capsys):
+    assert main(["status", str(config_file), "--directory", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"error: no study 'small' has been started in {tmp_path}\n"

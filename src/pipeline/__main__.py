@@ -12,6 +12,7 @@ from typing import Any
 from pipeline import launcher, slurm
 from pipeline.config.study import parse_study
 from pipeline.errors import UserError
+from pipeline.runs.lock import holder
 from pipeline.study import PROJECT, Study, read_config
 
 
@@ -19,6 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 for success, 2 for input that was refused."""
     parser = _parser()
     given, extra = parser.parse_known_args(arguments)
+    if "config" in given:
+        _take_configuration(given, extra)
     if extra and given.action is not _run:
         parser.error(f"unrecognized arguments: {' '.join(extra)}")
     try:
@@ -27,6 +30,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"error: {error}\n")
         return 2
     return 0
+
+
+def _take_configuration(given: argparse.Namespace, extra: list[str]) -> None:
+    """The configuration is given by option or by itself; other words are targets of Snakemake's."""
+    named = [word for word in extra if word.endswith((".yaml", ".yml")) and word[:1] != "-"]
+    if given.config is None and named:
+        given.config = Path(named[0])
+        extra.remove(named[0])
+    given.config = given.config or PROJECT / "config.yaml"
 
 
 def _run(given: argparse.Namespace, extra: list[str]) -> None:
@@ -65,16 +77,20 @@ def _plan(given: argparse.Namespace, _: list[str]) -> None:
     cores = int(given.cores) if str(given.cores).isdigit() else len(os.sched_getaffinity(0))
     elsewhere = slurm.used_by(launcher.profile_folder(given.profile), [])
     found = plan(study, directory, line, None if elsewhere else cores)
-    _say(given, found.as_dict(), words.of_plan(found))
+    at_work = holder(directory / "results")
+    text = words.of_plan(found) + (
+        f"in use by {at_work}: its jobs count as to run\n" if at_work else ""
+    )
+    _say(given, found.as_dict(), text)
 
 
 def _status(given: argparse.Namespace, _: list[str]) -> None:
     from pipeline.runs import words
     from pipeline.runs.status import status
 
-    found = status(
-        read_config(given.config).get("study", ""), given.directory.resolve(), time.time()
-    )
+    study, directory = _study(given), given.directory.resolve()
+    configured = {folder: made.identity for folder, made in study.folders.items()}
+    found = status(study.config.study, directory, time.time(), configured)
     _say(given, found.as_dict(), words.of_status(found))
 
 
@@ -91,6 +107,8 @@ def _gc(given: argparse.Namespace, _: list[str]) -> None:
     from pipeline.runs.unused import remove, unused
 
     directory = given.directory.resolve()
+    if not (directory / "results").is_dir():
+        raise UserError(f"there are no results in {directory}")
     if given.remove:
         if queued := slurm.queued(directory):
             listed = ", ".join(job.identity for job in queued)
@@ -101,6 +119,12 @@ def _gc(given: argparse.Namespace, _: list[str]) -> None:
         remove(directory, items)
     facts = [{"path": str(item.path), "bytes": item.bytes} for item in items]
     _say(given, {"removed": given.remove, "items": facts}, words.of_unused(items, given.remove))
+
+
+def _cores(text: str) -> str:
+    if text != "all" and not (text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r}: give a whole number from 1, or all")
+    return text
 
 
 def _study(given: argparse.Namespace) -> Study:
@@ -126,13 +150,16 @@ def _parser() -> argparse.ArgumentParser:
     actions = {run: _run, check: _check, plan: _plan, status: _status, inspect: _inspect, gc: _gc}
     for command, action in actions.items():
         command.set_defaults(action=action)
-    for command in (run, check):
-        command.add_argument("--config", type=Path, default=PROJECT / "config.yaml")
-    for command in (plan, status):
-        command.add_argument("config", type=Path, nargs="?", default=PROJECT / "config.yaml")
+    for command in (run, check, plan, status):
+        command.add_argument(
+            "--config", type=Path, metavar="CONFIG",
+            help="the study, a .yaml file, which may also stand by itself; default: config.yaml",
+        )  # fmt: skip
     for command in (run, plan):
         command.add_argument("--profile", default="local", help="folder in profiles/, or a path")
-        command.add_argument("--cores", help="cores for the jobs; default: the profile's")
+        command.add_argument(
+            "--cores", type=_cores, help="cores for the jobs, or all; default: the profile's"
+        )
     for command in (run, plan, status, gc):
         command.add_argument(
             "--directory", type=Path, default=Path(), help="where results/ is; default: here"

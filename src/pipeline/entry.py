@@ -41,6 +41,10 @@ def job(main: Callable[..., None], snakemake: Any) -> None:
         main(**arguments(main, snakemake))
         # Here and not at the interpreter's end, where a log that cannot be written would be silent.
         sys.stdout.flush()
+    except KeyboardInterrupt:
+        # Snakemake says it once for all jobs.
+        sys.stderr.write("interrupted\n")
+        sys.exit(130)
     except Exception as error:
         told = unwritable(getattr(error, "filename", None) or log or "the results", error)
         if isinstance(error, UserError) or told:

@@ -21,14 +21,12 @@ from pipeline.config.study import StudyConfig
 from pipeline.errors import UserError, writing
 from pipeline.runs.events import events_file
 from pipeline.runs.jobs import jobs_of, size_of, write_jobs
-from pipeline.runs.lock import Lock, taken
+from pipeline.runs.lock import Lock, jobs_lock, taken
 from pipeline.study import PROJECT, Study
 from pipeline.tables.jobs import jobs_file
 
 #: Tells the Snakefile which file its jobs lock; unset for a plain `snakemake`, which has no lock.
 JOBS_LOCK = "COLD_NEURONS_JOBS_LOCK"
-#: What jobs lock, in the results folder.
-_JOBS = ".jobs.lock"
 #: Bytes; a file system that is full still makes empty files.
 _BLOCK = 4096
 
@@ -61,7 +59,7 @@ def lock_alone(directory: Path) -> None:
     if not own.taken():
         raise UserError(f"results are in use by {own.holder()}; wait for it")
     own.say_who("")
-    if not taken(_open(results / _JOBS)):
+    if not taken(_open(jobs_lock(results))):
         raise UserError("results are in use by jobs that an interrupted run left; wait for them")
 
 
@@ -78,7 +76,10 @@ def profile_folder(profile: str) -> Path:
     folder = Path(profile) if "/" in profile else PROJECT / "profiles" / profile
     if not folder.is_dir():
         known = sorted(p.name for p in (PROJECT / "profiles").iterdir() if p.name != "default")
-        raise UserError(f"no profile {profile!r}; give a folder, or one of: {', '.join(known)}")
+        hint = f"; for the folder here write ./{profile}" if Path(profile).is_dir() else ""
+        raise UserError(
+            f"no profile {profile!r}; give a folder, or one of: {', '.join(known)}{hint}"
+        )
     return folder
 
 
@@ -111,7 +112,7 @@ def lock(study: StudyConfig, directory: Path, cluster: bool = False) -> Path:
     # Without the profile for Slurm, too: a run that was killed may have had it.
     if cluster or slurm.queued(directory, or_none=True):
         slurm.wait_for_orphans(directory, _tell)
-    jobs = results / _JOBS
+    jobs = jobs_lock(results)
     _wait_for_orphans(jobs)
     return jobs
 

@@ -42,6 +42,8 @@ class LogHandler(LogHandlerBase):
         try:
             event = getattr(record, "event", None)
             name = str(getattr(event, "value", event) or "")
+            if not name and "on user request" in str(record.msg):
+                name = "interrupted"
             facts = _FACTS.get(name, lambda _: None)(record)
             if facts is not None and self._path:
                 line = json.dumps({"time": time.time(), "event": name, **facts})
@@ -101,6 +103,7 @@ class _Bar:
         )
         self.task: Any = None
         self.rules: dict[int, str] = {}
+        self.interrupted = False
 
     def show(self, name: str, facts: dict[str, Any], record: logging.LogRecord) -> None:
         """Take note of one event or message."""
@@ -113,7 +116,10 @@ class _Bar:
             self.rules.pop(facts["job"], None)
             if self.task is not None and name == "job_finished":
                 self.progress.advance(self.task)
-        if name == "job_error":
+        if name == "interrupted":
+            self.interrupted = True
+            self.console.print("interrupted; the same command goes on")
+        if name == "job_error" and not self.interrupted:
             log = f"; its log: {facts['log'][0]}" if facts["log"] else ""
             self.console.print(f"rule {facts['rule']} failed{log}", markup=False, soft_wrap=True)
         elif not name and record.levelno >= logging.WARNING and record.msg:
@@ -152,6 +158,7 @@ def _error(record: Any) -> dict[str, Any]:
 
 _FACTS = {
     "workflow_started": lambda record: {},
+    "interrupted": lambda record: {},
     "run_info": _run,
     "job_info": _job,
     "job_finished": lambda record: {"job": record.job_id},

@@ -112,3 +112,11 @@ def test_a_tokenizer_without_padding_pads_with_its_end_token(folder):
     model = Model(source=str(folder))
     tokenizer = load_tokenizer(model, resolve("mine", model))
     assert tokenizer.pad_token == "<eos>"
+
+
+def test_a_gpu_that_is_not_there_is_told_in_one_message(folder, monkeypatch):
+    model = Model(source=str(folder))
+    record = resolve("mine", model)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match=r"'mine': device 'cuda:0', and torch .* finds no GPU here"):
+        load(model.model_copy(update={"device": "cuda:0"}), record)

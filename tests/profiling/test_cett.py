@@ -103,7 +103,7 @@ def test_the_reported_cett_is_that_of_the_reported_threshold(seed, target):
     assert 0 <= eps <= float(contribution.max()) * (1 + 1e-6)
 
 
-@pytest.mark.parametrize("tokens", [700, 3000])
+@pytest.mark.parametrize("tokens", [600, 3000])
 @pytest.mark.parametrize("target", [0.05, 0.2, 0.6])
 def test_many_tokens_are_fitted_by_a_few_and_then_by_all(tokens, target):
     """Tokens in the second half are ten times as large, so that the first guess is a rough one."""
@@ -114,7 +114,7 @@ def test_many_tokens_are_fitted_by_a_few_and_then_by_all(tokens, target):
     tail = Tail(inner, down)
     eps, cett = fit_threshold(tail, target)
     assert cett == pytest.approx(tail.mean(eps)) and cett <= target
-    assert tail.mean(eps * 1.001) > target
+    assert tail.mean(eps * 1.002) > target
 
 
 def test_a_curve_by_hand():

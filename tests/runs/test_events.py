@@ -54,3 +54,13 @@ def test_a_line_that_a_kill_cut_off_is_left_out(tmp_path):
     run = read(tmp_path, START + begun(1, 2) + begun(2, 3)[:20])
     assert list(run.running) == [1]
     assert read(tmp_path, START + begun(1, 2)[:30] + "\n" + begun(2, 3)).running.keys() == {2}
+
+
+def test_jobs_that_an_interrupt_ended_have_not_failed(tmp_path):
+    """One failed long before, one is told just before the interrupt, one after."""
+    text = START + begun(1, 2) + begun(2, 3) + begun(3, 3) + event("job_error", 8, job=1)
+    text += (
+        event("job_error", 99, job=2) + event("interrupted", 100) + event("job_error", 101, job=3)
+    )
+    run = read(tmp_path, text)
+    assert run.interrupted and list(run.failed) == ["results/x/1"]

@@ -152,3 +152,23 @@ def test_submissions_that_wait_in_the_queue_are_told_beside_what_counts_as_runni
     assert found.pending == 2
     assert "2 submissions wait in Slurm's queue" in words.of_status(found)
     assert status("small", folder, 110.0).pending == 0
+
+
+def test_a_configuration_that_has_changed_since_is_told(started):
+    folder, _, _ = started
+    configured = {job.folder: job.identity for job in jobs_of_study(folder)}
+    assert status("small", folder, 110.0, configured).changed == 0
+    first, second, *_ = configured
+    other = {**configured, first: "another", "results/small/fit/new": "new"}
+    del other[second]
+    found = status("small", folder, 110.0, other)
+    assert found.changed == 3 and "3 jobs differ" in words.of_status(found)
+
+
+def test_jobs_that_outlive_their_run_are_told(started):
+    folder, _, _ = started
+    with open(folder / "results/.jobs.lock", "w") as job:
+        fcntl.flock(job, fcntl.LOCK_SH)
+        found = status("small", folder, 110.0)
+        assert found.orphans and "still at work" in words.of_status(found)
+    assert not status("small", folder, 110.0).orphans

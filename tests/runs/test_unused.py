@@ -98,6 +98,16 @@ def test_half_written_files_are_found_wherever_a_study_writes(small, place):
     assert {str(item.path) for item in unused(folder)} == {f"results/small/{p}" for p in places}
 
 
+def test_logs_and_timings_of_a_study_that_is_gone_are_unused(small, place):
+    import shutil
+
+    place(small(study="other"))
+    folder = place(small())
+    shutil.rmtree(folder / "results/other")
+    paths = {str(item.path) for item in unused(folder)}
+    assert {"results/logs/other", "results/timing/other"} <= paths
+
+
 def test_a_study_that_does_not_say_what_it_uses_stops_everything(small, place):
     folder = place(small())
     jobs_file(folder, "small").write_text("{}")

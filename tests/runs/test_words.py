@@ -33,7 +33,7 @@ def test_a_plan_by_hand():
     assert "study 'mine': 6 of 8 jobs to run" in lines
     estimate = "estimate: 30 min of one core and 30.0 h of one GPU; about 20.0 h on 2 at once"
     assert f"{estimate}; 21.2 MB of results" in lines
-    assert "  old, estimated from other studies' jobs: 72 min, took 60 min (+20%)" in lines
+    assert "  jobs of old, estimated from other studies': 72 min, took 60 min (+20%)" in lines
 
 
 def test_a_plan_says_what_it_does_not_know():

@@ -37,14 +37,18 @@ class StudyConfig(Section):
     """A whole study."""
 
     study: Name = Field(description="results go to results/STUDY")
-    seed: int = Field(0, ge=0, description="root of every random choice")
+    seed: int = Field(
+        0,
+        ge=0,
+        description="of resamples and permutations; what a method draws goes by its `seeds`",
+    )
     models: dict[Name, Model] = Field(min_length=1)
     calibration: dict[Name, Corpus] = Field(min_length=1)
-    profile: Profile
+    profile: Profile = Field(default_factory=Profile)
     classification: dict[Name, Classification] = Field(min_length=1)
     methods: dict[Name, Method] = Field(min_length=1)
     evaluation: Evaluation
-    analysis: Analysis
+    analysis: Analysis = Field(default_factory=Analysis)
 
     @model_validator(mode="after")
     def _references(self) -> "StudyConfig":

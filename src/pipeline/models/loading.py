@@ -22,6 +22,11 @@ def load(model: Model, record: Mapping[str, Any]) -> tuple[Any, Any]:
     torch.use_deterministic_algorithms(True, warn_only=True)
     # Nothing here reads memory that it has not written, so filling it first only costs time.
     torch.utils.deterministic.fill_uninitialized_memory = False
+    if model.device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(
+            f"model {record['name']!r}: device {model.device!r}, and torch {torch.__version__} "
+            "finds no GPU here; set device: cpu, or run where there is one"
+        )
     found = files(model, record["commit"])
     _check(found.folder, record)
     loaded = AutoModelForCausalLM.from_pretrained(

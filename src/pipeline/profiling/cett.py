@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 _BISECTIONS = 30
 #: Tokens that bracket the threshold where there are more, and that a curve is drawn from: each
 #: value of CETT costs a down projection of all of its tokens.
-_FEW = 512
+_FEW = 256
 #: Relative width of the bracket at which more tokens than that are done with.
-_RELATIVE = 1e-4
+_RELATIVE = 1e-3
 
 
 class Tail:
@@ -53,14 +53,13 @@ def fit_threshold(tail: Tail, target: float) -> tuple[float, float]:
     """(eps, mean CETT at eps): the largest eps whose mean CETT stays within target.
 
     CETT grows with eps almost everywhere (output vectors can cancel), and its mean over all tokens
-    is what is compared, not the mean of thresholds. eps is as good as exact for up to 512 tokens,
-    and within a relative 1e-4 for more. (0, 0) where no token counts.
+    is what is compared, not the mean of thresholds. eps is as good as exact for up to 256 tokens,
+    and within a relative 1e-3 for more. (0, 0) where no token counts.
     """
     if not len(tail.inner):
         return 0.0, 0.0
+    # There the tail is the whole output, and CETT is 1.
     high = float(tail.contribution.max())
-    if (cett := tail.mean(high)) <= target:
-        return high, cett
     few = tail.few()
     eps = _bisected(few, 0.0, high, target)
     if len(few.inner) == len(tail.inner):
@@ -115,7 +114,7 @@ def _refined(tail: Tail, low: Point, high: Point, target: float) -> Point:
 
 def curve(tail: Tail, shares: np.ndarray) -> dict[str, np.ndarray]:
     """`sparsity`, `threshold` and `cett` where given shares of the (token, neuron) pairs with a
-    contribution fall below the threshold, and where none does; of at most 512 tokens."""
+    contribution fall below the threshold, and where none does; of at most 256 tokens."""
     few = tail.few()
     if not len(few.inner):
         return {name: np.zeros(0) for name in ("sparsity", "threshold", "cett")}

@@ -9,7 +9,7 @@ from pipeline.config.profile import Profile
 from pipeline.models.batches import batches
 from pipeline.models.views import FFNView, Projection, view
 from pipeline.profiling.inputs import Input, inputs_of
-from pipeline.profiling.statistics import CHUNK, Histogram, Moments
+from pipeline.profiling.statistics import Histogram, Moments, chunk
 from pipeline.profiling.watching import Watch, watching
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def profile_shard(
             _Layer(ffn, found, eps, device)
             for ffn, found, eps in zip(shape.ffns, inputs, thresholds, strict=True)
         ]
-        with watching(CHUNK if device.type == "cpu" else None) as watch:
+        with watching(chunk if device.type == "cpu" else None) as watch:
             for layer in layers:
                 layer.attach(watch)
             for block in blocks_of_shard(len(sequences), config.block_sequences, shard, shards):

@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 class Watch:
     """Hooks on a model's modules. Receivers get (counted tokens, channels) of the batch at hand, at
-    most `chunk` tokens at a time: what fits a processor's cache is fetched once for many uses."""
+    most `chunk(channels)` tokens at a time: what fits a processor's cache is fetched once for many
+    uses."""
 
-    def __init__(self, ends: ExitStack, chunk: int | None) -> None:
+    def __init__(self, ends: ExitStack, chunk: "Callable[[int], int] | None") -> None:
         self._ends = ends
         self._chunk = chunk
-        self._tokens: list[torch.Tensor | slice] = []
+        self._places: torch.Tensor | None = None
+        self._parts: dict[int, list[torch.Tensor | slice]] = {}
 
     def input(self, module: "torch.nn.Module", receive: "Receiver") -> None:
         """Watch what a module reads."""
@@ -38,16 +40,22 @@ class Watch:
 
     def run(self, model: Any, batch: Batch) -> None:
         """Run the blocks over a batch; the language-model head is not needed for any statistic."""
-        places = batch.counted.flatten().nonzero().flatten()
-        parts = [places] if self._chunk is None else places.split(self._chunk)
-        self._tokens = [_run(part) for part in parts]
+        self._places, self._parts = batch.counted.flatten().nonzero().flatten(), {}
         model.base_model(input_ids=batch.tokens, attention_mask=batch.attention, use_cache=False)
 
     def _hand(self, values: "torch.Tensor", receive: "Receiver") -> None:
         # Some architectures (OPT) hand h on as (sequences * length, d_ff).
         rows = values.reshape(-1, values.shape[-1])
-        for tokens in self._tokens:
+        for tokens in self._tokens(rows.shape[1]):
             receive(rows[tokens] if isinstance(tokens, slice) else rows.index_select(0, tokens))
+
+    def _tokens(self, channels: int) -> "list[torch.Tensor | slice]":
+        """The batch's counted tokens, in parts of the size for so many channels."""
+        assert self._places is not None, "a model runs through Watch.run"
+        size = max(1, len(self._places)) if self._chunk is None else self._chunk(channels)
+        if size not in self._parts:
+            self._parts[size] = [_run(part) for part in self._places.split(size)]
+        return self._parts[size]
 
 
 def _run(places: "torch.Tensor") -> "torch.Tensor | slice":
@@ -59,7 +67,7 @@ def _run(places: "torch.Tensor") -> "torch.Tensor | slice":
 
 
 @contextmanager
-def watching(chunk: int | None = None) -> Iterator[Watch]:
+def watching(chunk: "Callable[[int], int] | None" = None) -> Iterator[Watch]:
     """A Watch whose hooks end with the block; it hands over all tokens at once without `chunk`."""
     with ExitStack() as ends:
         yield Watch(ends, chunk)

@@ -56,13 +56,14 @@ def constants() -> Mapping[str, Mapping[str, float]]:
 
 @cache
 def speed() -> float:
-    """FLOP/s of one core here in float32 matrix products, the best of a few short tries."""
+    """FLOP/s of one core here in float32 matrix products: the best of many short tries, since
+    others may be at work."""
     import numpy as np
 
     side = 512
     matrix = np.ones((side, side), dtype=np.float32)
     best = float("inf")
-    for _ in range(5):
+    for _ in range(40):
         begin = time.perf_counter()
         matrix @ matrix
         best = min(best, time.perf_counter() - begin)

@@ -25,7 +25,8 @@ class Running:
 
 @dataclass
 class Run:
-    """What one run has done so far. `planned` are jobs by rule; `failed` holds a job's last try."""
+    """What one run has done so far. `planned` are jobs by rule; `failed` holds a job's last try,
+    and none that was ended because the user interrupted the run."""
 
     begun: float = 0.0
     last: float = 0.0
@@ -34,6 +35,8 @@ class Run:
     finished: list[tuple[Running, float]] = field(default_factory=list)
     failed: dict[str, Running] = field(default_factory=dict)
     most_at_once: int = 1
+    interrupted: bool = False
+    failed_at: dict[str, float] = field(default_factory=dict)
 
 
 def last_run(path: Path) -> Run | None:
@@ -62,11 +65,20 @@ def _add(run: Run, event: dict[str, Any]) -> None:
         job = run.running.pop(event["job"])
         if kind == "job_finished":
             run.finished.append((job, event["time"] - job.time))
-        else:
+        elif not run.interrupted:
             run.failed[job.folder] = job
+            run.failed_at[job.folder] = event["time"]
+    elif kind == "interrupted":
+        run.interrupted = True
+        # An interrupt reaches the jobs as soon as it reaches Snakemake.
+        just_now = [f for f, time in run.failed_at.items() if time > event["time"] - _AT_ONCE]
+        for folder in just_now:
+            run.failed.pop(folder, None)
 
 
 _NOT_JOBS = ("all", "total")
+#: Seconds within which an interrupt and the failures that it brings are told.
+_AT_ONCE = 5.0
 
 
 def _events(path: Path) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The lock on a results folder: what takes it, and who holds it.
+"""The locks on a results folder: what takes them, and who holds them.
 
 The kernel's own, so it ends with its process however that ends. The file says which study's
 launcher holds it, for those who find it taken.
@@ -70,6 +70,25 @@ def holder(results: Path) -> Holder | None:
         except BlockingIOError:
             return _said(os.pread(descriptor, 1024, 0))
     return None
+
+
+def jobs_lock(results: Path) -> Path:
+    """The file that every job locks, shared, as long as its shell or a process below it lives."""
+    return results / ".jobs.lock"
+
+
+def jobs_run(results: Path) -> bool:
+    """Whether jobs of a run are at work here, be it one that has ended."""
+    try:
+        descriptor = os.open(jobs_lock(results), os.O_RDONLY)
+    except OSError:
+        return False
+    with _closing(descriptor):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def taken(descriptor: int) -> bool:

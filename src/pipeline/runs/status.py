@@ -11,7 +11,7 @@ from pipeline.errors import UserError
 from pipeline.runs import cost
 from pipeline.runs.events import Run, Running, events_file, last_run
 from pipeline.runs.jobs import Job, read_jobs
-from pipeline.runs.lock import holder
+from pipeline.runs.lock import holder, jobs_run
 from pipeline.runs.plan import past_jobs
 from pipeline.tables.jobs import jobs_file
 
@@ -29,7 +29,9 @@ _SERVED = {
 class Status:
     """`state` is running, finished, failed or stopped; seconds are of wall time, and `seconds_left`
     is None when nothing runs. On a cluster a submitted job counts as running; `pending` is how many
-    submissions, of one job or several, wait in its queue."""
+    submissions, of one job or several, wait in its queue. `orphans` tells that jobs of a stopped
+    run are still at work, `changed` how many jobs the configuration now has otherwise than when
+    the study was started."""
 
     study: str
     state: str
@@ -38,21 +40,26 @@ class Status:
     failed: list[dict[str, Any]]
     seconds_left: float | None
     pending: int = 0
+    orphans: bool = False
+    changed: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return dict(vars(self))
 
 
-def status(study: str, directory: Path, now: float) -> Status:
-    """The state of a study that has been started in `directory`; `now` in seconds since the epoch.
+def status(
+    study: str, directory: Path, now: float, configured: Mapping[str, str] | None = None
+) -> Status:
+    """The state of a study as it was last started in `directory`; `now` in seconds since the epoch,
+    `configured` the identities that its folders would have now.
 
-    Raises UserError when it has not.
+    Raises UserError when it has not been started.
     """
-    try:
-        jobs = read_jobs(jobs_file(directory, study))
-    except UserError as error:
-        raise UserError(f"no study {study!r} has been started in {directory}: {error}") from None
+    path = jobs_file(directory, study)
+    if not path.is_file():
+        raise UserError(f"no study {study!r} has been started in {directory}")
+    jobs = read_jobs(path)
     run = last_run(events_file(directory, study)) or Run()
     at_work = holder(directory / "results")
     alive = at_work is not None and at_work.study == study
@@ -71,7 +78,15 @@ def status(study: str, directory: Path, now: float) -> Status:
         ],
         _left(jobs, left, running, run, directory, now) if alive else None,
         sum(job.pending for job in queue),
+        not alive and jobs_run(directory / "results"),
+        _changed(jobs, configured) if configured is not None else 0,
     )
+
+
+def _changed(jobs: Sequence[Job], configured: Mapping[str, str]) -> int:
+    started = {job.folder: job.identity for job in jobs}
+    folders = started.keys() | configured.keys()
+    return sum(started.get(folder) != configured.get(folder) for folder in folders)
 
 
 def _state(alive: bool, run: Run, complete: bool) -> str:

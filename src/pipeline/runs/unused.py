@@ -29,7 +29,7 @@ def studies(directory: Path) -> list[str]:
 
 def unused(directory: Path) -> list[Unused]:
     """Folders of artifacts, their logs and timings that belong to no study as it was last started,
-    and files that an interrupted job left half-written.
+    those of studies that are gone, and files that an interrupted job left half-written.
 
     UserError when a study does not say what it uses, since then nothing can be told.
     """
@@ -48,6 +48,11 @@ def unused(directory: Path) -> list[Unused]:
             place = folder.relative_to(directory)
             if str(place) not in used:
                 found += _belongings(place)
+    scopes = {"shared", *studies(directory)}
+    for tree in ("logs", "timing"):
+        for path in sorted((directory / "results" / tree).glob("*")):
+            if path.is_dir() and path.name not in scopes:
+                found.append(path.relative_to(directory))
     gone = set(found)
     for scope in ("shared", *studies(directory)):
         for path in sorted((directory / "results" / scope).rglob(".*.partial")):

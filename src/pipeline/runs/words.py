@@ -39,12 +39,11 @@ def _trust(plan: Plan) -> list[str]:
         lines.append(f"scaled by {plan.past_jobs} jobs that have run here")
     else:
         lines.append("nothing has run here yet, so the constants of another machine stand")
-    for error in plan.errors:
+    for error in (error for error in plan.errors if error.from_others):
         off = error.estimated_hours / error.actual_hours - 1 if error.actual_hours else 0.0
-        by = "from other studies' jobs" if error.from_others else "from its own jobs"
         lines.append(
-            f"  {error.study}, estimated {by}: {_hours(error.estimated_hours)}, took "
-            f"{_hours(error.actual_hours)} ({off:+.0%})"
+            f"  jobs of {error.study}, estimated from other studies': "
+            f"{_hours(error.estimated_hours)}, took {_hours(error.actual_hours)} ({off:+.0%})"
         )
     if plan.past_jobs and plan.unmeasured:
         lines.append(f"never run here: {', '.join(plan.unmeasured)}")
@@ -73,10 +72,20 @@ def of_status(status: Status) -> str:
     for job in status.running:
         lines.append(f"running for {_duration(job['seconds'])}: {job['folder']}")
     for job in status.failed:
-        lines += [f"failed: {job['folder']}; {job['log']} ends:"]
+        ends = "ends:" if job["last_lines"] else "is empty: something ended the job from outside"
+        lines += [f"failed: {job['folder']}; {job['log']} {ends}"]
         lines += [f"    {line}" for line in job["last_lines"]]
-    if status.state in ("failed", "stopped"):
-        lines.append("the command that started it goes on where it stopped")
+    if status.orphans:
+        lines.append("jobs of a run that has ended are still at work; the next run waits for them")
+    if status.failed:
+        lines.append("once that is mended, the same command goes on where it stopped")
+    elif status.state == "stopped":
+        lines.append("the same command goes on where it stopped")
+    if status.changed:
+        lines.append(
+            f"this is the study as it was last started; by its configuration now {status.changed} "
+            "jobs differ, and `plan` tells which would run"
+        )
     return "\n".join(lines) + "\n"
 
 
