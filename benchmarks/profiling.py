@@ -33,7 +33,7 @@ from pipeline.models.loading import load
 from pipeline.models.resolve import resolve
 from pipeline.profiling.merge import layers_of, merge_channels, merge_histograms, merge_neurons
 from pipeline.profiling.sample import profile_sample
-from pipeline.profiling.shard import profile_shard
+from pipeline.profiling.shard import magnitudes, profile_shard
 from pipeline.tables import neurons as tables
 from pipeline.tables import sampled
 
@@ -58,7 +58,7 @@ def main() -> None:
         found["against_forward"][name] = against_forward(built_in(name), 16_384, 64, given.rounds)
     if given.large:
         name = f"random Llama, {given.large} layers of width 1024"
-        found["against_forward"][name] = against_forward(llama(given.large), 1024, 8, given.rounds)
+        found["against_forward"][name] = against_forward(llama(given.large), 4096, 8, given.rounds)
     found["memory"] = memory(given.rounds)
     found["storage"] = {"ref-reglu": stored(built_in("ref-reglu")), "8 billion": eight_billion()}
     found["machine"] = machine()
@@ -100,7 +100,7 @@ def against_forward(model: torch.nn.Module, tokens: int, batch: int, rounds: int
     begin = time.perf_counter()
     measured = profile_sample(model, rows, [], config)
     sample = time.perf_counter() - begin
-    above = measured["thresholds"]["cett_threshold"]
+    above = least(measured)
     seconds: dict[str, list[float]] = {"forward": [], "profile": []}
     passes = {
         "forward": lambda: forward(model, rows, batch),
@@ -124,6 +124,11 @@ def against_forward(model: torch.nn.Module, tokens: int, batch: int, rounds: int
         "sample_in_forward_passes": sample / (plain * in_sample / tokens),
         "ratio_at_100000_tokens": whole / plain + sample / plain * tokens / 100_000,
     }
+
+
+def least(measured: dict) -> list:
+    """Magnitudes from which on neurons are active."""
+    return magnitudes(pl.DataFrame(measured["thresholds"]), pl.DataFrame(measured["norms"]))
 
 
 def forward(model: torch.nn.Module, rows: list[list[int]], batch: int) -> None:
@@ -152,7 +157,7 @@ def peak(tokens: int) -> float:
     model = built_in("ref-reglu")
     rows = text(model, tokens)
     config = Profile()
-    above = profile_sample(model, rows, [], config)["thresholds"]["cett_threshold"]
+    above = least(profile_sample(model, rows, [], config))
     profile_shard(model, rows, [], above, config, 0, 1)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
@@ -163,7 +168,7 @@ def stored(model: torch.nn.Module) -> dict:
     config = Profile()
     measured = profile_sample(model, rows, [], config)
     thresholds, norms = (pl.DataFrame(measured[name]) for name in ("thresholds", "norms"))
-    above = thresholds["cett_threshold"].to_list()
+    above = magnitudes(thresholds, norms)
     blocks, channels, histograms = (
         pl.DataFrame(columns) for columns in profile_shard(model, rows, [], above, config, 0, 1)
     )

@@ -198,6 +198,19 @@ def undivided(section):
     return section | {"shards": 1}
 
 
+#: The section `profile` as params of what is profiled for every study; more is collected on demand.
+PROFILE = undivided(CONFIG.profile.model_dump(exclude={"collect", "residual_tokens"}))
+
+
+def collected():
+    """What is collected besides the profiles, for every model and corpus."""
+    return [
+        f"{SHARED}/collect_{kind}/{key}/{kind}.safetensors"
+        for kind in CONFIG.profile.collect
+        for key in PROFILES
+    ]
+
+
 #: What a key in a path stands for: a model, or a model and a corpus.
 KEYED = {
     **{key: (model, "") for key, model in {**MODELS, **DENSE}.items()},

@@ -21,7 +21,7 @@ rule profile_sample:
         gpu=GPUS,
     params:
         model=lambda w: STUDY.section("models", PROFILES[w.profile_key][0]),
-        config=undivided(CONFIG.profile.model_dump()),
+        config=PROFILE,
         source=source_of("profile_sample", model="profile_key"),
     script:
         "../workflow/scripts/profile_sample.py"
@@ -33,6 +33,7 @@ rule profile_shard:
         sequences=lambda w: f"{SHARED}/extract_calibration/"
         f"{STUDY.corpus_key(*PROFILES[w.profile_key])}/sequences.parquet",
         thresholds=f"{SHARED}/profile_sample/{{profile_key}}/thresholds.parquet",
+        norms=f"{SHARED}/profile_sample/{{profile_key}}/norms.parquet",
     output:
         neurons=f"{SHARED}/profile_shard/{{profile_key}}/{{shard}}-of-{{shards}}/neurons.parquet",
         channels=f"{SHARED}/profile_shard/{{profile_key}}/{{shard}}-of-{{shards}}/channels.parquet",
@@ -48,7 +49,7 @@ rule profile_shard:
         gpu=GPUS,
     params:
         model=lambda w: STUDY.section("models", PROFILES[w.profile_key][0]),
-        config=undivided(CONFIG.profile.model_dump()),
+        config=PROFILE,
         source=source_of("profile_shard", model="profile_key"),
     script:
         "../workflow/scripts/profile_shard.py"
@@ -85,3 +86,53 @@ rule merge_profile:
         source=source_of("merge_profile"),
     script:
         "../workflow/scripts/merge_profile.py"
+
+
+rule collect_hessian:
+    input:
+        record=model_of,
+        sequences=lambda w: f"{SHARED}/extract_calibration/"
+        f"{STUDY.corpus_key(*PROFILES[w.profile_key])}/sequences.parquet",
+    output:
+        hessian=f"{SHARED}/collect_hessian/{{profile_key}}/hessian.safetensors",
+    log:
+        f"{LOGS}/shared/collect_hessian/{{profile_key}}.log",
+    benchmark:
+        f"{TIMING}/shared/collect_hessian/{{profile_key}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=memory("collect_hessian"),
+        runtime=runtime("collect_hessian"),
+        gpu=GPUS,
+    params:
+        model=lambda w: STUDY.section("models", PROFILES[w.profile_key][0]),
+        config=undivided(CONFIG.profile.model_dump(exclude={"collect"})),
+        source=source_of("collect_hessian", model="profile_key"),
+    script:
+        "../workflow/scripts/collect_hessian.py"
+
+
+rule collect_residuals:
+    input:
+        record=model_of,
+        sequences=lambda w: f"{SHARED}/extract_calibration/"
+        f"{STUDY.corpus_key(*PROFILES[w.profile_key])}/sequences.parquet",
+        thresholds=f"{SHARED}/profile_sample/{{profile_key}}/thresholds.parquet",
+        norms=f"{SHARED}/profile_sample/{{profile_key}}/norms.parquet",
+    output:
+        residuals=f"{SHARED}/collect_residuals/{{profile_key}}/residuals.safetensors",
+    log:
+        f"{LOGS}/shared/collect_residuals/{{profile_key}}.log",
+    benchmark:
+        f"{TIMING}/shared/collect_residuals/{{profile_key}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=memory("collect_residuals"),
+        runtime=runtime("collect_residuals"),
+        gpu=GPUS,
+    params:
+        model=lambda w: STUDY.section("models", PROFILES[w.profile_key][0]),
+        config=undivided(CONFIG.profile.model_dump(exclude={"collect"})),
+        source=source_of("collect_residuals", model="profile_key"),
+    script:
+        "../workflow/scripts/collect_residuals.py"

@@ -37,6 +37,8 @@ RULES = {
     "extract_calibration": ("calibration", ("transformers", "tokenizers", "datasets", "pyarrow")),
     "profile_sample": ("profile", ("torch", "transformers", "polars", "pyarrow")),
     "profile_shard": ("profile", ("torch", "transformers", "polars", "pyarrow")),
+    "collect_hessian": ("profile", ("torch", "transformers", "safetensors")),
+    "collect_residuals": ("profile", ("torch", "transformers", "safetensors")),
     "merge_profile": ("profile", ("numpy", "polars", "pyarrow")),
     "classify": ("classify", ("numpy", "polars", "pyarrow", "torch", "transformers")),
     "power_law": ("classify", ("numpy", "polars", "pyarrow")),
@@ -75,6 +77,8 @@ FILES = {
         "histograms.parquet",
         "layers.parquet",
     ),
+    "collect_hessian": ("hessian.safetensors",),
+    "collect_residuals": ("residuals.safetensors",),
     "classify": ("classes.parquet", "classification.json"),
     "power_law": ("power_law.parquet", "ranked.parquet", "hot_overlaps.parquet"),
     "fit": ("plan.json", "plan.safetensors"),
@@ -104,7 +108,8 @@ FILES = {
 }
 _EVALUATIONS = ("evaluate", "evaluate_shard", "evaluate_dense", "evaluate_dense_shard")
 #: Rules that use a model's FFN view, and rules that read the tasks' items.
-_OF_MODELS = ("resolve_model", "profile_sample", "profile_shard", *_EVALUATIONS)
+_PROFILING = ("profile_sample", "profile_shard", "collect_hessian", "collect_residuals")
+_OF_MODELS = ("resolve_model", *_PROFILING, *_EVALUATIONS)
 _OF_TASKS = ("extract_shard", "extract_calibration", *_EVALUATIONS, "analyse")
 
 
@@ -374,6 +379,11 @@ class Study:
             found |= _divided(f"{shared}/profile", key, folder, shards, least=1)
             folder = replace(folder, rule="merge_profile")
             found[f"{shared}/merge_profile/{key}"] = folder
+            for kind in config.profile.collect:
+                parts = [folder.identity, kind, config.profile.residual_tokens]
+                found[f"{shared}/collect_{kind}/{key}"] = replace(
+                    folder, rule=f"collect_{kind}", identity=digest.of_value(parts)
+                )
         return found
 
     def _own_folders(self, own: str) -> dict[str, Folder]:
@@ -416,7 +426,7 @@ class Study:
 
     @cache  # noqa: B019
     def _of_profile(self, model: str, corpus: str) -> str:
-        section = self.config.profile.model_dump() | {"shards": 1}
+        section = self.config.profile.model_dump(exclude={"shards", "collect", "residual_tokens"})
         return digest.of_value([self._of_corpus(model, corpus), section])
 
     @cache  # noqa: B019

@@ -72,7 +72,6 @@ def test_an_entry_may_be_named_like_a_key_and_still_be_explained(study_values, s
         "models.backbone.source",
         "calibration.reasoning.source",
         "classification.coverage80.policy",
-        "classification.coverage80.share",
         "methods.drop_cold.sparsifier",
         "methods.drop_cold.corpus",
         "methods.drop_cold.classification",

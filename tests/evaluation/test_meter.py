@@ -44,7 +44,9 @@ def toy():
 @pytest.fixture
 def measure(toy):
     """A function: calls of the model and the removed neurons -> meter."""
-    ffn = FFNView((Projection(toy.gate), Projection(toy.up)), Projection(toy.down), "relu", toy)
+    ffn = FFNView(
+        (Projection(toy.gate), Projection(toy.up)), Projection(toy.down), "relu", toy, toy
+    )
 
     def run(*calls, dropped=()):
         mask = np.zeros((1, 4), dtype=bool)

@@ -95,7 +95,9 @@ DOWN = [[3, 0, 5, 1], [4, 0, 12, 1]]
 
 
 def test_norms_by_hand():
-    ffn = FFNView((linear(GATE), linear(UP)), linear(DOWN), "relu", torch.nn.Identity())
+    ffn = FFNView(
+        (linear(GATE), linear(UP)), linear(DOWN), "relu", torch.nn.Identity(), torch.nn.Identity()
+    )
     assert ffn.down_norms().tolist() == pytest.approx([5, 0, 13, 2**0.5])
     # Squares: 5 + 4 + 25, nothing, 9 + 16 + 169, and six ones. The biases of Linear do not count.
     assert ffn.weight_norms().tolist() == pytest.approx([34**0.5, 0, 194**0.5, 6**0.5])
@@ -103,14 +105,14 @@ def test_norms_by_hand():
 
 
 def test_norms_without_a_gate_by_hand():
-    ffn = FFNView((linear(GATE),), linear(DOWN), "relu", torch.nn.Identity())
+    ffn = FFNView((linear(GATE),), linear(DOWN), "relu", torch.nn.Identity(), torch.nn.Identity())
     assert not ffn.gated
     assert ffn.weight_norms().tolist() == pytest.approx([30**0.5, 0, 178**0.5, 2])
 
 
 def test_norms_of_half_precision_weights_are_summed_in_double():
     ffn = FFNView(
-        (linear(GATE),), Projection(linear(DOWN).module.half()), "relu", torch.nn.Identity()
+        (linear(GATE),), Projection(linear(DOWN).module.half()), "relu", *[torch.nn.Identity()] * 2
     )
     assert ffn.down_norms().tolist() == [5.0, 0.0, 13.0, pytest.approx(2**0.5, rel=1e-15)]
 
@@ -126,7 +128,9 @@ def test_an_architecture_without_a_view_is_refused_with_those_that_have_one():
 def test_a_block_of_another_form_is_refused_by_what_is_missing(make_model):
     model = make_model()
     del model.model.layers[1].mlp.up_proj
-    with pytest.raises(UserError, match="block 1 has no mlp.up_proj"):
+    with pytest.raises(
+        UserError, match="block 1 has no up_proj.*there is: act_fn, down_proj, gate_proj"
+    ):
         view(model)
 
 
@@ -142,3 +146,33 @@ def test_an_ungated_block_of_another_form_is_refused_too(make_model, architectur
     delattr(take(model), missing)
     with pytest.raises(UserError, match=f"block 1 has no {missing}"):
         view(model)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_norm_before_an_ffn_reads_the_residual_stream(make_model, architecture):
+    """Its output is what the FFN reads, and what is added to its input makes the block's output."""
+    model = make_model(architecture)
+    shape = view(model)
+    seen = {}
+    for n, (block, ffn) in enumerate(zip(shape.blocks, shape.ffns, strict=True)):
+
+        def note(_module, given, made, n=n):
+            seen[n, "before"], seen[n, "normed"] = given[0], made
+
+        def end(_module, _given, made, n=n):
+            seen[n, "block"] = made[0] if isinstance(made, tuple) else made
+
+        ffn.before.register_forward_hook(note)
+        ffn.inner[0].module.register_forward_pre_hook(
+            lambda _m, i, n=n: seen.update({(n, "x"): i[0]})
+        )
+        ffn.down.module.register_forward_hook(lambda _m, _i, o, n=n: seen.update({(n, "ffn"): o}))
+        block.register_forward_hook(end)
+    with torch.inference_mode():
+        model(TOKENS)
+    for n in range(len(shape.ffns)):
+        shape_of = seen[n, "block"].shape
+        torch.testing.assert_close(seen[n, "x"].reshape(-1), seen[n, "normed"].reshape(-1))
+        if architecture != "GPTNeoXForCausalLM":
+            whole = seen[n, "before"].reshape(shape_of) + seen[n, "ffn"].reshape(shape_of)
+            torch.testing.assert_close(whole, seen[n, "block"])

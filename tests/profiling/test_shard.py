@@ -10,11 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import histograms
+from pipeline.config.models import Model
 from pipeline.config.profile import Profile
+from pipeline.models.loading import load
+from pipeline.models.resolve import resolve
 from pipeline.models.views import view
 from pipeline.profiling.merge import layers_of, merge_channels, merge_histograms, merge_neurons
 from pipeline.profiling.sample import profile_sample
-from pipeline.profiling.shard import blocks_of_shard, profile_shard
+from pipeline.profiling.shard import blocks_of_shard, magnitudes, profile_shard
 from pipeline.tables.neurons import (
     CHANNEL_BLOCKS,
     CHANNELS,
@@ -35,7 +38,7 @@ class Made:
         sample = profile_sample(model, sequences, special, config)
         self.thresholds = THRESHOLDS.frame(sample["thresholds"])
         self.norms = NORMS.frame(sample["norms"])
-        above = self.thresholds["cett_threshold"].to_list()
+        above = magnitudes(self.thresholds, self.norms)
         found = [
             profile_shard(model, sequences, special, above, config, shard, shards)
             for shard in range(shards)
@@ -272,7 +275,7 @@ def test_sums_of_many_tokens_keep_the_error_that_is_told():
     from pipeline.profiling.statistics import Moments
 
     values = np.random.default_rng(0).lognormal(sigma=3, size=(20_000, 8)).astype(np.float32)
-    moments = Moments(8, torch.device("cpu"), torch.full((8,), 2.0))
+    moments = Moments(8, torch.full((8,), 2.0))
     for part in np.split(values, [1, 130, 5000]):
         moments.add(torch.from_numpy(part))
     found, exact = moments.columns(), values.astype(np.float64)
@@ -285,3 +288,20 @@ def test_sums_of_many_tokens_keep_the_error_that_is_told():
 def test_no_hook_stays_behind(llama):
     Made(llama, SEQUENCES[:2])
     assert not any(m._forward_pre_hooks or m._forward_hooks for m in llama.modules())
+
+
+@pytest.mark.parametrize("architecture", ["LlamaForCausalLM", "Phi3ForCausalLM", "GPT2LMHeadModel"])
+@pytest.mark.parametrize("memory", ["1KB", "20KB"])
+def test_a_model_whose_layers_stay_on_disk_gives_the_same_profile(
+    save_model, tmp_path, architecture, memory
+):
+    """Nothing of it fits, or some layers do."""
+    folder = save_model(tmp_path / "backbone", architecture=architecture, hidden_act="silu")
+    whole = Model(source=str(folder))
+    parted = whole.model_copy(update={"max_memory": {"cpu": memory}})
+    record = resolve("mine", whole)
+    model = load(parted, record, whole=False)[0]
+    assert any(p.device.type == "meta" for p in model.parameters())
+    one, other = Made(load(whole, record)[0], SEQUENCES), Made(model, SEQUENCES)
+    for table in (NEURONS, LAYERS, CHANNELS, HISTOGRAMS, NORMS, THRESHOLDS):
+        assert getattr(one, table.name).equals(getattr(other, table.name)), table.name

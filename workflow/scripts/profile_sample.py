@@ -28,7 +28,7 @@ def main(
     manifest: Manifest,
 ) -> None:
     """Write the six tables of tables.sampled."""
-    loaded, tokenizer = load(model, MODEL.read(record))
+    loaded, tokenizer = load(model, MODEL.read(record), whole=False)
     rows = SEQUENCES.read(sequences)["tokens"].to_list()
     found = profile_sample(loaded, rows, tokenizer.all_special_ids, config)
     sampled.THRESHOLDS.write(thresholds, found["thresholds"], manifest)

@@ -7,10 +7,10 @@ from pipeline.config.models import Model
 from pipeline.config.profile import Profile
 from pipeline.entry import job
 from pipeline.models.loading import load
-from pipeline.profiling.shard import profile_shard
+from pipeline.profiling.shard import magnitudes, profile_shard
 from pipeline.tables.model import MODEL
 from pipeline.tables.neurons import CHANNEL_BLOCKS, HISTOGRAMS, NEURON_BLOCKS
-from pipeline.tables.sampled import THRESHOLDS
+from pipeline.tables.sampled import NORMS, THRESHOLDS
 from pipeline.tables.sequences import SEQUENCES
 
 
@@ -19,6 +19,7 @@ def main(
     record: Path,
     sequences: Path,
     thresholds: Path,
+    norms: Path,
     model: Model,
     config: Profile,
     shard: int,
@@ -29,9 +30,9 @@ def main(
     manifest: Manifest,
 ) -> None:
     """Write sums by block, and histograms."""
-    loaded, tokenizer = load(model, MODEL.read(record))
+    loaded, tokenizer = load(model, MODEL.read(record), whole=False)
     rows = SEQUENCES.read(sequences)["tokens"].to_list()
-    above = THRESHOLDS.read(thresholds)["cett_threshold"].to_list()
+    above = magnitudes(THRESHOLDS.read(thresholds), NORMS.read(norms))
     special = tokenizer.all_special_ids
     found = profile_shard(loaded, rows, special, above, config, shard, shards)
     for table, path, columns in zip(

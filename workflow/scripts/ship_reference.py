@@ -20,7 +20,7 @@ from pipeline.models.loading import load
 from pipeline.models.resolve import resolve
 from pipeline.profiling.merge import layers_of, merge_neurons
 from pipeline.profiling.sample import profile_sample
-from pipeline.profiling.shard import profile_shard
+from pipeline.profiling.shard import magnitudes, profile_shard
 from pipeline.reference.card import card, facts_of
 from pipeline.reference.export import TASKS, save_model
 from pipeline.reference.recipes import Recipe
@@ -49,7 +49,7 @@ def main(
     special, settings = tokenizer.all_special_ids, Profile()
     found = profile_sample(model, rows, special, settings)
     thresholds, norms = (pl.DataFrame(found[name]) for name in ("thresholds", "norms"))
-    above = thresholds["cett_threshold"].to_list()
+    above = magnitudes(thresholds, norms)
     blocks = profile_shard(model, rows, special, above, settings, 0, 1)[0]
     neurons = merge_neurons([pl.DataFrame(blocks)], norms, record["exact_zeros"])
     layers = layers_of(neurons, thresholds)

@@ -1,5 +1,7 @@
 """`profile`: how activations are measured."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from pipeline.config.base import Section
@@ -16,5 +18,13 @@ class Profile(Section):
     shards: int = Field(2, ge=1, description="jobs that the calibration set is divided among")
     cett: float = Field(
         0.2, gt=0, lt=1, description="relative FFN output error that fixes the CETT threshold"
+    )
+    collect: list[Literal["hessian", "residuals"]] = Field(
+        [],
+        description="what else to collect: second moments of all linear inputs, or samples of the "
+        "residual stream with the neurons that they make active",
+    )
+    residual_tokens: int = Field(
+        4096, ge=1, description="most tokens whose residual stream is collected"
     )
     cett_tokens: int = Field(4096, ge=1, le=4096, description="tokens the threshold is fitted on")

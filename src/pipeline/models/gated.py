@@ -19,7 +19,8 @@ def gated_views(model: Any) -> ModelView:
             Projection(part(model, index, mlp, name))
             for name in ("gate_proj", "up_proj", "down_proj")
         )
-        ffns.append(FFNView((gate, up), down, model.config.hidden_act, mlp))
+        before = part(model, index, block, "post_attention_layernorm")
+        ffns.append(FFNView((gate, up), down, model.config.hidden_act, mlp, before))
     return ModelView(ffns, blocks)
 
 
@@ -32,5 +33,6 @@ def fused_views(model: Any) -> ModelView:
         both, down = (part(model, index, mlp, name) for name in ("gate_up_proj", "down_proj"))
         half = both.out_features // 2
         inner = Projection(both, 0, half), Projection(both, half)
-        ffns.append(FFNView(inner, Projection(down), model.config.hidden_act, mlp))
+        before = part(model, index, block, "post_attention_layernorm")
+        ffns.append(FFNView(inner, Projection(down), model.config.hidden_act, mlp, before))
     return ModelView(ffns, blocks)

@@ -9,29 +9,31 @@ from pipeline.models.views import FFNView, ModelView, Projection, part
 def opt_views(model: Any) -> ModelView:
     """View of an OPT model, whose `fc1` and `fc2` lie in the blocks themselves."""
     blocks = list(model.model.decoder.layers)
-    return _views(model, blocks, blocks, ("fc1", "fc2"), model.config.activation_function)
+    names = ("fc1", "fc2", "final_layer_norm")
+    return _views(model, blocks, blocks, names, model.config.activation_function)
 
 
 def gpt_neox_views(model: Any) -> ModelView:
     """View of a GPT-NeoX model; a parallel residual does not change what a neuron is."""
     blocks = list(model.gpt_neox.layers)
-    names = ("dense_h_to_4h", "dense_4h_to_h")
+    names = ("dense_h_to_4h", "dense_4h_to_h", "post_attention_layernorm")
     return _views(model, blocks, [b.mlp for b in blocks], names, model.config.hidden_act)
 
 
 def gpt2_views(model: Any) -> ModelView:
     """View of a GPT-2 model, whose layers keep their matrices transposed."""
     blocks = list(model.transformer.h)
-    names = ("c_fc", "c_proj")
+    names = ("c_fc", "c_proj", "ln_2")
     return _views(model, blocks, [b.mlp for b in blocks], names, model.config.activation_function)
 
 
 def _views(
-    model: Any, blocks: list, owners: Sequence[Any], names: tuple[str, str], activation: str
+    model: Any, blocks: list, owners: Sequence[Any], names: tuple[str, str, str], activation: str
 ) -> ModelView:
     """Raises UserError, naming the block and the attribute, when the structure is another."""
     ffns = []
-    for index, owner in enumerate(owners):
-        up, down = (Projection(part(model, index, owner, name)) for name in names)
-        ffns.append(FFNView((up,), down, activation, owner))
+    for index, (block, owner) in enumerate(zip(blocks, owners, strict=True)):
+        up, down = (Projection(part(model, index, owner, name)) for name in names[:2])
+        before = part(model, index, block, names[2])
+        ffns.append(FFNView((up,), down, activation, owner, before))
     return ModelView(ffns, blocks)

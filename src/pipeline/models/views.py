@@ -1,6 +1,7 @@
 """The FFN view: one shape for the feed-forward blocks of every supported architecture."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -54,12 +55,14 @@ class FFNView:
     """One block's FFN. Neuron i is row i of every `inner` matrix with column i of `down`.
 
     `inner` is (gate, up) when gated, else (fc1,). The input of `down`, shape (..., d_ff), is h.
+    `before` is the norm whose output the FFN reads and whose input is the residual stream.
     """
 
     inner: tuple[Projection, ...]
     down: Projection
     activation: str
     owner: "torch.nn.Module"
+    before: "torch.nn.Module"
 
     @property
     def gated(self) -> bool:
@@ -70,6 +73,16 @@ class FFNView:
     def d_ff(self) -> int:
         """Number of neurons."""
         return self.down.in_features
+
+    @contextmanager
+    def present(self) -> Iterator[None]:
+        """The weights are in memory during the block, wherever the model keeps them."""
+        from accelerate.utils import align_module_device
+
+        with ExitStack() as ends:
+            for projection in (*self.inner, self.down):
+                ends.enter_context(align_module_device(projection.module))
+            yield
 
     def watch(self, receive: "Callable[[torch.Tensor], None]") -> Any:
         """Hand h of every forward pass to `receive`; returns the handle that ends it."""
@@ -208,6 +221,15 @@ def linear_layers(block: "torch.nn.Module") -> "Iterator[tuple[str, torch.nn.Mod
     for name, module in block.named_modules():
         if isinstance(module, torch.nn.Linear | Conv1D):
             yield name, module
+
+
+def input_device(model: Any) -> "torch.device":
+    """Where tokens for a model are put: its first parameter's device, or the CPU when that is on
+    disk."""
+    import torch
+
+    device: torch.device = next(model.parameters()).device
+    return torch.device("cpu") if device.type == "meta" else device
 
 
 def view(model: Any) -> ModelView:

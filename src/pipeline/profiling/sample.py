@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.config.profile import Profile
 from pipeline.models.batches import Batch, batches
-from pipeline.models.views import EXACT_ZERO_ACTIVATIONS, FFNView, view
+from pipeline.models.views import EXACT_ZERO_ACTIVATIONS, FFNView, input_device, view
 from pipeline.profiling.cett import Tail, curve, fit_threshold
 from pipeline.profiling.watching import watching
 
@@ -35,7 +35,7 @@ def profile_sample(
     import torch
 
     shape = view(model)
-    device = next(model.parameters()).device
+    device = input_device(model)
     drawn = sampled(sequences, config.cett_tokens)
     rows = [sequences[index] for index in drawn]
     (batch,) = batches(rows, len(rows), special, str(device))
@@ -45,7 +45,9 @@ def profile_sample(
 
     def receiver(layer: int, ffn: FFNView) -> Any:
         def receive(h: "torch.Tensor") -> None:
-            for name, columns in measured.layer(ffn, h).items():
+            with ffn.present():
+                tables = measured.layer(ffn, h)
+            for name, columns in tables.items():
                 size = len(next(iter(columns.values())))
                 for column, values in {"layer": [layer] * size, **columns}.items():
                     found[name].setdefault(column, []).extend(values)
@@ -81,11 +83,11 @@ class _Measured:
 
     def layer(self, ffn: FFNView, h: "torch.Tensor") -> dict[str, dict[str, list]]:
         """Columns of the six tables, without the layer."""
-        inner, down = h.float(), ffn.down.weight.float()
+        inner, down = h.float(), ffn.down.weight.to(h.device).float()
         finite = inner.isfinite().all(dim=1)
         tail = Tail(inner[finite], down)
         threshold, cett = fit_threshold(tail, self.target)
-        norms = ffn.down_norms()
+        norms = ffn.down_norms().to(h.device)
         if ffn.activation in EXACT_ZERO_ACTIVATIONS:
             active = (inner != 0) & inner.isfinite()
         else:

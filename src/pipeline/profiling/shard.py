@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 
 from pipeline.config.profile import Profile
 from pipeline.models.batches import batches
-from pipeline.models.views import FFNView, Projection, view
+from pipeline.models.views import FFNView, Projection, input_device, view
 from pipeline.profiling.inputs import Input, inputs_of
 from pipeline.profiling.statistics import Histogram, Moments, chunk
 from pipeline.profiling.watching import Watch, watching
@@ -24,27 +25,28 @@ def profile_shard(
     model: Any,
     sequences: Sequence[Sequence[int]],
     special: Sequence[int],
-    thresholds: Sequence[float],
+    above: Sequence[np.ndarray],
     config: Profile,
     shard: int,
     shards: int,
 ) -> tuple[Columns, Columns, Columns]:
     """(columns of NEURON_BLOCKS, of CHANNEL_BLOCKS, of HISTOGRAMS) for the shard's whole blocks.
 
-    `thresholds` are the layers' CETT thresholds. Memory does not grow with the tokens.
+    `above` are, layer by layer, the magnitudes of h, (d_ff,), from which on a neuron contributes
+    more than the CETT threshold (`magnitudes`). Memory does not grow with the tokens.
     """
     import torch
 
     shape = view(model)
-    device = next(model.parameters()).device
+    device = input_device(model)
     neurons: list[Columns] = []
     channels: list[Columns] = []
     with torch.inference_mode():
         probe = torch.tensor([list(sequences[0][:2])], device=device)
         inputs = inputs_of(shape.blocks, shape.ffns, lambda: model.base_model(input_ids=probe))
         layers = [
-            _Layer(ffn, found, eps, device)
-            for ffn, found, eps in zip(shape.ffns, inputs, thresholds, strict=True)
+            _Layer(ffn, found, least)
+            for ffn, found, least in zip(shape.ffns, inputs, above, strict=True)
         ]
         with watching(chunk if device.type == "cpu" else None) as watch:
             for layer in layers:
@@ -69,26 +71,33 @@ def blocks_of_shard(sequences: int, block_sequences: int, shard: int, shards: in
     return range(blocks * shard // shards, blocks * (shard + 1) // shards)
 
 
+def magnitudes(thresholds: pl.DataFrame, norms: pl.DataFrame) -> list[np.ndarray]:
+    """For every layer the |h| of each neuron at which its contribution is the CETT threshold, from
+    tables.sampled.THRESHOLDS and NORMS; infinite for a neuron without output weights."""
+    found = []
+    for layer, eps in zip(thresholds["layer"], thresholds["cett_threshold"], strict=True):
+        norm = norms.filter(pl.col("layer") == layer).sort("neuron")["down_norm"].to_numpy()
+        found.append(np.divide(eps, norm, out=np.full(norm.size, np.inf), where=norm > 0))
+    return found
+
+
 class _Layer:
     """What is counted in one layer: moments of every linear input, anew for each block, and
     histograms of those and of the FFN's inner tensors, over all blocks."""
 
-    def __init__(
-        self, ffn: FFNView, inputs: Sequence[Input], threshold: float, device: "torch.device"
-    ) -> None:
+    def __init__(self, ffn: FFNView, inputs: Sequence[Input], above: np.ndarray) -> None:
+        import torch
+
         self.ffn = ffn
         self.inputs = inputs
-        self.device = device
-        # A neuron without output weights has no contribution, whatever its h.
-        self.above = (threshold / ffn.down_norms()).float()
+        self.above = torch.from_numpy(above).float()
         self.histograms: dict[str, Histogram] = {}
         self.moments: list[Moments] = []
 
     def begin(self) -> None:
         """Start a block."""
         self.moments = [
-            Moments(found.channels, self.device, self.above if found.neurons else None)
-            for found in self.inputs
+            Moments(found.channels, self.above if found.neurons else None) for found in self.inputs
         ]
 
     def attach(self, watch: Watch) -> None:

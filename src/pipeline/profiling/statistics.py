@@ -1,7 +1,7 @@
 """Streaming statistics of a tensor's channels, exact to merge.
 
-On a CPU runs of 128 tokens are summed in float32, and the runs in float64, so a sum's relative error
-is below 1e-5 whatever the batches; counts are exact.
+On a CPU runs of 128 tokens are summed in float32, and the runs in float64, so a sum's relative
+error is below 1e-5 whatever the batches; counts are exact.
 """
 
 from typing import TYPE_CHECKING
@@ -31,25 +31,30 @@ class Moments:
     `above` are the magnitudes that `active_cett` counts from, (channels,), or None.
     """
 
-    def __init__(
-        self, channels: int, device: "torch.device", above: "torch.Tensor | None" = None
-    ) -> None:
-        import torch
-
+    def __init__(self, channels: int, above: "torch.Tensor | None" = None) -> None:
         self.tokens = 0
         self.above = above
+        self._start(channels, "cpu")
+
+    def _start(self, channels: int, device: "torch.device | str") -> None:
+        import torch
+
         self._sums = torch.zeros(4, channels, dtype=torch.float64, device=device)
         self._max = torch.zeros(channels, device=device)
         self._nonfinite = torch.zeros(channels, dtype=torch.int64, device=device)
         self._ones = torch.ones(1, _RUN)
+        self.above = None if self.above is None else self.above.to(device)
 
     def add(self, values: "torch.Tensor") -> None:
         """Add some tokens' values, (tokens, channels)."""
         import torch
 
-        self.tokens += values.shape[0]
         if not values.shape[0]:
             return
+        if not self.tokens:
+            # The sums lie where the values do, which only the pass tells.
+            self._start(values.shape[1], values.device)
+        self.tokens += values.shape[0]
         magnitude = values.float().abs()
         most = magnitude.amax(0)
         if not bool(most.isfinite().all()):

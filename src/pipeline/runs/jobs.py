@@ -144,10 +144,15 @@ def _job(study: Study, path: str, folder: Folder, known: Mapping[str, Size]) -> 
             size.bytes(model.dtype), 32 * tokens * size.width, size.layers * tokens,
         )  # fmt: skip
     tokens = corpus.tokens / folder.shards
+    if rule == "collect_residuals":
+        tokens = min(profile.residual_tokens, corpus.tokens)
     batch = min(profile.batch_size * corpus.sequence_length, corpus.tokens)
+    # The largest of a layer's matrices of second moments, in float64.
+    held = 8 * size.layers * size.width**2 if rule == "collect_hessian" else 0
     return Job(
         rule, path, "", model.device, tokens, 2 * size.parameters * tokens,
-        size.bytes(model.dtype), 32 * batch * size.width, size.neurons * blocks / folder.shards,
+        size.bytes(model.dtype), 32 * batch * size.width + held,
+        size.neurons * blocks / folder.shards,
     )  # fmt: skip
 
 

@@ -94,3 +94,7 @@ PROMPT_OVERLAPS = Table(
         ),
     },
 )
+
+#: Name and version of the arrays that `profiling.collect` collects on demand, in safetensors.
+HESSIAN_SCHEMA = ("hessian", 1)
+RESIDUALS_SCHEMA = ("residuals", 1)
