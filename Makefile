@@ -50,8 +50,9 @@ docs: $(STAMP)  ## Write docs/configuration.md and docs/formats.md from the type
 readme: $(STAMP)  ## Write the README's computed parts from results/default and the model cards
 	@$(PYTHON) -m pipeline.report.readme README.md results/default resources/models
 
-bench: study  ## Measure what planning and reruns take; writes benchmarks/results
+bench: study  ## Measure planning, reruns and profiling; writes benchmarks/results
 	@$(PYTHON) benchmarks/planning.py --nothing-to-do .
+	@$(PYTHON) benchmarks/profiling.py
 
 faults: $(STAMP)  ## Kill the tiny study TRIALS times; writes the table of docs/faults.md
 	@PYTHONPATH=src:. $(PYTHON) -m tests.faults.kills --trials $(TRIALS) --seed $(SEED)

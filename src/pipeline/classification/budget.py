@@ -14,5 +14,4 @@ class Budget(Coverage):
         self, scores: np.ndarray, evidence: Evidence, config: Classification, order: np.ndarray
     ) -> int:
         """Nearest whole number of neurons."""
-        assert config.share is not None
-        return round(config.share * scores.size)
+        return round(config.number("share") * scores.size)

@@ -29,5 +29,4 @@ class Coverage:
         self, scores: np.ndarray, evidence: Evidence, config: Classification, order: np.ndarray
     ) -> int:
         """The first count whose running sum reaches share * total."""
-        assert config.share is not None
-        return smallest(evidence.neurons[self.column].to_numpy()[order], config.share)
+        return smallest(evidence.neurons[self.column].to_numpy()[order], config.number("share"))

@@ -31,8 +31,9 @@ class Perplexity(Coverage):
         Removing what is then cold has been measured to stay within it.
         """
         rise = evidence.rise
-        assert rise is not None and config.rise is not None
-        allowed = math.log1p(config.rise)
+        if rise is None:
+            raise ValueError("perplexity needs a measure of what removal costs")
+        allowed = math.log1p(config.number("rise"))
 
         def costs(cold: int) -> float:
             removed = np.zeros(evidence.neurons.height, dtype=bool)

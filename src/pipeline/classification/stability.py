@@ -22,8 +22,10 @@ class Stability:
 
     def scores(self, evidence: Evidence, config: Classification, group: np.ndarray) -> np.ndarray:
         """The smaller of the two figures."""
-        assert evidence.other is not None and config.share is not None
-        depths = (_depth(p[group], config.share) for p in (evidence.neurons, evidence.other))
+        if evidence.other is None:
+            raise ValueError("stability is about two profiles, and there is one")
+        share = config.number("share")
+        depths = (_depth(p[group], share) for p in (evidence.neurons, evidence.other))
         return np.minimum(*depths)
 
     def hot_count(

@@ -34,6 +34,13 @@ class Classification(Section):
     def _known_policy(cls, name: str) -> str:
         return POLICIES.check(name)
 
+    def number(self, name: str) -> float:
+        """An option that the policy takes; ValueError when it was not given."""
+        value: float | None = getattr(self, name)
+        if value is None:
+            raise ValueError(f"{self.policy} needs {name}")
+        return value
+
     def key(self) -> dict[str, Any]:
         """What the classification depends on."""
         return self.model_dump()

@@ -51,7 +51,8 @@ class Watch:
 
     def _tokens(self, channels: int) -> "list[torch.Tensor | slice]":
         """The batch's counted tokens, in parts of the size for so many channels."""
-        assert self._places is not None, "a model runs through Watch.run"
+        if self._places is None:
+            raise ValueError("a watched model runs through Watch.run")
         size = max(1, len(self._places)) if self._chunk is None else self._chunk(channels)
         if size not in self._parts:
             self._parts[size] = [_run(part) for part in self._places.split(size)]
