@@ -4,7 +4,8 @@
 
 Both passes run over the same batches, one after the other in each round, on one core as the
 pipeline's jobs do. `--large` is the number of layers of the random-weight Llama (16: about 330
-million parameters); 0 leaves it out. Writes benchmarks/results/profiling.json.
+million parameters); 0 leaves it out. Writes benchmarks/results/profiling.json and the part of
+docs/profiling.md that tells of it.
 """
 
 import argparse
@@ -34,10 +35,12 @@ from pipeline.models.resolve import resolve
 from pipeline.profiling.merge import layers_of, merge_channels, merge_histograms, merge_neurons
 from pipeline.profiling.sample import profile_sample
 from pipeline.profiling.shard import magnitudes, profile_shard
+from pipeline.report.readme import between
 from pipeline.tables import neurons as tables
 from pipeline.tables import sampled
 
 RESULT = Path(__file__).resolve().parent / "results" / "profiling.json"
+PAGE = RESULT.parents[2] / "docs" / "profiling.md"
 BUILT_IN = ("ref-reglu", "ref-swiglu")
 LENGTH = 128
 
@@ -64,7 +67,37 @@ def main() -> None:
     found["machine"] = machine()
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(found, indent=1) + "\n")
+    text = between(PAGE.read_text(encoding="utf-8"), "profiling", summary(found))
+    PAGE.write_text(text, encoding="utf-8")
     print(json.dumps(found, indent=1))
+
+
+def summary(found: dict) -> str:
+    """What stands in docs/profiling.md."""
+    rows = [
+        "| model | parameters | the pass, against a plain forward pass | with the sample, "
+        "at 100,000 tokens | budget |",
+        "|---|---|---|---|---|",
+    ]
+    for name, row in found["against_forward"].items():
+        size = f"{row['parameters'] / 1e6:.1f} M"
+        budget = 1.15 if row["parameters"] > 1e8 else 1.6
+        rows.append(
+            f"| {name} | {size} | {row['ratio']:.2f} times | "
+            f"{row['ratio_at_100000_tokens']:.2f} times | {budget} times, of the pass |"
+        )
+    memory, stored = found["memory"], found["storage"]
+    few, many = (f"{n:,.0f} MB" for n in memory["megabytes_by_tokens"].values())
+    rows += [
+        "",
+        f"Memory: {few} for 16,384 tokens of ref-reglu and {many} for ten times as many, "
+        f"{memory['ratio']:.2f} times (budget 1.05). On disk: "
+        f"{stored['ref-reglu']['bytes_a_neuron']:.0f} bytes a neuron for ref-reglu, "
+        f"{stored['8 billion']['bytes_a_neuron']:.0f} for a model of 8 billion parameters, "
+        f"{stored['8 billion']['bytes'] / 1e6:.0f} MB (budget 200). "
+        f"{found['machine']['cores']} cores ({found['machine']['processor']}), one used.",
+    ]
+    return "\n".join(rows)
 
 
 def built_in(name: str) -> torch.nn.Module:

@@ -47,7 +47,11 @@ class Watch:
         # Some architectures (OPT) hand h on as (sequences * length, d_ff).
         rows = values.reshape(-1, values.shape[-1])
         for tokens in self._tokens(rows.shape[1]):
-            receive(rows[tokens] if isinstance(tokens, slice) else rows.index_select(0, tokens))
+            receive(
+                rows[tokens]
+                if isinstance(tokens, slice)
+                else rows.index_select(0, tokens.to(rows.device))
+            )
 
     def _tokens(self, channels: int) -> "list[torch.Tensor | slice]":
         """The batch's counted tokens, in parts of the size for so many channels."""
