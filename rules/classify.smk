@@ -16,7 +16,7 @@ rule classify:
     resources:
         mem_mb=memory("classify"),
         runtime=runtime("classify"),
-        gpu=GPUS,
+        gpu=lambda w: CONFIG.models[w.model].gpus if other_sequences(w) else 0,
     params:
         config=lambda w: STUDY.section("classification", w.classification),
         model=lambda w: STUDY.section("models", w.model) if other_sequences(w) else None,

@@ -55,6 +55,7 @@ wildcard_constraints:
     seed=r"\d+",
     shard=r"\d+",
     shards=r"\d+",
+    tokens=r"\d+",
     model_key=names(MODELS),
     corpus_key=names(CORPORA),
     profile_key=names(PROFILES),
@@ -142,11 +143,11 @@ SIZES, WORK = dict.fromkeys(CONFIG.models), {}
 @fixed
 def gpus_of(wildcards):
     """Number of GPUs of a job that runs the model which the wildcards name or key."""
-    return int(CONFIG.models[model_named(wildcards)].device.startswith("cuda"))
+    return CONFIG.models[model_named(wildcards)].gpus
 
 
 #: A plain number where no model is on a GPU: thousands of jobs would each ask.
-GPUS = gpus_of if any(m.device.startswith("cuda") for m in CONFIG.models.values()) else 0
+GPUS = gpus_of if any(m.gpus for m in CONFIG.models.values()) else 0
 
 
 def other_neurons(wildcards):
@@ -205,9 +206,10 @@ PROFILE = undivided(CONFIG.profile.model_dump(exclude={"collect", "residual_toke
 def collected():
     """What is collected besides the profiles, for every model and corpus."""
     return [
-        f"{SHARED}/collect_{kind}/{key}/{kind}.safetensors"
-        for kind in CONFIG.profile.collect
-        for key in PROFILES
+        f"{folder}/{file}"
+        for folder, made in STUDY.folders.items()
+        if made.rule.startswith("collect_")
+        for file in FILES[made.rule]
     ]
 
 

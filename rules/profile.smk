@@ -83,6 +83,7 @@ rule merge_profile:
         mem_mb=memory("merge_profile"),
         runtime=runtime("merge_profile"),
     params:
+        blocks=CONFIG.profile.blocks,
         source=source_of("merge_profile"),
     script:
         "../workflow/scripts/merge_profile.py"
@@ -106,7 +107,7 @@ rule collect_hessian:
         gpu=GPUS,
     params:
         model=lambda w: STUDY.section("models", PROFILES[w.profile_key][0]),
-        config=undivided(CONFIG.profile.model_dump(exclude={"collect"})),
+        batch_size=CONFIG.profile.batch_size,
         source=source_of("collect_hessian", model="profile_key"),
     script:
         "../workflow/scripts/collect_hessian.py"
@@ -120,11 +121,11 @@ rule collect_residuals:
         thresholds=f"{SHARED}/profile_sample/{{profile_key}}/thresholds.parquet",
         norms=f"{SHARED}/profile_sample/{{profile_key}}/norms.parquet",
     output:
-        residuals=f"{SHARED}/collect_residuals/{{profile_key}}/residuals.safetensors",
+        residuals=f"{SHARED}/collect_residuals/{{profile_key}}/{{tokens}}/residuals.safetensors",
     log:
-        f"{LOGS}/shared/collect_residuals/{{profile_key}}.log",
+        f"{LOGS}/shared/collect_residuals/{{profile_key}}/{{tokens}}.log",
     benchmark:
-        f"{TIMING}/shared/collect_residuals/{{profile_key}}.tsv"
+        f"{TIMING}/shared/collect_residuals/{{profile_key}}/{{tokens}}.tsv"
     threads: 1
     resources:
         mem_mb=memory("collect_residuals"),
@@ -132,7 +133,7 @@ rule collect_residuals:
         gpu=GPUS,
     params:
         model=lambda w: STUDY.section("models", PROFILES[w.profile_key][0]),
-        config=undivided(CONFIG.profile.model_dump(exclude={"collect"})),
+        batch_size=CONFIG.profile.batch_size,
         source=source_of("collect_residuals", model="profile_key"),
     script:
         "../workflow/scripts/collect_residuals.py"

@@ -71,3 +71,8 @@ def test_what_is_carried_by_hand():
     shares = np.array([0, 0.25, 0.5, 0.625, 1])
     assert carried(np.array([50, 30, 15, 5]), shares).tolist() == [0, 0.5, 0.8, 0.875, 1]
     assert carried(np.zeros(4), shares).tolist() == [0] * 5
+
+
+def test_gini_of_a_large_model_does_not_overflow():
+    counts = np.random.default_rng(0).integers(0, 10**8, 458_752)
+    assert gini(counts) == pytest.approx(1 / 3, abs=0.01)

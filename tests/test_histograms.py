@@ -1,5 +1,8 @@
 """Quantiles from histograms against exact ones, within the bound that is promised."""
 
+from fractions import Fraction
+from math import ceil
+
 import numpy as np
 import polars as pl
 import pytest
@@ -19,7 +22,7 @@ def histogram(values):
 
 def exact(values, share):
     ordered = np.sort(np.abs(np.asarray(values, dtype=np.float64)))
-    return ordered[max(1, int(np.ceil(share * ordered.size))) - 1]
+    return ordered[max(1, ceil(Fraction(str(share)) * ordered.size)) - 1]
 
 
 def test_bins_by_hand():
@@ -77,3 +80,10 @@ def test_histograms_add_exactly():
 def test_a_histogram_of_nothing_has_no_quantile():
     with pytest.raises(UserError, match="without values"):
         histograms.quantile(histogram([]), 0.5)
+
+
+def test_shares_count_as_the_decimals_that_they_are_written_as():
+    # 0.07 * 100 is above 7 in floats.
+    made = histogram(np.arange(1, 101))
+    for share in (0.07, 0.14, 0.28, 0.55, 0.56):
+        assert histograms.quantile(made, share) == pytest.approx(100 * share, rel=1 / 128)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.errors import UserError
+from pipeline.numbers import at_least
 
 if TYPE_CHECKING:
     import polars as pl
@@ -67,7 +68,7 @@ def quantile(histogram: "pl.DataFrame", share: float) -> float:
         histogram.select("low", "high", "count").group_by("low", "high").sum().sort("low")
     )
     running = by_magnitude["count"].cum_sum().to_numpy()
-    place = int(np.searchsorted(running, max(1, int(np.ceil(share * total)))))
+    place = int(np.searchsorted(running, max(1, at_least(share, total))))
     low, high = by_magnitude["low"][place], by_magnitude["high"][place]
     return (float(low) + float(high)) / 2
 

@@ -35,10 +35,10 @@ RULES = {
     "resolve_model": ("model", ("torch", "transformers")),
     "extract_shard": ("calibration", ("transformers", "tokenizers", "datasets", "pyarrow")),
     "extract_calibration": ("calibration", ("transformers", "tokenizers", "datasets", "pyarrow")),
-    "profile_sample": ("profile", ("torch", "transformers", "polars", "pyarrow")),
+    "profile_sample": ("profile", ("torch", "transformers", "numpy", "polars", "pyarrow")),
     "profile_shard": ("profile", ("torch", "transformers", "polars", "pyarrow")),
     "collect_hessian": ("profile", ("torch", "transformers", "safetensors")),
-    "collect_residuals": ("profile", ("torch", "transformers", "safetensors")),
+    "collect_residuals": ("profile", ("torch", "transformers", "numpy", "polars", "safetensors")),
     "merge_profile": ("profile", ("numpy", "polars", "pyarrow")),
     "classify": ("classify", ("numpy", "polars", "pyarrow", "torch", "transformers")),
     "power_law": ("classify", ("numpy", "polars", "pyarrow")),
@@ -380,9 +380,12 @@ class Study:
             folder = replace(folder, rule="merge_profile")
             found[f"{shared}/merge_profile/{key}"] = folder
             for kind in config.profile.collect:
-                parts = [folder.identity, kind, config.profile.residual_tokens]
-                found[f"{shared}/collect_{kind}/{key}"] = replace(
-                    folder, rule=f"collect_{kind}", identity=digest.of_value(parts)
+                tokens = config.profile.residual_tokens
+                place = f"{key}/{tokens}" if kind == "residuals" else key
+                found[f"{shared}/collect_{kind}/{place}"] = replace(
+                    folder,
+                    rule=f"collect_{kind}",
+                    identity=digest.of_value([folder.identity, kind, place]),
                 )
         return found
 
@@ -503,6 +506,13 @@ def _check_classification(section: Classification, config: StudyConfig) -> None:
         raise UserError(f"{name}: {section.policy} has no use for it; it takes {taken}")
     if section.other and section.other not in config.calibration:
         raise UserError("other: " + unknown_name("corpus", section.other, config.calibration))
+    if "rise" in policy.options:
+        if section.other in {method.corpus for method in config.methods.values()}:
+            raise UserError(
+                f"other: methods rank neurons on {section.other!r}; name a corpus that is held out"
+            )
+        if section.scope != "model":
+            raise UserError("scope: a rise is of the whole model's perplexity; give model")
 
 
 def _check_method(method: Method) -> None:

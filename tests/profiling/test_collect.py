@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.config.profile import Profile
+from pipeline.errors import UserError
 from pipeline.models.views import view
 from pipeline.profiling.collect import residual_sample, second_moments
 
-CONFIG = Profile(batch_size=4, residual_tokens=60)
 SEQUENCES = [[1, *(4 + (7 * i + j * j) % 55 for j in range(3 + i % 9))] for i in range(23)]
 
 
@@ -28,7 +27,7 @@ def seen_by(model, module, sequences):
 @pytest.mark.parametrize("architecture", ["LlamaForCausalLM", "OPTForCausalLM"])
 def test_second_moments_are_those_of_all_tokens(make_model, architecture):
     model = make_model(architecture, hidden_act="silu")
-    found = second_moments(model, SEQUENCES, [1], CONFIG)
+    found = second_moments(model, SEQUENCES, [1], batch_size=4)
     assert len(found) == 2 * 4
     for name, matrix in found.items():
         layer, _, linears = name.partition("/")
@@ -43,7 +42,7 @@ def test_tokens_that_are_not_finite_are_left_out(toy):
 
     broken = copy.deepcopy(toy)
     broken.model.layers[0].mlp.up_proj.weight.data[0, 1] = float("inf")
-    found = second_moments(broken, [[0, 1, 3]], [], CONFIG)["0/mlp.down_proj"]
+    found = second_moments(broken, [[0, 1, 3]], [], batch_size=4)["0/mlp.down_proj"]
     assert np.isfinite(found).all()
 
 
@@ -52,8 +51,7 @@ def test_tokens_that_are_not_finite_are_left_out(toy):
 def test_residuals_and_the_neurons_they_make_active(make_model, architecture, activation):
     model = make_model(architecture, hidden_act=activation)
     above = [np.full(24, 0.05), np.linspace(0.01, 0.2, 24)]
-    config = CONFIG.model_copy(update={"residual_tokens": 10_000, "batch_size": 64})
-    found = residual_sample(model, SEQUENCES, [1], above, config)
+    found = residual_sample(model, SEQUENCES, [1], above, tokens=10_000, batch_size=64)
     order = sorted(range(len(SEQUENCES)), key=lambda i: (-len(SEQUENCES[i]), i))
     rows = [SEQUENCES[i] for i in order]
     for layer, (ffn, least) in enumerate(zip(view(model).ffns, above, strict=True)):
@@ -70,5 +68,17 @@ def test_residuals_and_the_neurons_they_make_active(make_model, architecture, ac
 
 
 def test_no_more_tokens_are_kept_than_asked_for(make_model):
-    found = residual_sample(make_model(), SEQUENCES, [1], [np.zeros(24)] * 2, CONFIG)
+    found = residual_sample(make_model(), SEQUENCES, [1], [np.zeros(24)] * 2, 60, 4)
     assert 0 < len(found["0/residual"]) <= 60
+
+
+def test_the_batch_size_moves_second_moments_by_rounding_only(make_model):
+    one, many = (second_moments(make_model(), SEQUENCES, [1], size) for size in (1, 64))
+    for name, matrix in one.items():
+        np.testing.assert_allclose(matrix, many[name], rtol=1e-4, atol=1e-5)
+
+
+def test_a_model_without_a_norm_before_its_ffns_has_no_such_stream(make_model):
+    model = make_model("OPTForCausalLM", do_layer_norm_before=False)
+    with pytest.raises(UserError, match="no norm stands before this model's FFNs"):
+        residual_sample(model, SEQUENCES, [1], [np.zeros(24)] * 2, 60, 4)

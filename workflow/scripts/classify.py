@@ -5,11 +5,10 @@ from pathlib import Path
 from pipeline.artifacts import Manifest
 from pipeline.classification.base import Evidence
 from pipeline.classification.classify import classify
-from pipeline.classification.loss import Removal
 from pipeline.config.classification import Classification
 from pipeline.config.models import Model
 from pipeline.entry import job
-from pipeline.models.loading import load
+from pipeline.registry import POLICIES
 from pipeline.tables.classes import CLASSES, CLASSIFICATION
 from pipeline.tables.model import MODEL
 from pipeline.tables.neurons import NEURONS
@@ -33,10 +32,9 @@ def main(
     evidence = Evidence(NEURONS.read(neurons))
     for path in other_neurons:
         evidence = evidence.beside(NEURONS.read(path))
-    for path in other_sequences if model else ():
+    for path in other_sequences:
         rows = SEQUENCES.read(path)["tokens"].to_list()
-        loaded, tokenizer = load(model, facts)
-        evidence = evidence.costing(Removal(loaded, rows, tokenizer.all_special_ids).rise)
+        evidence = evidence.costing(POLICIES.load(config.policy).costs(model, facts, rows))
     columns, figures = classify(evidence, config, facts["exact_zeros"])
     CLASSES.write(classes, columns, manifest)
     CLASSIFICATION.write(summary, figures, manifest)

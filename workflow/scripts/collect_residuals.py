@@ -2,15 +2,14 @@
 
 from pathlib import Path
 
-from pipeline.artifacts import Manifest, write_safetensors
+from pipeline.artifacts import Manifest
 from pipeline.config.models import Model
-from pipeline.config.profile import Profile
 from pipeline.entry import job
 from pipeline.models.loading import load
 from pipeline.profiling.collect import residual_sample
 from pipeline.profiling.shard import magnitudes
 from pipeline.tables.model import MODEL
-from pipeline.tables.sampled import NORMS, RESIDUALS_SCHEMA, THRESHOLDS
+from pipeline.tables.sampled import NORMS, RESIDUALS, THRESHOLDS
 from pipeline.tables.sequences import SEQUENCES
 
 
@@ -21,7 +20,8 @@ def main(
     thresholds: Path,
     norms: Path,
     model: Model,
-    config: Profile,
+    tokens: int,
+    batch_size: int,
     residuals: Path,
     manifest: Manifest,
 ) -> None:
@@ -29,8 +29,9 @@ def main(
     loaded, tokenizer = load(model, MODEL.read(record), whole=False)
     rows = SEQUENCES.read(sequences)["tokens"].to_list()
     above = magnitudes(THRESHOLDS.read(thresholds), NORMS.read(norms))
-    found = residual_sample(loaded, rows, tokenizer.all_special_ids, above, config)
-    write_safetensors(residuals, *RESIDUALS_SCHEMA, found, manifest)
+    special = tokenizer.all_special_ids
+    found = residual_sample(loaded, rows, special, above, tokens, batch_size)
+    RESIDUALS.write(residuals, found, manifest)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ def main(
     neuron_shards: list[Path],
     channel_shards: list[Path],
     histogram_shards: list[Path],
+    blocks: int,
     neurons: Path,
     channels: Path,
     histograms: Path,
@@ -34,14 +35,14 @@ def main(
 ) -> None:
     """Write neurons.parquet, channels.parquet, histograms.parquet and layers.parquet."""
     exact_zeros = MODEL.read(record)["exact_zeros"]
-    blocks = list(map(NEURON_BLOCKS.read, neuron_shards))
+    sums = list(map(NEURON_BLOCKS.read, neuron_shards))
     with putting_together(neuron_shards):
-        per_neuron = merge_neurons(blocks, NORMS.read(norms), exact_zeros)
+        per_neuron = merge_neurons(sums, blocks, NORMS.read(norms), exact_zeros)
     NEURONS.write(neurons, per_neuron, manifest)
     LAYERS.write(layers, layers_of(per_neuron, THRESHOLDS.read(thresholds)), manifest)
-    blocks = list(map(CHANNEL_BLOCKS.read, channel_shards))
+    sums = list(map(CHANNEL_BLOCKS.read, channel_shards))
     with putting_together(channel_shards):
-        CHANNELS.write(channels, merge_channels(blocks), manifest)
+        CHANNELS.write(channels, merge_channels(sums, blocks), manifest)
     HISTOGRAMS.write(
         histograms, merge_histograms(list(map(HISTOGRAMS.read, histogram_shards))), manifest
     )

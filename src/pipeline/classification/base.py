@@ -40,7 +40,8 @@ class Policy(Protocol):
     """Ranks neurons and decides how many of the first are hot.
 
     `options` are the keys of the configuration that it takes besides `scope`; `needs` is "profile"
-    or "sequences" of the corpus that `other` names, or empty.
+    or "sequences" of the corpus that `other` names, or empty. A policy that needs sequences has
+    `costs`, which makes the `rise` of its evidence from a model and them.
     """
 
     options: ClassVar[frozenset[str]]

@@ -2,16 +2,13 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from pipeline.errors import UserError
 from pipeline.models.batches import batches
 from pipeline.models.views import view
-
-if TYPE_CHECKING:
-    pass
 
 #: Logits of whole vocabularies are large.
 _BATCH = 8

@@ -6,12 +6,17 @@ first.
 """
 
 import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from pipeline.classification.base import Evidence
 from pipeline.classification.coverage import Coverage
+from pipeline.classification.loss import Removal
 from pipeline.config.classification import Classification
+from pipeline.config.models import Model
+from pipeline.models.loading import load
 
 #: The cold set's size is found to this share of the neurons.
 _RESOLUTION = 1 / 512
@@ -22,6 +27,14 @@ class Perplexity(Coverage):
 
     options = frozenset({"rise", "other"})
     needs = "sequences"
+
+    @staticmethod
+    def costs(
+        model: Model, record: Mapping[str, Any], sequences: Sequence[Sequence[int]]
+    ) -> Callable[[np.ndarray], float]:
+        """The rise of loss on held-out sequences when neurons of a resolved model are removed."""
+        loaded, tokenizer = load(model, record)
+        return Removal(loaded, sequences, tokenizer.all_special_ids).rise
 
     def hot_count(
         self, scores: np.ndarray, evidence: Evidence, config: Classification, order: np.ndarray

@@ -25,7 +25,8 @@ Row = dict[str, Any]
 def spread(corpus: str, neurons: pl.DataFrame) -> list[Row]:
     """Rows of tables.power_law.POWER_LAW for a profile: the whole model, then every layer."""
     found = []
-    for layer, active in _scopes(neurons):
+    silent = _scopes(neurons.with_columns(active=pl.col("active") + pl.col("nonfinite")))
+    for (layer, active), (_, known) in zip(_scopes(neurons), silent, strict=True):
         falling = np.sort(active)[::-1]
         hot = smallest(falling, _COVERED)
         found.append(
@@ -37,7 +38,7 @@ def spread(corpus: str, neurons: pl.DataFrame) -> list[Row]:
                 "hot_share": hot / active.size,
                 "top_carries": float(carried(falling, np.array([_TOP]))[0]),
                 "gini": gini(active),
-                "never_active": int((active == 0).sum()),
+                "never_active": int((known == 0).sum()),
             }
         )
     return found
@@ -50,7 +51,7 @@ def curves(corpus: str, neurons: pl.DataFrame) -> list[Row]:
     found = []
     for layer, active in _scopes(neurons):
         falling = np.sort(active)[::-1]
-        places = np.minimum((_SHARES * falling.size).astype(int), falling.size - 1)
+        places = np.minimum(np.arange(101) * falling.size // 100, falling.size - 1)
         shares = carried(falling, _SHARES)
         for share, held, place in zip(_SHARES, shares, places, strict=True):
             found.append(

@@ -36,6 +36,13 @@ class Model(Section):
     )
 
     @property
+    def gpus(self) -> int:
+        """GPUs that the model lies on."""
+        if self.max_memory:
+            return sum(place.isdigit() for place in self.max_memory)
+        return int(self.device.startswith("cuda"))
+
+    @property
     def kind(self) -> Literal["builtin", "path", "hub"]:
         """Where the model comes from."""
         return source_kind(self.source)

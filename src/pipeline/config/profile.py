@@ -13,7 +13,12 @@ class Profile(Section):
     Block sums are added in block order, so `shards` changes the parallelism and no result.
     """
 
-    block_sequences: int = Field(512, ge=1, description="sequences summed into one block")
+    blocks: int = Field(
+        4,
+        ge=1,
+        description="parts that the sequences are cut into and summed by; no more shards "
+        "than that have work, and each takes its share of disk",
+    )
     batch_size: int = Field(64, ge=1, description="sequences in one forward pass")
     shards: int = Field(2, ge=1, description="jobs that the calibration set is divided among")
     cett: float = Field(

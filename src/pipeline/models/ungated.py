@@ -9,7 +9,9 @@ from pipeline.models.views import FFNView, ModelView, Projection, part
 def opt_views(model: Any) -> ModelView:
     """View of an OPT model, whose `fc1` and `fc2` lie in the blocks themselves."""
     blocks = list(model.model.decoder.layers)
-    names = ("fc1", "fc2", "final_layer_norm")
+    # In some sizes the norm stands behind the FFN.
+    before = "final_layer_norm" if model.config.do_layer_norm_before else None
+    names = ("fc1", "fc2", before)
     return _views(model, blocks, blocks, names, model.config.activation_function)
 
 
@@ -28,12 +30,16 @@ def gpt2_views(model: Any) -> ModelView:
 
 
 def _views(
-    model: Any, blocks: list, owners: Sequence[Any], names: tuple[str, str, str], activation: str
+    model: Any,
+    blocks: list,
+    owners: Sequence[Any],
+    names: tuple[str, str, str | None],
+    activation: str,
 ) -> ModelView:
     """Raises UserError, naming the block and the attribute, when the structure is another."""
     ffns = []
     for index, (block, owner) in enumerate(zip(blocks, owners, strict=True)):
-        up, down = (Projection(part(model, index, owner, name)) for name in names[:2])
-        before = part(model, index, block, names[2])
+        up, down = (Projection(part(model, index, owner, str(name))) for name in names[:2])
+        before = part(model, index, block, names[2]) if names[2] else None
         ffns.append(FFNView((up,), down, activation, owner, before))
     return ModelView(ffns, blocks)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 #: Activation functions, by Hugging Face name, whose outputs hold exact zeros.
-EXACT_ZERO_ACTIVATIONS = frozenset({"relu", "relu2", "relu_squared"})
+EXACT_ZERO_ACTIVATIONS = frozenset({"relu", "relu2", "relu6", "relu_squared"})
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,15 @@ class FFNView:
     """One block's FFN. Neuron i is row i of every `inner` matrix with column i of `down`.
 
     `inner` is (gate, up) when gated, else (fc1,). The input of `down`, shape (..., d_ff), is h.
-    `before` is the norm whose output the FFN reads and whose input is the residual stream.
+    `before` is the norm whose output the FFN reads and whose input is the residual stream; None
+    where the FFN reads the stream itself.
     """
 
     inner: tuple[Projection, ...]
     down: Projection
     activation: str
     owner: "torch.nn.Module"
-    before: "torch.nn.Module"
+    before: "torch.nn.Module | None"
 
     @property
     def gated(self) -> bool:

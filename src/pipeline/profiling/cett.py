@@ -36,7 +36,7 @@ class Tail:
 
     def few(self) -> "Tail":
         """The same of `_FEW` tokens at even distances, or of all where there are no more."""
-        step = max(1, len(self.inner) // _FEW)
+        step = max(1, -(-len(self.inner) // _FEW))
         return Tail(self.inner[::step], self.down)
 
     def each(self, eps: float) -> "torch.Tensor":

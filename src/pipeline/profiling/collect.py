@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.config.profile import Profile
+from pipeline.errors import UserError
 from pipeline.models.batches import batches
 from pipeline.models.views import EXACT_ZERO_ACTIVATIONS, FFNView, input_device, view
 from pipeline.profiling.inputs import inputs_of
-from pipeline.profiling.sample import sampled
+from pipeline.profiling.sample import longest, sampled
 from pipeline.profiling.watching import watching
 
 if TYPE_CHECKING:
@@ -17,15 +17,19 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, np.ndarray]
 
+#: Tokens whose outer products are added in float32.
+_TOKENS = 1024
+
 
 def second_moments(
-    model: Any, sequences: Sequence[Sequence[int]], special: Sequence[int], config: Profile
+    model: Any, sequences: Sequence[Sequence[int]], special: Sequence[int], batch_size: int
 ) -> Arrays:
     """Mean of x x^T over all counted tokens for every linear input x, (channels, channels) float32.
 
     Names are LAYER/LINEARS, as in channels.parquet. SparseGPT's Hessian (arXiv 2301.00774) is twice
-    this and a multiple of the identity. Sums are float64, so memory is 8 bytes an element, for all
-    layers at once; tokens with a non-finite value are left out.
+    this and a multiple of the identity. Products of 1,024 tokens are float32 and sums of them
+    float64; memory is 8 bytes an element, for all layers at once. Tokens with a non-finite value
+    are left out.
     """
     import torch
 
@@ -44,13 +48,13 @@ def second_moments(
         return add
 
     device = input_device(model)
-    with torch.inference_mode(), watching() as watch:
+    with torch.inference_mode(), watching(lambda channels: _TOKENS) as watch:
         probe = torch.tensor([list(sequences[0][:2])], device=device)
         inputs = inputs_of(shape.blocks, shape.ffns, lambda: model.base_model(input_ids=probe))
         for layer, found in enumerate(inputs):
             for given in found:
                 watch.input(given.module, adding(f"{layer}/{given.linears}"))
-        for batch in batches(sequences, config.batch_size, special, str(device)):
+        for batch in batches(sequences, batch_size, special, str(device)):
             watch.run(model, batch)
     return {
         name: (total / max(1, counts[name])).float().cpu().numpy() for name, total in sums.items()
@@ -62,19 +66,22 @@ def residual_sample(
     sequences: Sequence[Sequence[int]],
     special: Sequence[int],
     above: Sequence[np.ndarray],
-    config: Profile,
+    tokens: int,
+    batch_size: int,
 ) -> Arrays:
     """The residual stream before every FFN's norm, and which neurons it makes active.
 
     LAYER/residual is (tokens, d_model) float32: what PowerInfer's predictors read, and not the
     normalised input of the FFN. LAYER/active is (tokens, ceil(d_ff / 8)) uint8, a bit a neuron,
     the first neuron in the highest bit: h != 0 where the activation has exact zeros, and |h| above
-    `above`, (d_ff,) a layer, elsewhere. Tokens are those of at most `residual_tokens` drawn ones.
+    `above`, (d_ff,) a layer, elsewhere. Tokens are the starts of drawn sequences, at most `tokens` in
+    all. UserError for an FFN that reads the stream itself.
     """
     import torch
 
     shape = view(model)
-    rows = [sequences[index] for index in sampled(sequences, config.residual_tokens)]
+    most = longest(tokens)
+    rows = [sequences[index][:most] for index in sampled(sequences, tokens)]
     parts: dict[str, list[np.ndarray]] = {}
 
     def keeping(name: str, change: Any) -> Any:
@@ -83,9 +90,15 @@ def residual_sample(
     device = input_device(model)
     with torch.inference_mode(), watching() as watch:
         for layer, (ffn, least) in enumerate(zip(shape.ffns, above, strict=True)):
+            if ffn.before is None:
+                raise UserError(
+                    f"{type(model).__name__}: no norm stands before this model's FFNs, so there is no "
+                    "residual stream of the kind that predictors read; take residuals out of "
+                    "profile.collect"
+                )
             watch.input(ffn.before, keeping(f"{layer}/residual", _plain))
             watch.hidden(ffn, keeping(f"{layer}/active", _packing(ffn, least)))
-        for batch in batches(rows, config.batch_size, special, str(device)):
+        for batch in batches(rows, batch_size, special, str(device)):
             watch.run(model, batch)
     return {name: np.concatenate(found) for name, found in parts.items()}
 
@@ -99,6 +112,7 @@ def _packing(ffn: FFNView, above: np.ndarray) -> Any:
     def pack(h: "torch.Tensor") -> np.ndarray:
         magnitude = np.abs(_plain(h))
         exact = ffn.activation in EXACT_ZERO_ACTIVATIONS
-        return np.packbits(magnitude > (0 if exact else above), axis=1)
+        active = (magnitude > (0 if exact else above)) & np.isfinite(magnitude)
+        return np.packbits(active, axis=1)
 
     return pack

@@ -12,13 +12,13 @@ _REALS = ("sum_abs", "sum_square")
 
 
 def merge_neurons(
-    shards: Sequence[pl.DataFrame], norms: pl.DataFrame, exact_zeros: bool
+    shards: Sequence[pl.DataFrame], blocks: int, norms: pl.DataFrame, exact_zeros: bool
 ) -> pl.DataFrame:
     """Rows of tables.neurons.NEURONS from those of NEURON_BLOCKS and NORMS.
 
-    Raises UserError when a block is missing or doubled.
+    Raises UserError unless each of the `blocks` is there once.
     """
-    neurons = _added(shards, ("layer", "neuron")).join(
+    neurons = _added(shards, blocks, ("layer", "neuron")).join(
         norms, on=("layer", "neuron"), how="left", maintain_order="left"
     )
     return neurons.with_columns(
@@ -27,9 +27,9 @@ def merge_neurons(
     )
 
 
-def merge_channels(shards: Sequence[pl.DataFrame]) -> pl.DataFrame:
+def merge_channels(shards: Sequence[pl.DataFrame], blocks: int) -> pl.DataFrame:
     """Rows of CHANNELS from those of CHANNEL_BLOCKS; UserError as `merge_neurons`."""
-    return _added(shards, ("layer", "linears", "channel"))
+    return _added(shards, blocks, ("layer", "linears", "channel"))
 
 
 def merge_histograms(shards: Sequence[pl.DataFrame]) -> pl.DataFrame:
@@ -53,24 +53,25 @@ def layers_of(neurons: pl.DataFrame, thresholds: pl.DataFrame) -> pl.DataFrame:
     return thresholds.join(facts, on="layer", maintain_order="left")
 
 
-def _added(shards: Sequence[pl.DataFrame], key: tuple[str, ...]) -> pl.DataFrame:
+def _added(shards: Sequence[pl.DataFrame], number: int, key: tuple[str, ...]) -> pl.DataFrame:
     """Sums of all blocks. They are added in block order, one block after the other: float addition
     has an order, and this one does not depend on how blocks were divided."""
     rows = pl.concat(shards).sort("block", maintain_order=True)
-    blocks = rows["block"].unique().sort().to_list()
-    size = rows.height // max(1, len(blocks))
-    whole = blocks == list(range(len(blocks))) and rows.height == size * len(blocks)
+    size = rows.height // number
+    blocks = [rows.slice(size * block, size) for block in range(number)]
     first = rows.head(size).select(key)
-    if not whole or not all(
-        rows.slice(size * block, size).select(key).equals(first) for block in blocks
-    ) or rows.select("block", *key).is_duplicated().any():  # fmt: skip
+    whole = all(
+        part.select(key).equals(first) and (part["block"] == block).all()
+        for block, part in enumerate(blocks)
+    )
+    if not size or rows.height != size * number or not whole or first.is_duplicated().any():
         raise UserError("profile shards do not hold every block once; remove them and run again")
     totals = {
-        name: _in_order(rows[name].to_numpy().reshape(len(blocks), -1))
+        name: _in_order(rows[name].to_numpy().reshape(number, -1))
         for name in (*_COUNTS, *_REALS)
         if name in rows.columns
     }
-    most = rows["max_abs"].to_numpy().reshape(len(blocks), -1).max(axis=0)
+    most = rows["max_abs"].to_numpy().reshape(number, -1).max(axis=0)
     return first.with_columns(
         *(pl.Series(name, values) for name, values in totals.items()), pl.Series("max_abs", most)
     )

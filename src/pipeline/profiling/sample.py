@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import torch
 
 _SAMPLE_SEED = 0
+#: A sample holds so many sequences at least, if there are as many.
+_SEQUENCES = 16
 #: Shares of (token, neuron) pairs that the CETT curve is drawn at.
 _SHARES = np.array([0.01, *np.arange(0.05, 1, 0.05), 0.99])
 
@@ -37,7 +39,7 @@ def profile_sample(
     shape = view(model)
     device = input_device(model)
     drawn = sampled(sequences, config.cett_tokens)
-    rows = [sequences[index] for index in drawn]
+    rows = [sequences[index][: longest(config.cett_tokens)] for index in drawn]
     (batch,) = batches(rows, len(rows), special, str(device))
     names = ("thresholds", "norms", "tokens", "cett_curve", "always_active", "prompt_overlaps")
     found: dict[str, Columns] = {name: {} for name in names}
@@ -61,11 +63,19 @@ def profile_sample(
     return found
 
 
+def longest(tokens: int) -> int:
+    """Tokens of a sequence's start that a sample of `tokens` takes at most: one long sequence would
+    else be the whole sample, and a few would pad all others to their length."""
+    return max(2, tokens // _SEQUENCES)
+
+
 def sampled(sequences: Sequence[Sequence[int]], tokens: int) -> list[int]:
-    """Indices of a fixed random draw of sequences, in corpus order, that hold at most `tokens`
-    tokens; at least one. Even distances would hit one kind of text in a corpus that takes turns."""
+    """Indices of a fixed random draw of sequences, in corpus order, whose starts (`longest`) hold
+    at most `tokens` tokens; at least one. Even distances would hit one kind of text in a corpus
+    that takes turns."""
+    most = longest(tokens)
     order = np.random.default_rng(_SAMPLE_SEED).permutation(len(sequences))
-    held = np.cumsum([len(sequences[index]) for index in order])
+    held = np.cumsum([min(most, len(sequences[index])) for index in order])
     count = max(1, int(np.searchsorted(held, tokens, side="right")))
     return sorted(int(index) for index in order[:count])
 
@@ -92,6 +102,8 @@ class _Measured:
             active = (inner != 0) & inner.isfinite()
         else:
             active = (inner.abs() > (threshold / norms).float()) & inner.isfinite()
+        # Layers may lie on several devices; what is compared from here on is small.
+        active = active.cpu()
         of_threshold = {"cett_threshold": [threshold], "cett": [cett]}
         return {
             "thresholds": of_threshold | {"cett_tokens": [len(tail.inner)]},
@@ -100,33 +112,40 @@ class _Measured:
                 "weight_norm": ffn.weight_norms().tolist(),
                 "down_norm": norms.tolist(),
             },
-            "tokens": self._tokens(active, finite, tail, threshold),
+            "tokens": self._tokens(inner, active, finite, tail, threshold),
             "cett_curve": {n: v.tolist() for n, v in curve(tail, _SHARES).items()},
             "always_active": self._always_active(active),
             "prompt_overlaps": self._prompt_overlaps(active),
         }
 
     def _tokens(
-        self, active: "torch.Tensor", finite: "torch.Tensor", tail: Tail, threshold: float
+        self,
+        inner: "torch.Tensor",
+        active: "torch.Tensor",
+        finite: "torch.Tensor",
+        tail: Tail,
+        threshold: float,
     ) -> dict[str, list]:
         import torch
 
         number = active.sum(1)
-        cett = torch.full((len(active),), float("nan"), dtype=torch.float64, device=active.device)
+        # A non-finite h is neither active nor inactive.
+        unknown = (~inner.isfinite()).sum(1).cpu()
+        cett = torch.full((len(active),), float("nan"), dtype=torch.float64)
         places = finite.nonzero().flatten()[tail.kept]
-        cett[places] = tail.each(threshold)
+        cett[places.cpu()] = tail.each(threshold).cpu()
         follows = (self.rows[1:] == self.rows[:-1]) & (
             self.positions[1:] == self.positions[:-1] + 1
         )
-        overlap = _jaccard(active[1:], active[:-1]).cpu()
+        overlap = _jaccard(active[1:], active[:-1])
         overlap[~follows] = float("nan")
         return {
             "sequence": [self.sequences[row] for row in self.rows.tolist()],
             "position": self.positions.tolist(),
             "active": number.tolist(),
-            "sparsity": (1 - number.double() / active.shape[1]).tolist(),
+            "sparsity": (1 - (number + unknown).double() / active.shape[1]).tolist(),
             "cett": _known(cett.tolist()),
-            "overlap_previous": [None, *_known(overlap.tolist())],
+            "overlap_previous": [None, *_known(overlap.tolist())][: len(active)],
         }
 
     def _always_active(self, active: "torch.Tensor") -> dict[str, list]:
@@ -134,9 +153,9 @@ class _Measured:
 
         held: dict[int, list[float]] = {}
         for row in self.rows.unique().tolist():
-            mine = active[(self.rows == row).to(active.device)]
+            mine = active[self.rows == row]
             # The first token that leaves a neuron inactive; the sequence's length where none does.
-            order = torch.arange(len(mine), device=mine.device)[:, None]
+            order = torch.arange(len(mine))[:, None]
             first = torch.where(mine, len(mine), order).amin(0)
             length = 1
             while length <= len(mine):
@@ -170,11 +189,12 @@ def _pairs(batch: Batch) -> Any:
     there on, at equal positions, as indices into all counted tokens)."""
     import torch
 
-    index = torch.full(batch.counted.shape, -1, device=batch.counted.device)
-    index[batch.counted] = torch.arange(int(batch.counted.sum()), device=index.device)
+    counted, tokens = batch.counted.cpu(), batch.tokens.cpu()
+    index = torch.full(counted.shape, -1)
+    index[counted] = torch.arange(int(counted.sum()))
     order = sorted(range(len(batch.rows)), key=lambda row: batch.rows[row])
     for row, after in itertools.pairwise(order):
-        differs = (batch.tokens[row] != batch.tokens[after]).nonzero()
+        differs = (tokens[row] != tokens[after]).nonzero()
         if not len(differs):
             continue
         changed = int(differs[0])

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from pipeline.profiling.watching import Receiver
 
-Columns = dict[str, Any]
-
 
 def profile_shard(
     model: Any,
@@ -29,18 +27,19 @@ def profile_shard(
     config: Profile,
     shard: int,
     shards: int,
-) -> tuple[Columns, Columns, Columns]:
-    """(columns of NEURON_BLOCKS, of CHANNEL_BLOCKS, of HISTOGRAMS) for the shard's whole blocks.
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """(rows of NEURON_BLOCKS, of CHANNEL_BLOCKS, of HISTOGRAMS) for the shard's whole blocks.
 
     `above` are, layer by layer, the magnitudes of h, (d_ff,), from which on a neuron contributes
-    more than the CETT threshold (`magnitudes`). Memory does not grow with the tokens.
+    more than the CETT threshold (`magnitudes`). Memory does not grow with the tokens: a
+    block's sums are kept until the end, and there are `config.blocks` of them.
     """
     import torch
 
     shape = view(model)
     device = input_device(model)
-    neurons: list[Columns] = []
-    channels: list[Columns] = []
+    neurons: list[pl.DataFrame] = []
+    channels: list[pl.DataFrame] = []
     with torch.inference_mode():
         probe = torch.tensor([list(sequences[0][:2])], device=device)
         inputs = inputs_of(shape.blocks, shape.ffns, lambda: model.base_model(input_ids=probe))
@@ -51,11 +50,10 @@ def profile_shard(
         with watching(chunk if device.type == "cpu" else None) as watch:
             for layer in layers:
                 layer.attach(watch)
-            for block in blocks_of_shard(len(sequences), config.block_sequences, shard, shards):
+            for block in blocks_of_shard(config.blocks, shard, shards):
                 for layer in layers:
                     layer.begin()
-                start = block * config.block_sequences
-                rows = sequences[start : start + config.block_sequences]
+                rows = sequences[of_block(len(sequences), config.blocks, block)]
                 for batch in batches(rows, config.batch_size, special, str(device)):
                     watch.run(model, batch)
                 for place, layer in enumerate(layers):
@@ -65,10 +63,14 @@ def profile_shard(
     return _together(neurons), _together(channels), _together(histograms)
 
 
-def blocks_of_shard(sequences: int, block_sequences: int, shard: int, shards: int) -> range:
-    """Blocks that shard number `shard` of `shards` sums: a run of whole blocks."""
-    blocks = -(-sequences // block_sequences)
+def blocks_of_shard(blocks: int, shard: int, shards: int) -> range:
+    """Blocks that shard number `shard` of `shards` sums: a run of whole ones, or none."""
     return range(blocks * shard // shards, blocks * (shard + 1) // shards)
+
+
+def of_block(sequences: int, blocks: int, block: int) -> slice:
+    """The sequences of a block; their number differs by one at most."""
+    return slice(sequences * block // blocks, sequences * (block + 1) // blocks)
 
 
 def magnitudes(thresholds: pl.DataFrame, norms: pl.DataFrame) -> list[np.ndarray]:
@@ -112,25 +114,25 @@ class _Layer:
             watch.output(gate.module, _of(gate, lambda values: add(self.ffn.act(values))))
         watch.output(self.ffn.down.module, self._histogram("ffn.output").add)
 
-    def neurons(self, **key: int) -> Iterator[Columns]:
-        """Columns of NEURON_BLOCKS for the block that ends."""
+    def neurons(self, **key: int) -> Iterator[pl.DataFrame]:
+        """Rows of NEURON_BLOCKS for the block that ends."""
         for given, moments in zip(self.inputs, self.moments, strict=True):
             if given.neurons:
                 yield _rows(key, neuron=np.arange(given.channels), **moments.columns())
 
-    def channels(self, **key: int) -> Iterator[Columns]:
-        """Columns of CHANNEL_BLOCKS for the block that ends."""
+    def channels(self, **key: int) -> Iterator[pl.DataFrame]:
+        """Rows of CHANNEL_BLOCKS for the block that ends."""
         for given, moments in zip(self.inputs, self.moments, strict=True):
             if not given.neurons:
                 columns = moments.columns()
                 del columns["active_cett"]
                 index = np.arange(given.channels)
-                yield _rows(key, linears=given.linears, channel=index, **columns)
+                yield _rows({**key, "linears": given.linears}, channel=index, **columns)
 
-    def bins(self, **key: int) -> Iterator[Columns]:
-        """Columns of HISTOGRAMS, over all blocks."""
+    def bins(self, **key: int) -> Iterator[pl.DataFrame]:
+        """Rows of HISTOGRAMS, over all blocks."""
         for tensor, histogram in self.histograms.items():
-            yield _rows(key, tensor=tensor, **histogram.columns())
+            yield _rows({**key, "tensor": tensor}, **histogram.columns())
 
     def _histogram(self, tensor: str) -> Histogram:
         return self.histograms.setdefault(tensor, Histogram())
@@ -148,13 +150,17 @@ def _of(projection: Projection, receive: "Receiver") -> "Receiver":
     return lambda values: receive(values[:, projection.start : projection.stop])
 
 
-def _rows(key: Mapping[str, int], **columns: Any) -> Columns:
-    """Columns of equal length; single values are repeated."""
-    size = max(len(column) for column in columns.values() if isinstance(column, np.ndarray))
-    named = {**key, **columns}
-    return {n: v if isinstance(v, np.ndarray) else np.full(size, v) for n, v in named.items()}
+def _rows(key: Mapping[str, int | str], **columns: np.ndarray) -> pl.DataFrame:
+    """Columns of equal length, and a key that all rows share."""
+    made = {name: _small(values) for name, values in columns.items()}
+    return pl.DataFrame(made).select(*(pl.lit(v).alias(n) for n, v in key.items()), pl.all())
 
 
-def _together(parts: Sequence[Columns]) -> Columns:
-    names = parts[0] if parts else ()
-    return {name: np.concatenate([part[name] for part in parts]) for name in names}
+def _small(values: np.ndarray) -> np.ndarray:
+    """Indices take four bytes; they would be most of a block otherwise."""
+    index = values.dtype == np.int64 and values.size and values.max() < 1 << 31
+    return values.astype(np.int32) if index and values.min() >= 0 else values
+
+
+def _together(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    return pl.concat(parts, how="vertical_relaxed") if parts else pl.DataFrame()

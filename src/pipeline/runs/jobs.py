@@ -1,6 +1,5 @@
 """A study's jobs with the work that each is, in figures known before any job."""
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -134,7 +133,7 @@ def _job(study: Study, path: str, folder: Folder, known: Mapping[str, Size]) -> 
         cut = 0 if folder.merges else tokens
         return Job(rule, path, tokens=cut, rows=tokens, merges=folder.merges)
     profile = study.config.profile
-    blocks = math.ceil(corpus.tokens / corpus.sequence_length / profile.block_sequences)
+    blocks = profile.blocks
     if rule == "merge_profile":
         return Job(rule, path, rows=size.neurons * blocks)
     if rule == "profile_sample":
@@ -158,13 +157,11 @@ def _job(study: Study, path: str, folder: Folder, known: Mapping[str, Size]) -> 
 
 def _classification(study: Study, path: str, model: Model, size: Size) -> Job:
     """A policy that measures a loss runs the model some ten times; others read tables."""
-    sections = study.config.classification.values()
-    named = [s.other for s in sections if s.other and study.needs(s.policy) == "sequences"]
-    if not named:
+    section = study.config.classification[path.rpartition("/")[2]]
+    if not section.other or study.needs(section.policy) != "sequences":
         return Job("classify", path, rows=size.neurons)
-    corpora = [study.config.calibration[name] for name in named]
-    tokens = 10 * max(corpus.tokens for corpus in corpora)
-    batch = 8 * max(corpus.sequence_length for corpus in corpora)
+    corpus = study.config.calibration[section.other]
+    tokens, batch = 10 * corpus.tokens, 8 * corpus.sequence_length
     return Job(
         "classify", path, "", model.device, tokens, 2 * size.parameters * tokens,
         size.bytes(model.dtype), 8 * batch * (size.vocabulary + size.width), size.neurons,

@@ -16,14 +16,14 @@ from pipeline.tables import (
     samples,
     sequences,
 )
-from pipeline.tables.base import Column, Document, Table
+from pipeline.tables.base import Arrays, Column, Document, Table
 
 _OPENING = """\
 # File formats
 
-Every table is a Parquet file with fixed columns, every other artifact a JSON file with fixed keys
-(a plan's arrays: safetensors). Each carries a manifest: in Parquet under the metadata key
-`manifest`, in JSON as `manifest` beside `body`. It holds the schema's name and version, digests of
+Every table is a Parquet file with fixed columns, every document a JSON file with fixed keys, and
+arrays are in safetensors. Each carries a manifest: in Parquet and safetensors under the metadata
+key `manifest`, in JSON as `manifest` beside `body`. It holds the schema's name and version, digests of
 source, inputs and values, configuration, library versions, seed, device and type, and no clock,
 host or path.
 
@@ -77,7 +77,7 @@ _SAMPLE, _SHARD = "shared/profile_sample/KEY", "shared/profile_shard/KEY/SHARD"
 _MERGED, _OWN = "shared/merge_profile/KEY", "STUDY"
 _EVALUATED = "STUDY/evaluate/MODEL/METHOD/LEVEL/SEED"
 #: Stage -> what its files are, by their paths below `results`.
-FILES: dict[str, dict[str, Table | Document]] = {
+FILES: dict[str, dict[str, Table | Document | Arrays]] = {
     "Models and text": {
         "shared/resolve_model/KEY/model.json": model.MODEL,
         "shared/extract_shard/KEY/SHARD/documents.parquet": sequences.DOCUMENTS,
@@ -98,6 +98,10 @@ FILES: dict[str, dict[str, Table | Document]] = {
         f"{_SAMPLE}/always_active.parquet": sampled.ALWAYS_ACTIVE,
         f"{_SAMPLE}/prompt_overlaps.parquet": sampled.PROMPT_OVERLAPS,
     },
+    "Profiles: collected on demand": {
+        "shared/collect_hessian/KEY/hessian.safetensors": sampled.HESSIAN,
+        "shared/collect_residuals/KEY/TOKENS/residuals.safetensors": sampled.RESIDUALS,
+    },
     "Profiles: shards": {
         f"{_SHARD}/neurons.parquet": neurons.NEURON_BLOCKS,
         f"{_SHARD}/channels.parquet": neurons.CHANNEL_BLOCKS,
@@ -112,6 +116,7 @@ FILES: dict[str, dict[str, Table | Document]] = {
     },
     "Methods and their evaluation": {
         f"{_OWN}/fit/MODEL/METHOD/LEVEL/SEED/plan.json": plan.PLAN,
+        f"{_OWN}/fit/MODEL/METHOD/LEVEL/SEED/plan.safetensors": plan.PLAN_ARRAYS,
         f"{_EVALUATED}/samples.parquet": samples.SAMPLES,
         f"{_EVALUATED}/sparsity.parquet": samples.SPARSITY,
         "STUDY/evaluate_shard/MODEL/METHOD/LEVEL/SEED/SHARD/counts.parquet": samples.COUNTS,
@@ -143,12 +148,16 @@ def markdown() -> str:
     return "\n".join(parts) + "\n"
 
 
-def _table(kind: Table | Document) -> Iterator[str]:
+def _table(kind: Table | Document | Arrays) -> Iterator[str]:
     rows: Sequence[tuple[str, ...]]
     if isinstance(kind, Document):
         yield "| key | meaning |"
         yield "|---|---|"
         rows = [(f"`{key}`", text) for key, text in kind.keys.items()]
+    elif isinstance(kind, Arrays):
+        yield "| array | what |"
+        yield "|---|---|"
+        rows = [(f"`{name}`", text) for name, text in kind.arrays.items()]
     else:
         yield "| column | type | meaning |"
         yield "|---|---|---|"

@@ -20,7 +20,10 @@ def _sums(symbol: str) -> dict[str, Column]:
         "nonfinite": Column("Int64", f"tokens with a non-finite {symbol}, left out of all sums"),
         "active_nonzero": Column("Int64", f"tokens with {symbol} != 0"),
         "sum_abs": Column("Float64", f"sum of |{symbol}|; relative error below 1e-5"),
-        "sum_square": Column("Float64", f"sum of {symbol}^2; relative error below 1e-5"),
+        "sum_square": Column(
+            "Float64",
+            f"sum of {symbol}^2; relative error below 1e-5 for magnitudes from 1e-18 to 1e18",
+        ),
         "max_abs": Column("Float64", f"largest |{symbol}|"),
     }
 
