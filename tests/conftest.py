@@ -156,7 +156,7 @@ def study_values():
             }
         },
         "profile": {
-            "block_sequences": 8,
+            "blocks": 2,
             "batch_size": 4,
             "shards": 2,
             "cett": 0.2,

@@ -241,7 +241,7 @@ PARTS = {
     "calibration__reasoning__overlap_ngram": (20, CALIBRATION),
     "calibration__reasoning__shards": (7, set()),
     "calibration__reasoning__allow_overlap": (True, CALIBRATION),
-    "profile__block_sequences": (9, PROFILING),
+    "profile__blocks": (9, PROFILING),
     "profile__batch_size": (9, PROFILING),
     "profile__shards": (7, set()),
     "profile__cett": (0.1, PROFILING),

@@ -17,6 +17,7 @@ def profile(active, tokens=100):
             "neuron": neuron.ravel(),
             "active": active.ravel(),
             "tokens": np.full(active.size, tokens),
+            "nonfinite": np.zeros(active.size, dtype=int),
         }
     )
 
@@ -35,11 +36,18 @@ def test_spread_by_hand():
     assert table["neurons"].to_list() == [10, 5, 5]
 
 
+def test_a_neuron_that_is_never_finite_is_not_called_inactive():
+    broken = ONE.with_columns(nonfinite=pl.when(pl.col("active") == 0).then(100).otherwise(0))
+    assert [row["never_active"] for row in spread("text", broken)] == [0, 0, 0]
+
+
 def test_ranked_by_hand():
     table = RANKED.frame(curves("text", ONE))
     assert table.height == 3 * 101
     whole = table.filter(pl.col("layer").is_null())
     tenths = whole[::10]
+    # The seventh neuron of ten stands at 60 to 69 %; 0.29 * 100 is below 29 in floats.
+    assert whole["frequency"].to_list()[60:70] == [0.01] * 10
     assert tenths["share_of_activations"].to_list() == pytest.approx(
         [0, 0.5, 0.8, 0.9, 0.94, 0.97, 0.99, 1, 1, 1, 1]
     )

@@ -119,7 +119,7 @@ def test_an_unknown_name_gets_its_path_and_the_nearest(study_values, path, value
         ("calibration.reasoning.tokens", 0),
         ("calibration.reasoning.sequence_length", 1),
         ("calibration.reasoning.overlap_ngram", 4),
-        ("profile.block_sequences", 0),
+        ("profile.blocks", 0),
         ("profile.batch_size", 0),
         ("profile.shards", 0),
         ("profile.cett", 0),

@@ -162,6 +162,7 @@ def test_the_norm_before_an_ffn_reads_the_residual_stream(make_model, architectu
         def end(_module, _given, made, n=n):
             seen[n, "block"] = made[0] if isinstance(made, tuple) else made
 
+        assert ffn.before is not None
         ffn.before.register_forward_hook(note)
         ffn.inner[0].module.register_forward_pre_hook(
             lambda _m, i, n=n: seen.update({(n, "x"): i[0]})

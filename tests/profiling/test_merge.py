@@ -36,7 +36,7 @@ def block(number, scale=1.0):
 
 
 def test_counts_and_sums_add_and_maxima_do_not():
-    neurons = merge_neurons([block(0), block(1, 2.0)], NORM, exact_zeros=True)
+    neurons = merge_neurons([block(0), block(1, 2.0)], 2, NORM, exact_zeros=True)
     assert neurons["tokens"].to_list() == [20, 20]
     assert neurons["active_nonzero"].to_list() == neurons["active"].to_list() == [8, 10]
     assert neurons["sum_abs"].to_list() == [3.0, 6.0]
@@ -49,7 +49,7 @@ def test_counts_and_sums_add_and_maxima_do_not():
 
 
 def test_the_cett_count_decides_without_exact_zeros():
-    neurons = merge_neurons([block(0)], NORM, exact_zeros=False)
+    neurons = merge_neurons([block(0)], 1, NORM, exact_zeros=False)
     assert neurons["active"].to_list() == [2, 3]
     layers = layers_of(neurons, THRESHOLD)
     assert layers["natural_sparsity"].to_list() == [1 - 5 / 20]
@@ -59,8 +59,8 @@ def test_the_cett_count_decides_without_exact_zeros():
 def test_blocks_are_added_in_block_order_whatever_the_order_of_shards():
     # Added in this order the ones vanish beside 1e16; in any other order some survive.
     blocks = [block(0, 1e16), *(block(n, 1.0) for n in range(1, 9))]
-    straight = merge_neurons(blocks, NORM, True)
-    assert straight.equals(merge_neurons(blocks[::-1], NORM, True))
+    straight = merge_neurons(blocks, 9, NORM, True)
+    assert straight.equals(merge_neurons(blocks[::-1], 9, NORM, True))
     assert straight["sum_square"].to_list() == [1e16, 1e16]
 
 
@@ -69,16 +69,27 @@ def test_blocks_are_added_in_block_order_whatever_the_order_of_shards():
     [
         [block(0), block(2)],
         [block(1)],
+        [block(0)],
+        [block(0), block(1), block(2)],
         [block(0), block(0)],
         [block(0), block(1).head(1)],
         [block(0), block(1), block(1).head(1)],
         [block(0), pl.concat([block(1).head(1)] * 2)],
     ],
-    ids=["gap", "no first", "doubled", "a neuron short", "a neuron twice", "another's place"],
+    ids=[
+        "gap",
+        "no first",
+        "no last",
+        "one more",
+        "doubled",
+        "a neuron short",
+        "a neuron twice",
+        "another's place",
+    ],
 )
 def test_blocks_missing_or_doubled_are_refused(blocks):
     with pytest.raises(UserError, match="do not hold every block once"):
-        merge_neurons(blocks, NORM, True)
+        merge_neurons(blocks, 2, NORM, True)
 
 
 def test_channels_of_every_input_are_added_apart():
@@ -90,12 +101,12 @@ def test_channels_of_every_input_are_added_apart():
         ]
         return CHANNEL_BLOCKS.frame(rows)
 
-    merged = CHANNELS.frame(merge_channels([channels(1, 2.0), channels(0, 1.0)]))
+    merged = CHANNELS.frame(merge_channels([channels(1, 2.0), channels(0, 1.0)], 2))
     assert merged["linears"].to_list() == ["q,k,v"] * 2 + ["o"] * 2
     assert merged["sum_abs"].to_list() == [3.0, 6.0] * 2
     assert merged["max_abs"].to_list() == [2.0] * 4
     with pytest.raises(UserError, match="do not hold every block once"):
-        merge_channels([channels(0, 1.0), channels(1, 1.0).head(3)])
+        merge_channels([channels(0, 1.0), channels(1, 1.0).head(3)], 2)
 
 
 def test_histograms_add_and_stand_in_the_order_of_values():

@@ -6,7 +6,7 @@ import torch
 
 from pipeline.config.profile import Profile
 from pipeline.models.views import view
-from pipeline.profiling.sample import profile_sample, sampled
+from pipeline.profiling.sample import longest, profile_sample, sampled
 from pipeline.tables import sampled as tables
 
 CONFIG = Profile(cett=0.3, cett_tokens=64)
@@ -129,22 +129,38 @@ def test_tokens_with_non_finite_activations_fit_no_threshold(toy):
     assert found["thresholds"]["cett_tokens"].to_list() == [0]
     assert found["thresholds"]["cett_threshold"].to_list() == [0.0]
     assert found["tokens"]["cett"].to_list() == [None, None]
+    # Neuron 0 is neither active nor inactive; of the others one is active.
+    assert found["tokens"]["sparsity"].to_list() == [0.5, 0.5]
     assert found["cett_curve"].is_empty()
 
 
-def test_sampling_draws_whole_sequences_in_order_up_to_the_tokens():
-    sequences = [[n] * 4 for n in range(100)]
-    drawn = sampled(sequences, 43)
-    assert len(set(drawn)) == 10 and drawn == sorted(drawn)
-    assert sampled(sequences, 43) == sampled(sequences, 43)
+def test_sampling_draws_sequences_in_order_up_to_the_tokens():
+    sequences = [[n] * 4 for n in range(1000)]
+    drawn = sampled(sequences, 430)
+    assert len(set(drawn)) == 107 and drawn == sorted(drawn)
+    assert sampled(sequences, 430) == drawn
     assert len(sampled(sequences, 1)) == 1
-    assert sampled(sequences, 10**6) == list(range(100))
+    assert sampled(sequences, 10**6) == list(range(1000))
 
 
 def test_sampling_takes_every_kind_of_text_from_a_corpus_that_takes_turns():
     sequences = [[n % 5] * 20 for n in range(4000)]
     kinds = [index % 5 for index in sampled(sequences, 4000)]
     assert min(kinds.count(kind) for kind in range(5)) > 25
+
+
+def test_a_long_sequence_gives_its_start_and_is_not_the_whole_sample(toy):
+    assert longest(4096) == 256 and longest(5) == 2
+    sequences = [[0] * 1000, *([1] * 4 for _ in range(60))]
+    tokens = measured(toy, sequences)["tokens"]
+    assert tokens.height <= 64 and tokens["sequence"].n_unique() > 10
+    assert tokens["position"].max() <= 3
+
+
+def test_a_sample_of_special_tokens_alone_tells_nothing(toy):
+    found = measured(toy, [[4, 4], [4]], special=[4])
+    assert found["tokens"].is_empty() and found["always_active"].is_empty()
+    assert found["thresholds"]["cett_tokens"].to_list() == [0]
 
 
 def test_no_hook_stays_behind(toy):

@@ -74,8 +74,8 @@ def residual_sample(
     LAYER/residual is (tokens, d_model) float32: what PowerInfer's predictors read, and not the
     normalised input of the FFN. LAYER/active is (tokens, ceil(d_ff / 8)) uint8, a bit a neuron,
     the first neuron in the highest bit: h != 0 where the activation has exact zeros, and |h| above
-    `above`, (d_ff,) a layer, elsewhere. Tokens are the starts of drawn sequences, at most `tokens` in
-    all. UserError for an FFN that reads the stream itself.
+    `above`, (d_ff,) a layer, elsewhere. Tokens are the starts of drawn sequences, at most `tokens`
+    in all. UserError for an FFN that reads the stream itself.
     """
     import torch
 
@@ -92,8 +92,8 @@ def residual_sample(
         for layer, (ffn, least) in enumerate(zip(shape.ffns, above, strict=True)):
             if ffn.before is None:
                 raise UserError(
-                    f"{type(model).__name__}: no norm stands before this model's FFNs, so there is no "
-                    "residual stream of the kind that predictors read; take residuals out of "
+                    f"{type(model).__name__}: no norm stands before this model's FFNs, so there is "
+                    "no residual stream of the kind that predictors read; take residuals out of "
                     "profile.collect"
                 )
             watch.input(ffn.before, keeping(f"{layer}/residual", _plain))

@@ -19,6 +19,7 @@ Rows = Sequence[Row]
 
 #: Okabe and Ito's, told apart by most eyes.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B8860B", "#56B4E9")
+_SHAPES = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down")
 _COLUMNS = {1: 1, 2: 2, 4: 2}
 _WIDTHS = {1: 560, 2: 400, 3: 270}
 
@@ -200,7 +201,7 @@ def overlap_figure(overlaps: Rows, models: Sequence[str]) -> Spec:
     legend = alt.Legend(title=None)
     colour = alt.Color("basis:N", scale=_scale(list(_BASES.values())), legend=legend)
     pairs = list(dict.fromkeys(row["pair"] for row in data))
-    shapes = alt.Scale(domain=pairs, range=["circle", "square", "diamond", "triangle-up"])
+    shapes = alt.Scale(domain=pairs, range=[_SHAPES[n % len(_SHAPES)] for n in range(len(pairs))])
     shape = alt.Shape("pair:N", scale=shapes, legend=legend)
     points = base.mark_point(filled=True, size=70, opacity=1)
     ticks = base.mark_tick(thickness=1.4, opacity=0.8)

@@ -23,8 +23,8 @@ _OPENING = """\
 
 Every table is a Parquet file with fixed columns, every document a JSON file with fixed keys, and
 arrays are in safetensors. Each carries a manifest: in Parquet and safetensors under the metadata
-key `manifest`, in JSON as `manifest` beside `body`. It holds the schema's name and version, digests of
-source, inputs and values, configuration, library versions, seed, device and type, and no clock,
+key `manifest`, in JSON as `manifest` beside `body`. It holds the schema's name and version, digests
+of source, inputs and values, configuration, library versions, seed, device and type, and no clock,
 host or path.
 
 KEY below is a name and a digest of all that decides the content; *nullable* columns may hold null.
