@@ -24,7 +24,7 @@ def profile(tmp_path, manifest):
         merged / "neurons.parquet",
         [
             {
-                "layer": layer, "neuron": neuron, "tokens": 10, "nonfinite": layer,
+                "layer": layer, "neuron": neuron, "tokens": 10, "nonfinite": layer * (1 - neuron),
                 "active_nonzero": n, "sum_abs": 1.0, "sum_square": 1.0, "max_abs": 1.0,
                 "active_cett": n, "sum_contribution": 1.0, "weight_norm": 1.0, "down_norm": 1.0,
                 "active": n,
@@ -78,7 +78,7 @@ def test_a_profile_by_hand(profile):
     assert [scope.carry_80 for scope in found.scopes] == [0.5, 0.5, 0.5]
     assert (whole.never_active, second.never_active) == (0.25, 0.5)
     assert (whole.cett_threshold, first.cett_threshold) == (None, 0.25)
-    assert (whole.nonfinite, first.nonfinite, second.nonfinite) == (2, 0, 2)
+    assert (whole.nonfinite, first.nonfinite, second.nonfinite) == (1, 0, 1)
     assert first.overlap_previous == 0.75
     # Half of the sequences have two tokens, a quarter has four.
     assert found.always_active_length == 2
