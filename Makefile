@@ -41,15 +41,18 @@ format: $(STAMP)  ## Format the Python and Snakemake sources
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile rules
 
-docs: $(STAMP)  ## Write docs/configuration.md from the configuration's types
+docs: $(STAMP)  ## Write docs/configuration.md and docs/formats.md from the types and the tables
 	@$(PYTHON) -m pipeline.config.document > docs/configuration.md.new
 	@mv docs/configuration.md.new docs/configuration.md
+	@$(PYTHON) -m pipeline.tables.document > docs/formats.md.new
+	@mv docs/formats.md.new docs/formats.md
 
 readme: $(STAMP)  ## Write the README's computed parts from results/default and the model cards
 	@$(PYTHON) -m pipeline.report.readme README.md results/default resources/models
 
-bench: study  ## Measure what planning and reruns take; writes benchmarks/results
+bench: study  ## Measure planning, reruns and profiling; writes benchmarks/results
 	@$(PYTHON) benchmarks/planning.py --nothing-to-do .
+	@$(PYTHON) benchmarks/profiling.py
 
 faults: $(STAMP)  ## Kill the tiny study TRIALS times; writes the table of docs/faults.md
 	@PYTHONPATH=src:. $(PYTHON) -m tests.faults.kills --trials $(TRIALS) --seed $(SEED)

@@ -39,6 +39,7 @@ rule all:
     default_target: True
     input:
         f"{RESULTS}/report/index.html",
+        collected(),
         lost_results,
 
 

@@ -19,7 +19,8 @@ from pipeline.runs import cost
 from pipeline.runs.plan import past_jobs
 
 #: What a rule's time grows with, besides the model's arithmetic.
-_BY_TOKEN = ("extract_shard", "extract_calibration", "profile_shard", "evaluate_shard", "evaluate",
+_BY_TOKEN = ("extract_shard", "extract_calibration", "profile_sample", "profile_shard",
+             "evaluate_shard", "evaluate",
              "evaluate_dense_shard", "evaluate_dense", "analyse")  # fmt: skip
 #: A rule that no study here has divided costs what the undivided one does.
 _LIKE = {"extract_shard": "extract_calibration", "evaluate_shard": "evaluate",

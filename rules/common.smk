@@ -33,7 +33,7 @@ LOGS = "results/logs"
 TIMING = "results/timing"
 
 MODELS = {STUDY.model_key(model): model for model in CONFIG.models}
-CORPORA = {STUDY.corpus_key(*pair): pair for pair in STUDY.profiled}
+CORPORA = {STUDY.corpus_key(*pair): pair for pair in STUDY.extracted}
 PROFILES = {STUDY.profile_key(*pair): pair for pair in STUDY.profiled}
 DENSE = {STUDY.dense_key(model): model for model in CONFIG.models}
 
@@ -55,6 +55,7 @@ wildcard_constraints:
     seed=r"\d+",
     shard=r"\d+",
     shards=r"\d+",
+    tokens=r"\d+",
     model_key=names(MODELS),
     corpus_key=names(CORPORA),
     profile_key=names(PROFILES),
@@ -142,11 +143,28 @@ SIZES, WORK = dict.fromkeys(CONFIG.models), {}
 @fixed
 def gpus_of(wildcards):
     """Number of GPUs of a job that runs the model which the wildcards name or key."""
-    return int(CONFIG.models[model_named(wildcards)].device.startswith("cuda"))
+    return CONFIG.models[model_named(wildcards)].gpus
 
 
 #: A plain number where no model is on a GPU: thousands of jobs would each ask.
-GPUS = gpus_of if any(m.device.startswith("cuda") for m in CONFIG.models.values()) else 0
+GPUS = gpus_of if any(m.gpus for m in CONFIG.models.values()) else 0
+
+
+def other_neurons(wildcards):
+    """Neurons of the profile that the policy at hand looks at besides its own, if any."""
+    section = CONFIG.classification[wildcards.classification]
+    if STUDY.needs(section.policy) != "profile":
+        return []
+    return f"{SHARED}/merge_profile/{STUDY.profile_key(wildcards.model, section.other)}/neurons.parquet"
+
+
+def other_sequences(wildcards):
+    """Sequences that the policy at hand measures a loss on, if any."""
+    section = CONFIG.classification[wildcards.classification]
+    if STUDY.needs(section.policy) != "sequences":
+        return []
+    key = STUDY.corpus_key(wildcards.model, section.other)
+    return f"{SHARED}/extract_calibration/{key}/sequences.parquet"
 
 
 def classes_of_method(model, name):
@@ -179,6 +197,20 @@ def if_divided(folder, table, number):
 def undivided(section):
     """A section as params hold it: into how many jobs the work is divided changes no result."""
     return section | {"shards": 1}
+
+
+#: The section `profile` as params of what is profiled for every study; more is collected on demand.
+PROFILE = undivided(CONFIG.profile.model_dump(exclude={"collect", "residual_tokens"}))
+
+
+def collected():
+    """What is collected besides the profiles, for every model and corpus."""
+    return [
+        f"{folder}/{file}"
+        for folder, made in STUDY.folders.items()
+        if made.rule.startswith("collect_")
+        for file in FILES[made.rule]
+    ]
 
 
 #: What a key in a path stands for: a model, or a model and a corpus.

@@ -8,6 +8,13 @@ rule build_report:
             f"{RESULTS}/classify/{'/'.join(names)}/classification.json"
             for names in STUDY.classified
         ],
+        layers=[
+            f"{SHARED}/merge_profile/{STUDY.profile_key(*pair)}/layers.parquet"
+            for pair in STUDY.profiled
+        ],
+        spreads=[f"{RESULTS}/power_law/{model}/power_law.parquet" for model in CONFIG.models],
+        ranked=[f"{RESULTS}/power_law/{model}/ranked.parquet" for model in CONFIG.models],
+        overlaps=[f"{RESULTS}/power_law/{model}/hot_overlaps.parquet" for model in CONFIG.models],
     output:
         page=report(
             f"{RESULTS}/report/index.html",
@@ -23,6 +30,10 @@ rule build_report:
             f"{RESULTS}/report/accuracy-lost.vl.json",
             f"{RESULTS}/report/accuracy-lost-by-task.vl.json",
             f"{RESULTS}/report/accuracy-lost-by-part.vl.json",
+            f"{RESULTS}/report/natural-sparsity.vl.json",
+            f"{RESULTS}/report/activations-by-rank.vl.json",
+            f"{RESULTS}/report/activation-frequency.vl.json",
+            f"{RESULTS}/report/hot-sets-shared.vl.json",
         ],
     log:
         f"{LOGS}/{CONFIG.study}/build_report.log",
@@ -34,6 +45,7 @@ rule build_report:
         runtime=runtime("build_report"),
     params:
         study=CONFIG.study,
+        profiled=STUDY.profiled,
         seed=CONFIG.seed,
         libraries=rule_source("evaluate_dense")["libraries"] | rule_source("analyse")["libraries"],
         source=source_of("build_report"),

@@ -156,7 +156,7 @@ def study_values():
             }
         },
         "profile": {
-            "block_sequences": 8,
+            "blocks": 2,
             "batch_size": 4,
             "shards": 2,
             "cett": 0.2,
@@ -198,6 +198,7 @@ def make_model():
             "hidden_size": 16,
             "intermediate_size": 24,
             "ffn_dim": 24,
+            "n_inner": 24,
             "num_hidden_layers": 2,
             "num_attention_heads": 2,
             "num_key_value_heads": 2,

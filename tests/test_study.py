@@ -214,7 +214,10 @@ def test_a_shared_artifacts_key_follows_what_it_depends_on_and_nothing_else(
 
 
 #: Every key of the configuration, changed in turn -> stages whose artifacts become others.
-CALIBRATION = {"extract_calibration", "merge_profile", "classify", "fit", "evaluate"}
+CALIBRATION = {
+    "extract_calibration", "profile_sample", "merge_profile",
+    "power_law","classify", "fit", "evaluate",
+}  # fmt: skip
 PROFILING = CALIBRATION - {"extract_calibration"}
 EVALUATION = {"evaluate", "evaluate_dense"}
 METHOD = {"fit", "evaluate"}
@@ -224,6 +227,10 @@ PARTS = {
     "models__backbone__revision": ("v1", {"resolve_model", *CALIBRATION, *EVALUATION}),
     "models__backbone__dtype": ("bfloat16", {"resolve_model", *CALIBRATION, *EVALUATION}),
     "models__backbone__device": ("cuda", {"resolve_model", *CALIBRATION, *EVALUATION}),
+    "models__backbone__max_memory": (
+        {"cpu": "1GiB"},
+        {"resolve_model", *CALIBRATION, *EVALUATION},
+    ),
     "models__backbone__trust_remote_code": (True, {"resolve_model", *CALIBRATION, *EVALUATION}),
     "calibration__reasoning__source": ("builtin:prose", CALIBRATION),
     "calibration__reasoning__revision": ("v1", CALIBRATION),
@@ -234,10 +241,12 @@ PARTS = {
     "calibration__reasoning__overlap_ngram": (20, CALIBRATION),
     "calibration__reasoning__shards": (7, set()),
     "calibration__reasoning__allow_overlap": (True, CALIBRATION),
-    "profile__block_sequences": (9, PROFILING),
+    "profile__blocks": (9, PROFILING),
     "profile__batch_size": (9, PROFILING),
     "profile__shards": (7, set()),
     "profile__cett": (0.1, PROFILING),
+    "profile__collect": (["hessian"], set()),
+    "profile__residual_tokens": (7, set()),
     "profile__cett_tokens": (99, PROFILING),
     "classification__coverage80__policy": ("budget", {"classify", *METHOD}),
     "classification__coverage80__share": (0.7, {"classify", *METHOD}),
@@ -399,9 +408,13 @@ SECTIONS = {
     "resolve_model": {"base", "models"},
     "extract_shard": {"base", "calibration", "models"},
     "extract_calibration": {"base", "calibration", "models"},
+    "collect_hessian": {"base", "models", "profile"},
+    "collect_residuals": {"base", "models", "profile"},
+    "power_law": {"base"},
+    "profile_sample": {"base", "models", "profile"},
     "profile_shard": {"base", "models", "profile"},
     "merge_profile": {"base"},
-    "classify": {"base", "classification"},
+    "classify": {"base", "classification", "models"},
     "fit": {"base", "methods"},
     "evaluate": {"base", "evaluation", "methods", "models"},
     "evaluate_shard": {"base", "evaluation", "methods", "models"},
@@ -464,3 +477,41 @@ def test_a_configuration_that_is_not_there_or_no_mapping_is_refused(tmp_path):
         path.write_bytes(content)
         with pytest.raises(UserError, match=f"{name}.yaml"):
             read_config(path)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"policy": "coverage"}, "share: coverage needs it"),
+        ({"policy": "stability", "share": 0.8}, "other: stability needs it"),
+        ({"policy": "perplexity", "other": "reasoning"}, "rise: perplexity needs it"),
+        (
+            {"policy": "budget", "share": 0.2, "rise": 0.1},
+            "rise: budget has no use for it; it takes share",
+        ),
+        ({"policy": "stability", "share": 0.8, "other": "prsoe"}, "other: unknown corpus 'prsoe'"),
+    ],
+)
+def test_a_policy_gets_the_options_that_it_takes_and_no_others(plan, study_values, options, told):
+    study_values["classification"]["second"] = options
+    with pytest.raises(UserError, match=f"^classification.second: {told}"):
+        plan()
+
+
+def test_what_a_policy_looks_at_besides_is_profiled_or_extracted(plan, study_values):
+    prose = study_values["calibration"]["reasoning"] | {"source": "builtin:prose"}
+    study_values["calibration"] |= {"prose": prose, "held": prose}
+    study_values["classification"] |= {
+        "stable": {"policy": "stability", "share": 0.8, "other": "prose"},
+        "cheap": {"policy": "perplexity", "rise": 0.1, "other": "held"},
+    }
+    study = plan()
+    assert study.corpora == ["reasoning", "prose"]
+    assert [corpus for _, corpus in study.profiled] == ["reasoning", "prose"]
+    assert [corpus for _, corpus in study.extracted] == ["reasoning", "prose", "held"]
+    assert {corpus for _, corpus, _ in study.classified} == {"reasoning"}
+    before = {path: folder.identity for path, folder in study.folders.items()}
+    study_values["calibration"]["held"] = prose | {"tokens": 7}
+    after = {path: folder.identity for path, folder in plan().folders.items()}
+    changed = {path.split("/")[-1] for path in before.keys() & after if before[path] != after[path]}
+    assert "cheap" in changed and not {"stable", "coverage80"} & changed

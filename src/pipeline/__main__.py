@@ -94,6 +94,14 @@ def _status(given: argparse.Namespace, _: list[str]) -> None:
     _say(given, found.as_dict(), words.of_status(found))
 
 
+def _inspect(given: argparse.Namespace, _: list[str]) -> None:
+    from pipeline.runs import words
+    from pipeline.runs.inspect import inspect
+
+    found = inspect(given.profile)
+    _say(given, found.as_dict(), words.of_profile(found))
+
+
 def _gc(given: argparse.Namespace, _: list[str]) -> None:
     from pipeline.runs import words
     from pipeline.runs.unused import remove, unused
@@ -137,8 +145,9 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="check a configuration without running it")
     plan = commands.add_parser("plan", help="what a run would do, why, and what it would cost")
     status = commands.add_parser("status", help="how far a study is, and how long it will take")
+    inspect = commands.add_parser("inspect", help="what a profile says of its model's neurons")
     gc = commands.add_parser("gc", help="list results that no study uses any more")
-    actions = {run: _run, check: _check, plan: _plan, status: _status, gc: _gc}
+    actions = {run: _run, check: _check, plan: _plan, status: _status, inspect: _inspect, gc: _gc}
     for command, action in actions.items():
         command.set_defaults(action=action)
     for command in (run, check, plan, status):
@@ -155,7 +164,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--directory", type=Path, default=Path(), help="where results/ is; default: here"
         )
-    for command in (plan, status, gc):
+    inspect.add_argument("profile", type=Path, help="a folder of results/shared/merge_profile")
+    for command in (plan, status, inspect, gc):
         command.add_argument("--json", action="store_true", help="as JSON")
     gc.add_argument("--remove", action="store_true", help="remove what is listed")
     return parser

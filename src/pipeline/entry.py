@@ -5,6 +5,7 @@ import inspect
 import os
 import sys
 import traceback
+import types
 import typing
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -135,6 +136,9 @@ def _cast(value: Any, hint: Any, name: str) -> Any:
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any or value is None:
         return value
+    if origin is types.UnionType:
+        (hint,) = (kind for kind in inner if kind is not type(None))
+        return _cast(value, hint, name)
     if origin is list:
         items = [value] if isinstance(value, str) else list(value)
         return [_cast(item, inner[0], name) for item in items]

@@ -1,7 +1,19 @@
 """Figures in words: how shares, differences and counts are written wherever people read them."""
 
+from fractions import Fraction
+from math import ceil
+
 #: Stands where there is no figure.
 NOTHING = "–"
+
+
+def at_least(share: float, total: int) -> int:
+    """The smallest whole number that is at least `share` of `total`.
+
+    The share counts as the decimal that it is written as: 0.28 of 100 are 28, though 0.28 * 100 is
+    above 28 in floats.
+    """
+    return ceil(Fraction(str(share)) * total)
 
 
 def percent(share: float | None, digits: int = 1) -> str:

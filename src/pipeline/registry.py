@@ -52,10 +52,13 @@ class Registry(Mapping[str, str]):
 ARCHITECTURES = Registry(
     "architecture",
     {
+        "GPT2LMHeadModel": "pipeline.models.ungated:gpt2_views",
         "GPTNeoXForCausalLM": "pipeline.models.ungated:gpt_neox_views",
         "GemmaForCausalLM": "pipeline.models.gated:gated_views",
         "LlamaForCausalLM": "pipeline.models.gated:gated_views",
+        "MistralForCausalLM": "pipeline.models.gated:gated_views",
         "OPTForCausalLM": "pipeline.models.ungated:opt_views",
+        "Phi3ForCausalLM": "pipeline.models.gated:fused_views",
     },
 )
 
@@ -63,7 +66,12 @@ POLICIES = Registry(
     "hot/cold policy",
     {
         "budget": "pipeline.classification.budget:Budget",
+        "cett": "pipeline.classification.cett:CETT",
+        "contribution": "pipeline.classification.contribution:Contribution",
         "coverage": "pipeline.classification.coverage:Coverage",
+        "magnitude": "pipeline.classification.magnitude:Magnitude",
+        "perplexity": "pipeline.classification.perplexity:Perplexity",
+        "stability": "pipeline.classification.stability:Stability",
     },
 )
 

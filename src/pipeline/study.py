@@ -9,12 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import digest, tasks
+from pipeline.config.classification import Classification
 from pipeline.config.evaluation import is_task_file
 from pipeline.config.methods import Method, level_text
 from pipeline.config.study import StudyConfig
 from pipeline.errors import UserError, at
 from pipeline.models import source as model_source
-from pipeline.registry import ARCHITECTURES, CORPORA, FAMILIES, POLICIES, SPARSIFIERS, Registry
+from pipeline.registry import (
+    ARCHITECTURES,
+    CORPORA,
+    FAMILIES,
+    POLICIES,
+    SPARSIFIERS,
+    Registry,
+    unknown_name,
+)
 
 PROJECT = digest.SOURCE_ROOT.parent
 _KEY_DIGITS = 12
@@ -26,9 +35,13 @@ RULES = {
     "resolve_model": ("model", ("torch", "transformers")),
     "extract_shard": ("calibration", ("transformers", "tokenizers", "datasets", "pyarrow")),
     "extract_calibration": ("calibration", ("transformers", "tokenizers", "datasets", "pyarrow")),
+    "profile_sample": ("profile", ("torch", "transformers", "numpy", "polars", "pyarrow")),
     "profile_shard": ("profile", ("torch", "transformers", "polars", "pyarrow")),
+    "collect_hessian": ("profile", ("torch", "transformers", "safetensors")),
+    "collect_residuals": ("profile", ("torch", "transformers", "numpy", "polars", "safetensors")),
     "merge_profile": ("profile", ("numpy", "polars", "pyarrow")),
-    "classify": ("classify", ("numpy", "polars", "pyarrow")),
+    "classify": ("classify", ("numpy", "polars", "pyarrow", "torch", "transformers")),
+    "power_law": ("classify", ("numpy", "polars", "pyarrow")),
     "fit": ("fit", ("numpy", "polars", "safetensors")),
     "evaluate": ("evaluate", ("torch", "transformers", "tokenizers", "lm_eval", "pyarrow")),
     "evaluate_shard": ("evaluate", ("torch", "transformers", "tokenizers", "lm_eval", "pyarrow")),
@@ -49,9 +62,25 @@ FILES = {
     "resolve_model": ("model.json",),
     "extract_shard": ("documents.parquet",),
     "extract_calibration": ("sequences.parquet", "corpus.json"),
-    "profile_shard": ("blocks.parquet", "layers.parquet"),
-    "merge_profile": ("neurons.parquet", "layers.parquet"),
+    "profile_sample": (
+        "thresholds.parquet",
+        "norms.parquet",
+        "tokens.parquet",
+        "cett_curve.parquet",
+        "always_active.parquet",
+        "prompt_overlaps.parquet",
+    ),
+    "profile_shard": ("neurons.parquet", "channels.parquet", "histograms.parquet"),
+    "merge_profile": (
+        "neurons.parquet",
+        "channels.parquet",
+        "histograms.parquet",
+        "layers.parquet",
+    ),
+    "collect_hessian": ("hessian.safetensors",),
+    "collect_residuals": ("residuals.safetensors",),
     "classify": ("classes.parquet", "classification.json"),
+    "power_law": ("power_law.parquet", "ranked.parquet", "hot_overlaps.parquet"),
     "fit": ("plan.json", "plan.safetensors"),
     "evaluate_shard": ("samples.parquet", "counts.parquet"),
     "evaluate": ("samples.parquet", "sparsity.parquet"),
@@ -71,11 +100,16 @@ FILES = {
         "accuracy-lost.vl.json",
         "accuracy-lost-by-task.vl.json",
         "accuracy-lost-by-part.vl.json",
+        "natural-sparsity.vl.json",
+        "activations-by-rank.vl.json",
+        "activation-frequency.vl.json",
+        "hot-sets-shared.vl.json",
     ),
 }
 _EVALUATIONS = ("evaluate", "evaluate_shard", "evaluate_dense", "evaluate_dense_shard")
 #: Rules that use a model's FFN view, and rules that read the tasks' items.
-_OF_MODELS = ("resolve_model", "profile_shard", *_EVALUATIONS)
+_PROFILING = ("profile_sample", "profile_shard", "collect_hessian", "collect_residuals")
+_OF_MODELS = ("resolve_model", *_PROFILING, *_EVALUATIONS)
 _OF_TASKS = ("extract_shard", "extract_calibration", *_EVALUATIONS, "analyse")
 
 
@@ -112,6 +146,9 @@ class Study:
         for name, method in config.methods.items():
             with at(f"methods.{name}"):
                 _check_method(method)
+        for name, section in config.classification.items():
+            with at(f"classification.{name}"):
+                _check_classification(section, config)
         for name in config.models:
             with at(f"models.{name}.source"):
                 self.model_key(name)
@@ -198,15 +235,47 @@ class Study:
         }
 
     @cached_property
+    def _ranked_on(self) -> list[str]:
+        """Corpora that methods rank neurons on."""
+        return list(dict.fromkeys(m.corpus for m in self.config.methods.values()))
+
+    @cached_property
     def profiled(self) -> list[tuple[str, str]]:
-        """(model, corpus) pairs that a method needs."""
-        corpora = dict.fromkeys(m.corpus for m in self.config.methods.values())
-        return [(model, corpus) for model in self.config.models for corpus in corpora]
+        """(model, corpus) pairs that a method or a policy needs the profile of."""
+        return [(model, corpus) for model in self.config.models for corpus in self.corpora]
+
+    @cached_property
+    def corpora(self) -> list[str]:
+        """Corpora that every model is profiled on."""
+        return list(dict.fromkeys([*self._ranked_on, *self._others("profile")]))
+
+    @cached_property
+    def extracted(self) -> list[tuple[str, str]]:
+        """(model, corpus) pairs whose token sequences are needed."""
+        corpora = dict.fromkeys(self._others("sequences"))
+        more = [(model, corpus) for model in self.config.models for corpus in corpora]
+        return list(dict.fromkeys([*self.profiled, *more]))
+
+    def _others(self, needed: str) -> list[str]:
+        """Corpora that policies look at besides the one classified on, for their `needed`."""
+        sections = self.config.classification.values()
+        return [s.other for s in sections if s.other and self.needs(s.policy) == needed]
+
+    @staticmethod
+    def needs(policy: str) -> str:
+        """What a policy needs of its other corpus: profile, sequences, or nothing."""
+        needed: str = POLICIES.load(policy).needs
+        return needed
 
     @cached_property
     def classified(self) -> list[tuple[str, str, str]]:
-        """(model, corpus, classification): every classification on every corpus in use."""
-        return [(*pair, name) for pair in self.profiled for name in self.config.classification]
+        """(model, corpus, classification): every classification on every corpus of a method."""
+        return [
+            (model, corpus, name)
+            for model in self.config.models
+            for corpus in self._ranked_on
+            for name in self.config.classification
+        ]
 
     @cached_property
     def parted(self) -> list[tuple[str, str, str]]:
@@ -268,7 +337,7 @@ class Study:
         read += [found[folder].identity for folder in self._analysed(own)]
         parts = [self.config.study, self.config.seed, self.config.analysis.model_dump(), read]
         found[f"{own}/analyse"] = analysis = Folder("analyse", digest.of_value(parts))
-        shown = [f.identity for f in found.values() if f.rule == "classify"]
+        shown = [f.identity for f in found.values() if f.rule in ("classify", "power_law")]
         shown += [f.identity for f in found.values() if f.rule == "extract_calibration"]
         found[f"{own}/report"] = Folder("build_report", digest.of_value([analysis.identity, shown]))
         return found
@@ -294,27 +363,50 @@ class Study:
             found |= _divided(f"{shared}/evaluate_dense", dense, folder, config.evaluation.shards)
             merges = config.evaluation.shards > 1
             found[f"{shared}/evaluate_dense/{dense}"] = replace(folder, merges=merges)
-        for pair in self.profiled:
+        for pair in self.extracted:
             folder = Folder("extract", self._of_corpus(*pair), *pair)
             shards = config.calibration[pair[1]].shards
             found |= _divided(f"{shared}/extract", self.corpus_key(*pair), folder, shards)
             folder = replace(folder, rule="extract_calibration", merges=shards > 1)
             found[f"{shared}/extract_calibration/{self.corpus_key(*pair)}"] = folder
+        for pair in self.profiled:
             folder = Folder("profile", self._of_profile(*pair), *pair)
             key, shards = self.profile_key(*pair), config.profile.shards
+            sample = digest.of_value([folder.identity, "sample"])
+            found[f"{shared}/profile_sample/{key}"] = replace(
+                folder, rule="profile_sample", identity=sample
+            )
             found |= _divided(f"{shared}/profile", key, folder, shards, least=1)
             folder = replace(folder, rule="merge_profile")
             found[f"{shared}/merge_profile/{key}"] = folder
+            for kind in config.profile.collect:
+                tokens = config.profile.residual_tokens
+                place = f"{key}/{tokens}" if kind == "residuals" else key
+                found[f"{shared}/collect_{kind}/{place}"] = replace(
+                    folder,
+                    rule=f"collect_{kind}",
+                    identity=digest.of_value([folder.identity, kind, place]),
+                )
         return found
 
     def _own_folders(self, own: str) -> dict[str, Folder]:
         config = self.config
         found = {}
         for model, corpus, name in self.classified:
-            section = config.classification[name].model_dump()
-            identity = digest.of_value([self._of_profile(model, corpus), name, section])
+            section = config.classification[name]
+            parts = [self._of_profile(model, corpus), name, section.model_dump()]
+            if section.other:
+                whole = self.needs(section.policy) == "profile"
+                of = self._of_profile if whole else self._of_corpus
+                parts.append(of(model, section.other))
+            identity = digest.of_value(parts)
             folder = Folder("classify", identity, model, corpus)
             found[f"{own}/classify/{model}/{corpus}/{name}"] = folder
+        for model in config.models:
+            profiles = [self._of_profile(model, corpus) for corpus in self.corpora]
+            found[f"{own}/power_law/{model}"] = Folder(
+                "power_law", digest.of_value([self.corpora, profiles]), model
+            )
         for c in self.conditions:
             method = config.methods[c.method]
             ranked = found[f"{own}/classify/{c.model}/{method.corpus}/{method.classification}"]
@@ -337,7 +429,7 @@ class Study:
 
     @cache  # noqa: B019
     def _of_profile(self, model: str, corpus: str) -> str:
-        section = self.config.profile.model_dump() | {"shards": 1}
+        section = self.config.profile.model_dump(exclude={"shards", "collect", "residual_tokens"})
         return digest.of_value([self._of_corpus(model, corpus), section])
 
     @cache  # noqa: B019
@@ -367,7 +459,10 @@ class Study:
             kind = self.config.calibration[corpus].source.partition(":")[0]
             entries.append(_entry(CORPORA, kind))
         if classification:
-            entries.append(_entry(POLICIES, self.config.classification[classification].policy))
+            policy = self.config.classification[classification].policy
+            entries.append(_entry(POLICIES, policy))
+            if self.needs(policy) == "sequences":
+                entries += self._views(model)
         if method:
             entries.append(_entry(SPARSIFIERS, self.config.methods[method].sparsifier))
         data = []
@@ -398,6 +493,26 @@ def _divided(
         )
         for shard in range(shards if shards >= least else 0)
     }
+
+
+def _check_classification(section: Classification, config: StudyConfig) -> None:
+    """Refuse options that the policy lacks or has no use for."""
+    policy = POLICIES.load(section.policy)
+    given = {name for name in ("share", "other", "rise") if getattr(section, name) is not None}
+    for name in sorted(policy.options - given):
+        raise UserError(f"{name}: {section.policy} needs it")
+    for name in sorted(given - policy.options):
+        taken = ", ".join(sorted(policy.options))
+        raise UserError(f"{name}: {section.policy} has no use for it; it takes {taken}")
+    if section.other and section.other not in config.calibration:
+        raise UserError("other: " + unknown_name("corpus", section.other, config.calibration))
+    if "rise" in policy.options:
+        if section.other in {method.corpus for method in config.methods.values()}:
+            raise UserError(
+                f"other: methods rank neurons on {section.other!r}; name a corpus that is held out"
+            )
+        if section.scope != "model":
+            raise UserError("scope: a rise is of the whole model's perplexity; give model")
 
 
 def _check_method(method: Method) -> None:

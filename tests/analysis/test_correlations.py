@@ -8,7 +8,6 @@ from scipy import stats
 from pipeline.analysis.bootstrap import Resamples
 from pipeline.analysis.correlations import (
     decile_facts,
-    gini,
     layer_facts,
     of_conditions,
     of_units,
@@ -38,14 +37,6 @@ def profile(frequency):
 
 
 FREQUENCY = np.linspace(0.0, 1.0, LAYERS * WIDTH).reshape(LAYERS, WIDTH)
-
-
-def test_gini_by_hand():
-    assert gini(np.array([2.0, 2.0, 2.0])) == 0
-    assert gini(np.array([0.0, 0.0, 0.0, 1.0])) == pytest.approx(0.75)
-    # Mean absolute difference over twice the mean: (2 * (1 + 2 + 1) / 9) / (2 * 2).
-    assert gini(np.array([1.0, 2.0, 3.0])) == pytest.approx((8 / 9) / 4)
-    assert gini(np.zeros(3)) == gini(np.array([])) == 0
 
 
 def test_facts_of_deciles_and_layers_by_hand():

@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from pipeline.classification.base import Evidence
 from pipeline.classification.classify import classify
 from pipeline.config.classification import Classification
 from pipeline.registry import POLICIES
@@ -14,14 +15,19 @@ def profile(active, tokens=100):
     """A profile with the given (layers, neurons) activation counts."""
     active = np.array(active)
     layer, neuron = np.indices(active.shape)
-    return pl.DataFrame(
+    counts = active.ravel()
+    frame = pl.DataFrame(
         {
             "layer": layer.ravel(),
             "neuron": neuron.ravel(),
-            "active": active.ravel(),
+            "active": counts,
+            "active_cett": counts,
+            "sum_abs": 0.5 * counts,
+            "sum_contribution": 2.0 * counts,
             "tokens": np.full(active.size, tokens),
         }
     )
+    return Evidence(frame, other=frame, rise=lambda removed: counts[removed].sum() / counts.sum())
 
 
 ACTIVE = [[50, 1, 30, 0], [10, 4, 2, 3]]
@@ -38,6 +44,8 @@ def test_coverage_over_the_model_by_hand():
         "policy": "coverage",
         "share": 0.8,
         "scope": "model",
+        "other": None,
+        "rise": None,
         "neurons": 8,
         "hot": 2,
         "carried": 0.8,
@@ -81,7 +89,9 @@ def test_nothing_active_is_no_division_by_zero():
 def test_a_classification_fits_its_tables_and_hot_is_a_run_of_ranks(policy, scope):
     generator = np.random.default_rng(0)
     given = profile(generator.integers(0, 5, (3, 40)))
-    config = Classification(policy=policy, share=0.4, scope=scope)
+    options = {"share": 0.4, "rise": 0.2, "other": "another"}
+    taken = {name: options[name] for name in POLICIES.load(policy).options}
+    config = Classification(policy=policy, scope=scope, **taken)
     columns, facts = classify(given, config, exact_zeros=True)
     frame = CLASSES.frame(columns)
     assert set(facts) == set(CLASSIFICATION.keys)
@@ -98,5 +108,6 @@ def test_the_order_of_a_profiles_rows_does_not_matter():
     given = profile(np.random.default_rng(1).integers(0, 3, (4, 20)))
     config = Classification(policy="coverage", share=0.5)
     plain = CLASSES.frame(classify(given, config, True)[0])
-    mixed = CLASSES.frame(classify(given.sample(fraction=1, shuffle=True, seed=3), config, True)[0])
+    shuffled = Evidence(given.neurons.sample(fraction=1, shuffle=True, seed=3))
+    mixed = CLASSES.frame(classify(shuffled, config, True)[0])
     assert plain.equals(mixed.sort("layer", "neuron"))

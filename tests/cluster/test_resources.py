@@ -21,7 +21,7 @@ def asked_for(study, config="configs/tiny.yaml"):
 
 def test_every_job_has_a_memory_and_a_time(fresh):
     planned = asked_for(fresh)
-    assert len(planned) == 10
+    assert len(planned) == 11
     for rule, resources in planned.items():
         assert int(resources["mem_mb"]) >= 500, rule
         assert int(resources["runtime"]) >= 10, rule
@@ -54,5 +54,5 @@ def test_jobs_that_run_a_model_ask_for_its_gpu(fresh):
     fresh.edit("configs/tiny.yaml", "device: cpu", "device: cuda")
     on_gpu = asked_for(fresh)
     using = {rule for rule, resources in on_gpu.items() if resources.get("gpu") == "1"}
-    assert using == {"profile_shard", "evaluate", "evaluate_dense"}
+    assert using == {"profile_sample", "profile_shard", "evaluate", "evaluate_dense"}
     assert "1" not in {resources.get("gpu") for resources in on_cpu.values()}

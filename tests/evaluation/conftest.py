@@ -44,9 +44,7 @@ def greedy():
                 ids.append(token)
             written = Written(length, ids[length:], len(ids) < length + MOST)
             hooks = [
-                ffn.down.register_forward_pre_hook(
-                    lambda _m, inputs: written.zeros.append(int((inputs[0] == 0).sum()))
-                )
+                ffn.watch(lambda h: written.zeros.append(int((h == 0).sum())))
                 for ffn in view(model).ffns
             ]
             model(torch.tensor([ids[: written.evaluated]]), use_cache=False)

@@ -103,10 +103,7 @@ def test_sparsity_of_texts_counts_no_padding(make_model, tokenizer, text, size):
     model = make_model()
     _, sparsity = run(model, tokenizer, text, batch_size=size)
     zeros = tokens = 0
-    handles = [
-        ffn.down.register_forward_pre_hook(lambda _m, i: found.append(int((i[0] == 0).sum())))
-        for ffn in view(model).ffns
-    ]
+    handles = [ffn.watch(lambda h: found.append(int((h == 0).sum()))) for ffn in view(model).ffns]
     for item in TEXTS:
         # The last word is scored and not read.
         ids = tokenizer(item["text"]).input_ids[:-1]

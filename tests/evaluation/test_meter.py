@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pipeline.evaluation.meter import Meter, figures
-from pipeline.models.views import FFNView, ModelView
+from pipeline.models.views import FFNView, ModelView, Projection
 
 PAD, FIRST, SECOND, STOP = range(4)
 
@@ -44,7 +44,9 @@ def toy():
 @pytest.fixture
 def measure(toy):
     """A function: calls of the model and the removed neurons -> meter."""
-    ffn = FFNView((toy.gate, toy.up), toy.down, "relu", toy)
+    ffn = FFNView(
+        (Projection(toy.gate), Projection(toy.up)), Projection(toy.down), "relu", toy, toy
+    )
 
     def run(*calls, dropped=()):
         mask = np.zeros((1, 4), dtype=bool)

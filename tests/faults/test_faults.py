@@ -198,10 +198,14 @@ DAMAGED = {
     ),
     "extract_calibration": (
         "shared/extract_calibration/*/sequences.parquet",
-        "shared/profile_shard/*/0-of-2/blocks.parquet",
+        "shared/profile_sample/*/thresholds.parquet",
+    ),
+    "profile_sample": (
+        "shared/profile_sample/*/thresholds.parquet",
+        "shared/profile_shard/*/0-of-2/neurons.parquet",
     ),
     "profile_shard": (
-        "shared/profile_shard/*/0-of-2/blocks.parquet",
+        "shared/profile_shard/*/0-of-2/channels.parquet",
         "shared/merge_profile/*/neurons.parquet",
     ),
     "merge_profile": (

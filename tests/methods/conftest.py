@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from pipeline.classification.base import Evidence
 from pipeline.classification.classify import classify
 from pipeline.config.classification import Classification
 from pipeline.methods.inputs import neurons_of
@@ -28,7 +29,7 @@ def make_neurons():
             }
         )
         config = Classification(policy=policy, share=share, scope=scope)
-        columns, _ = classify(profile, config, exact_zeros=True)
+        columns, _ = classify(Evidence(profile), config, exact_zeros=True)
         classes = pl.DataFrame(columns)
         return profile, classes, neurons_of(profile, classes)
 

@@ -19,6 +19,7 @@ def four_by_four(**changes):
     layer, neuron = np.indices((4, 4))
     values = {
         "frequency": FREQUENCY.ravel(),
+        "heat": FREQUENCY.ravel(),
         "mean_contribution": np.arange(16.0),
         "weight_norm": np.arange(16.0)[::-1].copy(),
         "hot": HOT.ravel(),

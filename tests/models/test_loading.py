@@ -120,3 +120,14 @@ def test_a_gpu_that_is_not_there_is_told_in_one_message(folder, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match=r"'mine': device 'cuda:0', and torch .* finds no GPU here"):
         load(model.model_copy(update={"device": "cuda:0"}), record)
+
+
+def test_a_model_in_parts_is_for_profiling_alone_and_needs_safetensors(folder):
+    model = Model(source=str(folder), max_memory={"cpu": "1KB"})
+    record = resolve("mine", model)
+    with pytest.raises(UserError, match="can be profiled .* and not evaluated"):
+        load(model, record)
+    loaded, _ = load(model, record, whole=False)
+    assert torch.equal(logits(loaded), logits(load(Model(source=str(folder)), record)[0]))
+    with pytest.raises(UserError, match="convert it"):
+        load(model, resolve("mine", Model(source=str(pickled(folder)))), whole=False)

@@ -6,21 +6,10 @@ import pytest
 import torch
 
 from pipeline.errors import UserError
-from pipeline.models.views import FFNView, counted, supported, view
+from pipeline.models.views import FFNView, Projection, counted, supported, view
 from pipeline.registry import ARCHITECTURES
 
 TOKENS = torch.tensor([[1, 5, 9, 20, 33, 4, 7, 2]])
-
-
-def by_hand(ffn, x):
-    """The FFN's output from its matrices alone."""
-    from transformers.activations import ACT2FN
-
-    first, *rest = (torch.nn.functional.linear(x, m.weight, m.bias) for m in ffn.inner)
-    h = ACT2FN[ffn.activation](first)
-    for other in rest:
-        h = h * other
-    return h, h @ ffn.down.weight.T + (0 if ffn.down.bias is None else ffn.down.bias)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -30,17 +19,16 @@ def test_a_view_reproduces_every_ffn_from_its_matrices(make_model, architecture,
     shape = view(model)
     seen = []
     for ffn in shape.ffns:
-        ffn.inner[0].register_forward_pre_hook(lambda _m, i: seen.append(i[0]))
-        ffn.down.register_forward_hook(lambda _m, i, o: seen.extend((i[0], o)))
+        ffn.inner[0].module.register_forward_pre_hook(lambda _m, i: seen.append(i[0]))
+        ffn.down.module.register_forward_hook(lambda _m, i, o: seen.extend((i[0], o)))
     with torch.inference_mode():
         model(TOKENS)
     assert len(seen) == 3 * model.config.num_hidden_layers
     for ffn, x, inner, output in zip(shape.ffns, *(seen[n::3] for n in range(3)), strict=True):
         assert ffn.activation == activation
         with torch.inference_mode():
-            h, wanted = by_hand(ffn, x)
-        torch.testing.assert_close(inner, h)
-        torch.testing.assert_close(output, wanted)
+            torch.testing.assert_close(ffn.hidden(x), inner)
+            torch.testing.assert_close(ffn.output(inner), output)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -53,7 +41,7 @@ def test_a_view_takes_the_ffns_whole_part_of_the_block(make_model, architecture)
         ffn.zero(torch.ones(24, dtype=torch.bool))
     for ffn in view(without).ffns:
         bias = 0.0 if ffn.down.bias is None else ffn.down.bias.detach()
-        ffn.down.forward = lambda x, b=bias: x.new_zeros(*x.shape[:-1], 16) + b
+        ffn.down.module.forward = lambda x, b=bias: x.new_zeros(*x.shape[:-1], 16) + b
     with torch.inference_mode():
         torch.testing.assert_close(model(TOKENS).logits, without(TOKENS).logits)
 
@@ -66,7 +54,7 @@ def test_counted_tokens_are_the_masks_whatever_shape_h_has(make_model, architect
     mask = torch.ones_like(tokens).bool()
     mask[0, 5:] = False
     seen = []
-    view(model).ffns[0].down.register_forward_pre_hook(lambda _m, i: seen.append(i[0]))
+    view(model).ffns[0].watch(seen.append)
     with torch.inference_mode():
         model(tokens)
         model(tokens[:1, :5])
@@ -99,7 +87,7 @@ def linear(rows):
     matrix = torch.tensor(rows, dtype=torch.float32)
     made = torch.nn.Linear(matrix.shape[1], matrix.shape[0])
     made.weight = torch.nn.Parameter(matrix)
-    return made
+    return Projection(made)
 
 
 GATE, UP = [[1, 2], [0, 0], [3, 0], [1, 1]], [[2, 0], [0, 0], [0, 4], [1, 1]]
@@ -107,7 +95,9 @@ DOWN = [[3, 0, 5, 1], [4, 0, 12, 1]]
 
 
 def test_norms_by_hand():
-    ffn = FFNView((linear(GATE), linear(UP)), linear(DOWN), "relu", torch.nn.Identity())
+    ffn = FFNView(
+        (linear(GATE), linear(UP)), linear(DOWN), "relu", torch.nn.Identity(), torch.nn.Identity()
+    )
     assert ffn.down_norms().tolist() == pytest.approx([5, 0, 13, 2**0.5])
     # Squares: 5 + 4 + 25, nothing, 9 + 16 + 169, and six ones. The biases of Linear do not count.
     assert ffn.weight_norms().tolist() == pytest.approx([34**0.5, 0, 194**0.5, 6**0.5])
@@ -115,13 +105,15 @@ def test_norms_by_hand():
 
 
 def test_norms_without_a_gate_by_hand():
-    ffn = FFNView((linear(GATE),), linear(DOWN), "relu", torch.nn.Identity())
+    ffn = FFNView((linear(GATE),), linear(DOWN), "relu", torch.nn.Identity(), torch.nn.Identity())
     assert not ffn.gated
     assert ffn.weight_norms().tolist() == pytest.approx([30**0.5, 0, 178**0.5, 2])
 
 
 def test_norms_of_half_precision_weights_are_summed_in_double():
-    ffn = FFNView((linear(GATE),), linear(DOWN).half(), "relu", torch.nn.Identity())
+    ffn = FFNView(
+        (linear(GATE),), Projection(linear(DOWN).module.half()), "relu", *[torch.nn.Identity()] * 2
+    )
     assert ffn.down_norms().tolist() == [5.0, 0.0, 13.0, pytest.approx(2**0.5, rel=1e-15)]
 
 
@@ -136,7 +128,9 @@ def test_an_architecture_without_a_view_is_refused_with_those_that_have_one():
 def test_a_block_of_another_form_is_refused_by_what_is_missing(make_model):
     model = make_model()
     del model.model.layers[1].mlp.up_proj
-    with pytest.raises(UserError, match="block 1 has no mlp.up_proj"):
+    with pytest.raises(
+        UserError, match="block 1 has no up_proj.*there is: act_fn, down_proj, gate_proj"
+    ):
         view(model)
 
 
@@ -152,3 +146,34 @@ def test_an_ungated_block_of_another_form_is_refused_too(make_model, architectur
     delattr(take(model), missing)
     with pytest.raises(UserError, match=f"block 1 has no {missing}"):
         view(model)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_norm_before_an_ffn_reads_the_residual_stream(make_model, architecture):
+    """Its output is what the FFN reads, and what is added to its input makes the block's output."""
+    model = make_model(architecture)
+    shape = view(model)
+    seen = {}
+    for n, (block, ffn) in enumerate(zip(shape.blocks, shape.ffns, strict=True)):
+
+        def note(_module, given, made, n=n):
+            seen[n, "before"], seen[n, "normed"] = given[0], made
+
+        def end(_module, _given, made, n=n):
+            seen[n, "block"] = made[0] if isinstance(made, tuple) else made
+
+        assert ffn.before is not None
+        ffn.before.register_forward_hook(note)
+        ffn.inner[0].module.register_forward_pre_hook(
+            lambda _m, i, n=n: seen.update({(n, "x"): i[0]})
+        )
+        ffn.down.module.register_forward_hook(lambda _m, _i, o, n=n: seen.update({(n, "ffn"): o}))
+        block.register_forward_hook(end)
+    with torch.inference_mode():
+        model(TOKENS)
+    for n in range(len(shape.ffns)):
+        shape_of = seen[n, "block"].shape
+        torch.testing.assert_close(seen[n, "x"].reshape(-1), seen[n, "normed"].reshape(-1))
+        if architecture != "GPTNeoXForCausalLM":
+            whole = seen[n, "before"].reshape(shape_of) + seen[n, "ffn"].reshape(shape_of)
+            torch.testing.assert_close(whole, seen[n, "block"])

@@ -1,12 +1,13 @@
 """The CETT threshold against hand-worked examples and a search over all thresholds."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hn
 
-from pipeline.profiling.cett import fit_threshold
+from pipeline.profiling.cett import Tail, curve, fit_threshold
 
 
 def oracle(inner, down):
@@ -34,41 +35,42 @@ def test_one_token_with_orthogonal_outputs_by_hand():
     # Contributions 3, 4, 12 along different axes: ||whole|| = 13. Without the first: 3/13 = 0.23;
     # without the first two: 5/13 = 0.38; so a target of 0.3 lets only the first go.
     inner, down = torch.tensor([[3.0, 4.0, 12.0]]), torch.eye(3)
-    eps, cett = fit_threshold(inner, down, 0.3)
+    eps, cett = fit_threshold(Tail(inner, down), 0.3)
     assert 3.0 <= eps < 4.0
     assert cett == pytest.approx(3 / 13)
-    assert fit_threshold(inner, down, 0.39)[1] == pytest.approx(5 / 13)
+    assert fit_threshold(Tail(inner, down), 0.39)[1] == pytest.approx(5 / 13)
     # Below the smallest contribution, to the last float32 bit, nothing goes.
-    assert fit_threshold(inner, down, 0.2) == (pytest.approx(3.0, rel=1e-6), 0.0)
+    assert fit_threshold(Tail(inner, down), 0.2) == (pytest.approx(3.0, rel=1e-6), 0.0)
 
 
 def test_the_mean_over_tokens_is_compared_not_the_mean_of_thresholds():
     # Removing contributions up to 1 costs 1/sqrt(2) at the first token and nothing at the second.
     inner, down = torch.tensor([[1.0, 1.0001], [2.0, 2.0]]), torch.eye(2)
-    eps, cett = fit_threshold(inner, down, 0.4)
+    eps, cett = fit_threshold(Tail(inner, down), 0.4)
     assert 1.0 <= eps < 1.0001 and cett == pytest.approx(0.35355, abs=1e-4)
 
 
 def test_norms_of_the_down_columns_scale_contributions():
     inner, down = torch.tensor([[1.0, 1.0]]), torch.tensor([[10.0, 0.0], [0.0, 1.0]])
-    eps, cett = fit_threshold(inner, down, 0.2)
+    eps, cett = fit_threshold(Tail(inner, down), 0.2)
     assert 1.0 <= eps < 10.0 and cett == pytest.approx(1 / 101**0.5)
 
 
 def test_signs_of_h_do_not_matter_to_contributions():
     inner, down = torch.tensor([[-3.0, 4.0, -12.0]]), torch.eye(3)
-    assert fit_threshold(inner, down, 0.3)[1] == pytest.approx(3 / 13)
+    assert fit_threshold(Tail(inner, down), 0.3)[1] == pytest.approx(3 / 13)
 
 
 @pytest.mark.parametrize("tokens", [0, 3])
 def test_without_any_output_nothing_is_active(tokens):
-    assert fit_threshold(torch.zeros(tokens, 4), torch.eye(4), 0.2) == (0.0, 0.0)
+    assert fit_threshold(Tail(torch.zeros(tokens, 4), torch.eye(4)), 0.2) == (0.0, 0.0)
 
 
 def test_tokens_without_output_do_not_count():
     inner = torch.tensor([[3.0, 4.0, 12.0]])
     padded = torch.cat([inner, torch.zeros(5, 3)])
-    assert fit_threshold(padded, torch.eye(3), 0.3) == fit_threshold(inner, torch.eye(3), 0.3)
+    with_them, without = (fit_threshold(Tail(h, torch.eye(3)), 0.3) for h in (padded, inner))
+    assert with_them == without
 
 
 MATRICES = hn.arrays("float32", (4, 4), elements=st.integers(-4, 4).map(float))
@@ -81,7 +83,7 @@ def test_orthogonal_outputs_give_the_brute_force_threshold(h, target):
     if not inner.any():
         return
     curve, _ = oracle(inner, down)
-    eps, cett = fit_threshold(inner, down, target)
+    eps, cett = fit_threshold(Tail(inner, down), target)
     allowed = [(e, c) for e, c in curve if c <= target - 1e-6]
     refused = [e for e, c in curve if c > target + 1e-6]
     assert cett <= target
@@ -93,9 +95,37 @@ def test_orthogonal_outputs_give_the_brute_force_threshold(h, target):
 def test_the_reported_cett_is_that_of_the_reported_threshold(seed, target):
     generator = torch.Generator().manual_seed(seed)
     inner, down = torch.randn(4, 4, generator=generator), torch.randn(4, 4, generator=generator)
-    eps, cett = fit_threshold(inner, down, target)
+    eps, cett = fit_threshold(Tail(inner, down), target)
     curve, contribution = oracle(inner, down)
     # The threshold ends within rounding below the contribution that costs too much.
     at_eps = [c for e, c in curve if e <= eps * (1 - 1e-6)][-1]
     assert cett == pytest.approx(at_eps, abs=1e-4) and cett <= target
     assert 0 <= eps <= float(contribution.max()) * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("tokens", [600, 3000])
+@pytest.mark.parametrize("target", [0.05, 0.2, 0.6])
+def test_many_tokens_are_fitted_by_a_few_and_then_by_all(tokens, target):
+    """Tokens in the second half are ten times as large, so that the first guess is a rough one."""
+    generator = torch.Generator().manual_seed(tokens)
+    inner = torch.randn(tokens, 24, generator=generator) ** 3
+    inner[tokens // 2 :] *= 10
+    down = torch.randn(16, 24, generator=generator)
+    tail = Tail(inner, down)
+    eps, cett = fit_threshold(tail, target)
+    assert cett == pytest.approx(tail.mean(eps)) and cett <= target
+    assert tail.mean(eps * 1.002) > target
+
+
+def test_a_curve_by_hand():
+    # Contributions 1, 2, 2, 4 along different axes, ||whole|| = 5.
+    made = curve(Tail(torch.tensor([[1.0, 2.0, 2.0, 4.0]]), torch.eye(4)), np.array([0.25, 0.5, 1]))
+    assert made["threshold"].tolist() == [0.0, 1.0, 2.0, 4.0]
+    assert made["sparsity"].tolist() == [0.0, 0.25, 0.75, 1.0]
+    assert made["cett"].tolist() == pytest.approx([0.0, 1 / 5, 3 / 5, 1.0])
+
+
+def test_a_curve_begins_where_the_zeros_end():
+    made = curve(Tail(torch.tensor([[0.0, 0.0, 3.0, 4.0]]), torch.eye(4)), np.array([0.5, 1]))
+    assert made["sparsity"].tolist() == [0.5, 0.75, 1.0]
+    assert made["cett"].tolist() == pytest.approx([0.0, 0.6, 1.0])

@@ -6,99 +6,108 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
+from pipeline import histograms
+from pipeline.config.models import Model
 from pipeline.config.profile import Profile
-from pipeline.profiling.merge import merge
-from pipeline.profiling.shard import profile_shard, sampled
-from pipeline.tables.neurons import LAYER_BLOCKS, LAYERS, NEURON_BLOCKS, NEURONS
+from pipeline.models.loading import load
+from pipeline.models.resolve import resolve
+from pipeline.models.views import view
+from pipeline.profiling.merge import layers_of, merge_channels, merge_histograms, merge_neurons
+from pipeline.profiling.sample import profile_sample
+from pipeline.profiling.shard import blocks_of_shard, magnitudes, of_block, profile_shard
+from pipeline.tables.neurons import (
+    CHANNEL_BLOCKS,
+    CHANNELS,
+    HISTOGRAMS,
+    LAYERS,
+    NEURON_BLOCKS,
+    NEURONS,
+)
+from pipeline.tables.sampled import NORMS, THRESHOLDS
 
-CONFIG = Profile(block_sequences=2, batch_size=2, shards=1, cett=0.3, cett_tokens=64)
-
-
-@pytest.fixture(scope="module")
-def toy(make_model):
-    """A one-layer model whose FFN sees one-hot rows: token t gives h = H[t] at every position.
-
-    Attention writes nothing, and the norm before the FFN turns a one-hot row into 4 times itself.
-    """
-    model = make_model(
-        vocab_size=5,
-        hidden_size=4,
-        intermediate_size=4,
-        num_hidden_layers=1,
-        num_attention_heads=1,
-        num_key_value_heads=1,
-        rms_norm_eps=0.0,
-    )
-    block = model.model.layers[0]
-    with torch.no_grad():
-        model.model.embed_tokens.weight.copy_(torch.cat([torch.eye(4), torch.ones(1, 4)]))
-        block.self_attn.o_proj.weight.zero_()
-        # A one-hot row of width 4 has mean square 1/4, so the norm doubles it.
-        block.mlp.gate_proj.weight.copy_(GATE / 2)
-        block.mlp.up_proj.weight.copy_(UP / 2)
-        block.mlp.down_proj.weight.copy_(DOWN)
-    return model
+CONFIG = Profile(blocks=2, batch_size=2, shards=1, cett=0.3, cett_tokens=64)
 
 
-# Rows are neurons, columns are tokens 0 to 3; h = relu(gate) * up gives, for the four tokens,
-# (3, 4, 12, 0), (0, 2, 0, 0), (0, 0, 0, 0) and (-2, 2, 0, 0).
-GATE = torch.tensor([[3, 0, -1, 1], [4, 1, 0, 2], [12, -2, 0, 3], [-1, -1, -1, 0]])
-UP = torch.tensor([[1, 5, 1, -2], [1, 2, 7, 1], [1, 1, 1, 0], [9, 9, 9, 9]])
-DOWN = torch.tensor([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 2]])
+class Made:
+    """A profile of `shards` jobs: `sample`, the shards' tables, and what they merge into."""
 
+    def __init__(self, model, sequences, special=(), config=CONFIG, shards=1, exact_zeros=True):
+        sample = profile_sample(model, sequences, special, config)
+        self.thresholds = THRESHOLDS.frame(sample["thresholds"])
+        self.norms = NORMS.frame(sample["norms"])
+        above = magnitudes(self.thresholds, self.norms)
+        found = [
+            profile_shard(model, sequences, special, above, config, shard, shards)
+            for shard in range(shards)
+        ]
+        tables = NEURON_BLOCKS, CHANNEL_BLOCKS, HISTOGRAMS
+        parts = [[t.frame(f) for t, f in zip(tables, one, strict=True)] for one in found]
+        blocks, channels, histograms = zip(*parts, strict=True)
+        self.blocks = pl.concat(blocks)
+        self.neurons = NEURONS.frame(merge_neurons(blocks, config.blocks, self.norms, exact_zeros))
+        self.layers = LAYERS.frame(layers_of(self.neurons, self.thresholds))
+        self.channels = CHANNELS.frame(merge_channels(channels, config.blocks))
+        self.histograms = HISTOGRAMS.frame(merge_histograms(histograms))
 
-def profile(model, sequences, special=(), config=CONFIG, shard=0, shards=1):
-    columns, layers = profile_shard(model, sequences, special, config, shard, shards)
-    return NEURON_BLOCKS.frame(columns), LAYER_BLOCKS.frame(layers)
+    def inputs(self, layer, linears):
+        """Rows of one linear input."""
+        return self.channels.filter(pl.col("layer") == layer, pl.col("linears") == linears)
+
+    def histogram(self, layer, tensor):
+        """Rows of one tensor."""
+        return self.histograms.filter(pl.col("layer") == layer, pl.col("tensor") == tensor)
 
 
 def test_sums_of_two_blocks_by_hand(toy):
-    # Block 0: tokens 0, 1 and 3, 2, 2; block 1: token 0.
-    blocks, _ = profile(toy, [[0, 1], [3, 2, 2], [0]])
+    # Block 0: token 0; block 1: tokens 0, 1 and 3, 2, 2.
+    blocks = Made(toy, [[0], [0, 1], [3, 2, 2]]).blocks
     assert blocks["block"].to_list() == [0] * 4 + [1] * 4
     assert blocks["layer"].to_list() == [0] * 8
     assert blocks["neuron"].to_list() == [0, 1, 2, 3] * 2
-    assert blocks["tokens"].to_list() == [5] * 4 + [1] * 4
-    assert blocks["active_nonzero"].to_list() == [2, 3, 1, 0, 1, 1, 1, 0]
-    assert blocks["sum_abs"].to_list() == [5, 8, 12, 0, 3, 4, 12, 0]
-    assert blocks["sum_square"].to_list() == [13, 24, 144, 0, 9, 16, 144, 0]
+    assert blocks["tokens"].to_list() == [1] * 4 + [5] * 4
+    assert blocks["active_nonzero"].to_list() == [1, 1, 1, 0, 2, 3, 1, 0]
+    assert blocks["sum_abs"].to_list() == [3, 4, 12, 0, 5, 8, 12, 0]
+    assert blocks["sum_square"].to_list() == [9, 16, 144, 0, 13, 24, 144, 0]
     assert blocks["max_abs"].to_list() == [3, 4, 12, 0, 3, 4, 12, 0]
-    assert blocks["sum_contribution"].to_list() == [5, 8, 12, 0, 3, 4, 12, 0]
-    assert blocks["down_norm"].to_list() == [1, 1, 1, 2] * 2
     assert blocks["nonfinite"].to_list() == [0] * 8
 
 
 def test_weight_norms_by_hand(toy):
     # Squares of gate, up (both halved) and down: (11 + 31) / 4 + 1, and so on.
-    blocks, _ = profile(toy, [[0]])
+    norms = Made(toy, [[0]]).norms
     wanted = np.sqrt([(11 + 31) / 4 + 1, (21 + 55) / 4 + 1, (157 + 3) / 4 + 1, (3 + 324) / 4 + 4])
-    assert blocks["weight_norm"].to_numpy() == pytest.approx(wanted, rel=1e-12)
+    assert norms["down_norm"].to_list() == [1, 1, 1, 2]
+    assert norms["weight_norm"].to_numpy() == pytest.approx(wanted, rel=1e-12)
 
 
 def test_active_by_cett_by_hand(toy):
     # Token 0 alone: contributions 3, 4, 12. At 0.3 only the first may go (3/13 = 0.23).
-    blocks, layers = profile(toy, [[0, 0, 0]])
-    assert layers["cett"].to_list() == pytest.approx([3 / 13])
-    assert 3 <= layers["cett_threshold"][0] < 4
-    assert layers["cett_tokens"].to_list() == [3]
-    assert blocks["active_cett"].to_list() == [0, 3, 3, 0]
-    assert blocks["active_nonzero"].to_list() == [3, 3, 3, 0]
+    made = Made(toy, [[0, 0, 0]], exact_zeros=False)
+    assert made.layers["cett"].to_list() == pytest.approx([3 / 13])
+    assert 3 <= made.layers["cett_threshold"][0] < 4
+    assert made.layers["cett_tokens"].to_list() == [3]
+    assert made.neurons["active_cett"].to_list() == [0, 3, 3, 0]
+    assert made.neurons["active"].to_list() == [0, 3, 3, 0]
+    assert made.neurons["active_nonzero"].to_list() == [3, 3, 3, 0]
 
 
 def test_special_tokens_and_padding_leave_no_trace(toy):
-    plain, _ = profile(toy, [[0, 3], [1]])
-    special, _ = profile(toy, [[4, 0, 3, 4], [4, 1]], special=[4])
-    assert plain.equals(special)
+    plain = Made(toy, [[0, 3], [1]])
+    special = Made(toy, [[4, 0, 3, 4], [4, 1]], special=[4])
+    assert plain.neurons.equals(special.neurons)
+    assert plain.histogram(0, "mlp.down_proj").equals(special.histogram(0, "mlp.down_proj"))
 
 
 def test_merged_profile_by_hand(toy):
-    blocks, layers = profile(toy, [[0, 1], [3, 2, 2], [0]])
-    neurons, per_layer = merge([blocks], [layers], exact_zeros=True)
-    neurons, per_layer = NEURONS.frame(neurons), LAYERS.frame(per_layer)
+    made = Made(toy, [[0, 1], [3, 2, 2], [0]])
+    neurons, per_layer = made.neurons, made.layers
     assert neurons["tokens"].to_list() == [6] * 4
     assert neurons["active"].to_list() == neurons["active_nonzero"].to_list() == [3, 4, 2, 0]
     assert neurons["sum_abs"].to_list() == [8, 12, 24, 0]
+    assert neurons["sum_contribution"].to_list() == [8, 12, 24, 0]
     assert neurons["max_abs"].to_list() == [3, 4, 12, 0]
     # 9 active of 24 pairs.
     assert per_layer["natural_sparsity"].to_list() == [15 / 24]
@@ -109,17 +118,28 @@ def test_merged_profile_by_hand(toy):
 def test_nonfinite_activations_are_counted_and_enter_no_sum(toy):
     broken = copy.deepcopy(toy)
     broken.model.layers[0].mlp.up_proj.weight.data[0] = float("inf")
-    blocks, layers = profile(broken, [[0, 0, 1, 3]])
+    made = Made(broken, [[0, 0, 1, 3]])
+    blocks, per_layer = made.neurons, made.layers
     # A one-hot row times infinity is not a number at any token.
     assert blocks["nonfinite"].to_list() == [4, 0, 0, 0]
     assert blocks["active_nonzero"].to_list() == [0, 4, 2, 0]
     assert blocks["sum_abs"].to_list() == [0, 12, 24, 0]
     assert blocks["sum_contribution"].to_list() == [0, 12, 24, 0]
-    _, per_layer = merge([blocks], [layers], exact_zeros=True)
     assert per_layer["nonfinite"].to_list() == [4]
     # 6 pairs of 16 are active and 4 are nobody's: 6 are zero.
     assert per_layer["zero_share"].to_list() == pytest.approx([6 / 16])
     assert per_layer["natural_sparsity"].to_list() == pytest.approx([6 / 16])
+
+
+@given(st.integers(0, 200), st.integers(1, 20), st.integers(1, 12))
+def test_shards_hold_every_block_and_blocks_every_sequence_once_in_order(sequences, blocks, shards):
+    held = [block for n in range(shards) for block in blocks_of_shard(blocks, n, shards)]
+    assert held == list(range(blocks))
+    rows = list(range(sequences))
+    parts = [rows[of_block(sequences, blocks, block)] for block in held]
+    assert [row for part in parts for row in part] == rows
+    sizes = [len(part) for part in parts]
+    assert max(sizes) - min(sizes) <= 1
 
 
 SEQUENCES = [[4 + (7 * i + j * j) % 55 for j in range(3 + i % 9)] for i in range(23)]
@@ -130,76 +150,170 @@ def llama(make_model):
     return make_model(hidden_act="silu")
 
 
-def merged(model, shards, config=CONFIG):
-    parts = [profile(model, SEQUENCES, [1], config, shard, shards) for shard in range(shards)]
-    return merge([p[0] for p in parts], [p[1] for p in parts], exact_zeros=False)
+def merged(model, shards=1, config=CONFIG):
+    config = config.model_copy(update={"blocks": 9})
+    return Made(model, SEQUENCES, [1], config, shards, exact_zeros=False)
 
 
 @pytest.mark.parametrize("shards", [2, 7, 40])
 def test_the_number_of_shards_changes_no_byte(llama, tmp_path, manifest, shards):
+    tables = (NEURONS, LAYERS, CHANNELS, HISTOGRAMS)
     files = []
     for count in (1, shards):
-        neurons, layers = merged(llama, count)
-        for table, frame in ((NEURONS, neurons), (LAYERS, layers)):
+        made = merged(llama, count)
+        for table in tables:
             files.append(tmp_path / f"{count}-{table.name}")
-            table.write(files[-1], frame, manifest)
-    assert files[0].read_bytes() == files[2].read_bytes()
-    assert files[1].read_bytes() == files[3].read_bytes()
+            table.write(files[-1], getattr(made, table.name), manifest)
+    for one, many in zip(files[:4], files[4:], strict=True):
+        assert one.read_bytes() == many.read_bytes(), one.name
 
 
-def test_the_batch_size_changes_no_count_and_sums_by_rounding_only(llama):
-    one, _ = merged(llama, 1)
-    other, _ = merged(llama, 1, CONFIG.model_copy(update={"batch_size": 1}))
-    assert one["tokens"].equals(other["tokens"])
-    assert one["active_nonzero"].equals(other["active_nonzero"])
-    for name in ("sum_abs", "sum_square", "max_abs", "sum_contribution"):
-        assert one[name].to_numpy() == pytest.approx(other[name].to_numpy(), rel=1e-4)
+@pytest.mark.parametrize("activation", ["relu", "silu"])
+@pytest.mark.parametrize("batch", [1, 3, 64])
+def test_the_batch_size_moves_sums_by_rounding_and_counts_at_boundaries_alone(
+    make_model, activation, batch
+):
+    """Against batches of two: a sum by 1e-4 of itself at most, and of the values that are counted
+    by a threshold or a bin fewer than one in a thousand."""
+    model = make_model(hidden_act=activation)
+    one = merged(model)
+    other = merged(model, config=CONFIG.model_copy(update={"batch_size": batch}))
+    for table in ("neurons", "channels"):
+        mine, theirs = getattr(one, table), getattr(other, table)
+        assert mine["tokens"].equals(theirs["tokens"])
+        assert mine["active_nonzero"].equals(theirs["active_nonzero"])
+        for name in ("sum_abs", "sum_square", "max_abs"):
+            assert mine[name].to_numpy() == pytest.approx(theirs[name].to_numpy(), rel=1e-4)
+    moved = (one.neurons["active_cett"] - other.neurons["active_cett"]).abs().sum()
+    assert moved <= 1e-3 * one.neurons["tokens"].sum()
+    key = ["layer", "tensor", "sign", "low"]
+    both = one.histograms.join(other.histograms, on=key, how="full", coalesce=True).fill_null(0)
+    assert both["count"].sum() == both["count_right"].sum()
+    assert (both["count"] - both["count_right"]).abs().sum() <= 1e-3 * both["count"].sum()
 
 
-def test_a_profile_equals_one_made_token_by_token(llama):
-    """An oracle that runs each sequence alone and adds with numpy."""
-    from pipeline.models.views import view
+ARCHITECTURES_SEEN = {
+    "LlamaForCausalLM": [
+        "self_attn.q_proj,self_attn.k_proj,self_attn.v_proj", "self_attn.o_proj",
+        "mlp.gate_proj,mlp.up_proj", "mlp.down_proj",
+    ],
+    "Phi3ForCausalLM": [
+        "self_attn.qkv_proj", "self_attn.o_proj", "mlp.gate_up_proj", "mlp.down_proj",
+    ],
+    "OPTForCausalLM": [
+        "self_attn.q_proj,self_attn.k_proj,self_attn.v_proj", "self_attn.out_proj", "fc1", "fc2",
+    ],
+    "GPTNeoXForCausalLM": [
+        "attention.query_key_value", "attention.dense", "mlp.dense_h_to_4h", "mlp.dense_4h_to_h",
+    ],
+    "GPT2LMHeadModel": ["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"],
+}  # fmt: skip
 
-    seen = {0: [], 1: []}
-    shape = view(llama)
-    hooks = [
-        ffn.down.register_forward_pre_hook(lambda _m, x, n=n: seen[n].append(x[0][0].numpy()))
-        for n, ffn in enumerate(shape.ffns)
-    ]
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES_SEEN)
+def test_a_profile_equals_one_made_token_by_token(make_model, architecture):
+    """An oracle that runs each sequence alone, keeps all and adds with numpy."""
+    model = make_model(architecture, hidden_act="silu")
+    shape = view(model)
+    seen = {}
+    hooks = []
+    for n, (block, ffn) in enumerate(zip(shape.blocks, shape.ffns, strict=True)):
+        for name, module in block.named_modules():
+            if hasattr(module, "weight") and module.weight.ndim == 2:
+
+                def keep(_module, given, key=(n, name)):
+                    seen.setdefault(key, []).append(given[0].flatten(0, -2).numpy())
+
+                hooks.append(module.register_forward_pre_hook(keep))
+
+        def output(_module, _given, made, n=n):
+            seen.setdefault((n, "ffn.output"), []).append(made.flatten(0, -2).numpy())
+
+        hooks.append(ffn.down.module.register_forward_hook(output))
     with torch.inference_mode():
         for row in SEQUENCES:
-            llama(torch.tensor([row]))
+            model.base_model(input_ids=torch.tensor([row]))
     for hook in hooks:
         hook.remove()
-    neurons, layers = merged(llama, 1)
+    made = Made(model, SEQUENCES, exact_zeros=False)
+    names = ARCHITECTURES_SEEN[architecture]
+    assert made.channels["linears"].unique(maintain_order=True).to_list() == names[:3]
     for n, ffn in enumerate(shape.ffns):
-        h = np.concatenate(seen[n]).astype(np.float64)
+        for linears in names:
+            for linear in linears.split(","):
+                values = np.concatenate(seen[n, linear]).astype(np.float64)
+                mine = made.inputs(n, linears)
+                if linear == names[-1]:
+                    mine = made.neurons.filter(pl.col("layer") == n)
+                assert_moments(mine, values)
+                assert_quantiles(made.histogram(n, linears), values)
         norms = np.linalg.norm(ffn.down.weight.detach().double().numpy(), axis=0)
-        mine = neurons.filter(pl.col("layer") == n)
-        assert mine["tokens"].to_list() == [len(h)] * ffn.d_ff
-        assert mine["sum_abs"].to_numpy() == pytest.approx(np.abs(h).sum(0), rel=1e-4)
-        assert mine["sum_square"].to_numpy() == pytest.approx((h**2).sum(0), rel=1e-4)
-        assert mine["max_abs"].to_numpy() == pytest.approx(np.abs(h).max(0), rel=1e-4)
-        active = (np.abs(h) * norms > layers["cett_threshold"][n]).sum(0)
-        assert np.abs(mine["active_cett"].to_numpy() - active).max() <= 1
-        assert mine["active"].equals(mine["active_cett"])
+        active = (np.abs(values) * norms > made.layers["cett_threshold"][n]).sum(0)
+        neurons = made.neurons.filter(pl.col("layer") == n)
+        assert np.abs(neurons["active_cett"].to_numpy() - active).max() <= 1
+        assert neurons["active"].equals(neurons["active_cett"])
+        x = torch.from_numpy(np.concatenate(seen[n, names[2].split(",")[0]]))
+        with torch.inference_mode():
+            first, *rest = (torch.nn.functional.linear(x, p.weight, p.bias) for p in ffn.inner)
+            inner = (
+                {"ffn.gate": first, "ffn.activation": ffn.act(first), "ffn.up": rest[0]}
+                if rest
+                else {"ffn.up": first}
+            )
+        for tensor, wanted in inner.items():
+            assert_quantiles(made.histogram(n, tensor), wanted.double().numpy())
+        assert_quantiles(made.histogram(n, "ffn.output"), np.concatenate(seen[n, "ffn.output"]))
+    assert set(made.histograms["tensor"]) == {*names, *inner, "ffn.output"}
 
 
-def test_sampling_draws_whole_sequences_in_order_up_to_the_tokens():
-    sequences = [[n] * 4 for n in range(100)]
-    drawn = [row[0] for row in sampled(sequences, 43)]
-    assert len(set(drawn)) == 10 and drawn == sorted(drawn)
-    assert sampled(sequences, 43) == sampled(sequences, 43)
-    assert len(sampled(sequences, 1)) == 1
-    assert sampled(sequences, 10**6) == sequences
+def assert_moments(mine, values):
+    assert mine["tokens"].to_list() == [len(values)] * values.shape[1]
+    assert mine["sum_abs"].to_numpy() == pytest.approx(np.abs(values).sum(0), rel=1e-4)
+    assert mine["sum_square"].to_numpy() == pytest.approx((values**2).sum(0), rel=1e-4)
+    assert mine["max_abs"].to_numpy() == pytest.approx(np.abs(values).max(0), rel=1e-4)
 
 
-def test_sampling_takes_every_kind_of_text_from_a_corpus_that_takes_turns():
-    sequences = [[n % 5] * 20 for n in range(4000)]
-    kinds = [row[0] for row in sampled(sequences, 4000)]
-    assert min(kinds.count(kind) for kind in range(5)) > 25
+def assert_quantiles(histogram, values):
+    """Within the promised error, and a little rounding of the forward pass."""
+    assert histogram["count"].sum() == values.size
+    ordered = np.sort(np.abs(values).flatten())
+    for share in (0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0):
+        exact = ordered[int(np.ceil(share * ordered.size)) - 1]
+        near = histograms.RELATIVE_ERROR + 0.005
+        assert histograms.quantile(histogram, share) == pytest.approx(exact, rel=near), share
+
+
+def test_sums_of_many_tokens_keep_the_error_that_is_told():
+    from pipeline.profiling.statistics import Moments
+
+    values = np.random.default_rng(0).lognormal(sigma=3, size=(20_000, 8)).astype(np.float32)
+    moments = Moments(8, torch.full((8,), 2.0))
+    for part in np.split(values, [1, 130, 5000]):
+        moments.add(torch.from_numpy(part))
+    found, exact = moments.columns(), values.astype(np.float64)
+    assert np.abs(found["sum_abs"] / exact.sum(0) - 1).max() < 1e-5
+    assert np.abs(found["sum_square"] / (exact**2).sum(0) - 1).max() < 1e-5
+    assert (found["active_cett"] == (values > 2).sum(0)).all()
+    assert (found["active_nonzero"] == 20_000).all() and (found["max_abs"] == exact.max(0)).all()
 
 
 def test_no_hook_stays_behind(llama):
-    profile(llama, SEQUENCES[:2])
-    assert not any(module._forward_pre_hooks for module in llama.modules())
+    Made(llama, SEQUENCES[:2])
+    assert not any(m._forward_pre_hooks or m._forward_hooks for m in llama.modules())
+
+
+@pytest.mark.parametrize("architecture", ["LlamaForCausalLM", "Phi3ForCausalLM", "GPT2LMHeadModel"])
+@pytest.mark.parametrize("memory", ["1KB", "20KB"])
+def test_a_model_whose_layers_stay_on_disk_gives_the_same_profile(
+    save_model, tmp_path, architecture, memory
+):
+    """Nothing of it fits, or some layers do."""
+    folder = save_model(tmp_path / "backbone", architecture=architecture, hidden_act="silu")
+    whole = Model(source=str(folder))
+    parted = whole.model_copy(update={"max_memory": {"cpu": memory}})
+    record = resolve("mine", whole)
+    model = load(parted, record, whole=False)[0]
+    assert any(p.device.type == "meta" for p in model.parameters())
+    one, other = Made(load(whole, record)[0], SEQUENCES), Made(model, SEQUENCES)
+    for table in (NEURONS, LAYERS, CHANNELS, HISTOGRAMS, NORMS, THRESHOLDS):
+        assert getattr(one, table.name).equals(getattr(other, table.name)), table.name

@@ -155,6 +155,8 @@ def classifications():
             "policy": policy,
             "share": share,
             "scope": "model",
+            "other": None,
+            "rise": None,
             "neurons": 1000,
             "hot": hot,
             "carried": carried,
@@ -297,3 +299,44 @@ def units():
         for level, numbers in (("neuron", (1, 10)), ("layer", (0, 3)))
         for unit in numbers
     ]
+
+
+@pytest.fixture
+def profiles():
+    """Invented profiles of the two models on two corpora, three layers each."""
+    from pipeline.report.neurons import Profiles
+
+    layers, power_law, ranked, overlaps = [], [], [], []
+    for m, model in enumerate(MODELS):
+        for c, corpus in enumerate(("reasoning", "prose")):
+            own = {"model": model, "corpus": corpus}
+            for layer in range(3):
+                layers.append(own | {
+                    "layer": layer, "cett_threshold": 0.5, "cett": 0.2, "cett_tokens": 4096,
+                    "tokens": 30_000, "natural_sparsity": 0.8 + 0.05 * layer + 0.01 * c,
+                    "zero_share": 0.8, "nonfinite": 0,
+                })  # fmt: skip
+            for layer in (None, 0, 1, 2):
+                hot = 0.3 + 0.1 * m + 0.02 * (layer or 0)
+                size = 3000 if layer is None else 1000
+                power_law.append(own | {
+                    "layer": layer, "neurons": size, "hot": round(hot * size), "hot_share": hot,
+                    "top_carries": 0.6, "gini": 0.55, "never_active": size // 20,
+                })  # fmt: skip
+                ranked += [
+                    own | {
+                        "layer": layer, "share_of_neurons": n / 100,
+                        "share_of_activations": (n / 100) ** (0.3 + 0.1 * m), "frequency": 0.9**n,
+                    }
+                    for n in range(101)
+                ]  # fmt: skip
+        overlaps += [
+            {
+                "model": model, "corpus": "reasoning", "other": "prose", "layer": layer,
+                "basis": basis, "size": 200, "other_size": 250, "both": 150,
+                "share": None if layer == 2 else 0.75, "jaccard": 0.5, "by_chance": 0.25,
+            }
+            for layer in (None, 0, 1, 2)
+            for basis in ("coverage80", "top20")
+        ]  # fmt: skip
+    return Profiles(list(MODELS), layers, power_law, ranked, overlaps)

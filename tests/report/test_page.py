@@ -15,12 +15,18 @@ from pipeline.tables.correlations import CORRELATIONS, UNITS
 from pipeline.tables.curves import CURVES, PERPLEXITY, REFUSED
 from pipeline.tables.finding import FINDING
 from pipeline.tables.model import MODEL
+from pipeline.tables.neurons import LAYERS
+from pipeline.tables.power_law import HOT_OVERLAPS, POWER_LAW, RANKED
 from pipeline.tables.sequences import CORPUS
 
 FIGURES = {
     "main_figure": '<svg class="main"><text>main</text></svg>',
     "task_figure": '<svg class="tasks"><text>tasks</text></svg>',
     "part_figure": '<svg class="parts"><text>parts</text></svg>',
+    "sparsity_figure": '<svg class="sparsity"></svg>',
+    "lorenz_figure": '<svg class="lorenz"></svg>',
+    "frequency_figure": '<svg class="frequency"></svg>',
+    "overlap_figure": '<svg class="overlap"></svg>',
 }
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 HOSTILE = "<script>alert('x')</script>&\"<img src=x onerror=y>"
@@ -58,6 +64,7 @@ def parts(
     corpora,
     models,
     classifications,
+    profiles,
     manifest,
 ):
     """Keywords of `page`, to be changed by a test."""
@@ -72,6 +79,7 @@ def parts(
         "corpora": corpora,
         "models": models,
         "classifications": classifications,
+        "profiles": profiles,
         "libraries": {"torch": "2.13.0"},
         "manifest": manifest,
         **FIGURES,
@@ -80,7 +88,8 @@ def parts(
 
 def page(parts):
     """The page of the parts; the units are in a figure alone."""
-    return report.page(**{name: part for name, part in parts.items() if name != "units"})
+    named = {name: part for name, part in parts.items() if name not in ("units", "profiles")}
+    return report.page(**named, spreads=parts["profiles"].spreads())
 
 
 def words(parts):
@@ -332,6 +341,9 @@ def build_report():
     return module.main
 
 
+SPECS = ("main", "task", "part", "sparsity", "lorenz", "frequency", "overlap")
+
+
 def build(main, folder, parts, manifest):
     """Write the inputs below `folder`, run the script, return its outputs by name."""
     for table in TABLES:
@@ -350,9 +362,26 @@ def build(main, folder, parts, manifest):
     for path, body in zip(classifications, parts["classifications"], strict=True):
         own = {key: body[key] for key in CLASSIFICATION.keys}
         CLASSIFICATION.write(path, own, manifest)
-    main(**arguments(folder, corpora, models, classifications, manifest))
-    names = ("index.html", "main.svg", "main.json", "task.json", "part.json")
+    profiles = write_profiles(folder, parts["profiles"], manifest)
+    main(**arguments(folder, corpora, models, classifications, manifest), **profiles)
+    names = ("index.html", "main.svg", *(f"{name}.json" for name in SPECS))
     return {name: (folder / name).read_text(encoding="utf-8") for name in names}
+
+
+def write_profiles(folder, profiles, manifest):
+    """The keywords of the script that are about profiles, with the files behind them."""
+    pairs = [[m, c] for m in profiles.models for c in ("reasoning", "prose")]
+    kinds = {"layers": LAYERS, "spreads": POWER_LAW, "ranked": RANKED, "overlaps": HOT_OVERLAPS}
+    rows = (profiles.layers, profiles.power_law, profiles.ranked, profiles.overlaps)
+    given = {"profiled": pairs}
+    for (name, table), all_rows in zip(kinds.items(), rows, strict=True):
+        given[name] = []
+        for keys in pairs if name == "layers" else [[m] for m in profiles.models]:
+            own = dict(zip(("model", "corpus"), keys, strict=False))
+            mine = [row for row in all_rows if own.items() <= row.items()]
+            given[name].append(folder / f"{name}-{'-'.join(keys)}.parquet")
+            table.write(given[name][-1], [{k: r[k] for k in table.columns} for r in mine], manifest)
+    return given
 
 
 TABLES = (CURVES, PERPLEXITY, CORRELATIONS, UNITS, REFUSED)
@@ -369,7 +398,7 @@ def arguments(folder, corpora, models, classifications, manifest):
         "libraries": {"torch": "2.13.0"},
         "page": folder / "index.html",
         "figure": folder / "main.svg",
-        "specs": [folder / f"{name}.json" for name in ("main", "task", "part")],
+        "specs": [folder / f"{name}.json" for name in SPECS],
         "manifest": manifest,
     }
 
@@ -396,9 +425,10 @@ def test_the_script_makes_a_page_when_all_is_refused(build_report, parts, manife
 
 def test_the_script_refuses_a_foreign_file(build_report, parts, manifest, tmp_path):
     build(build_report, tmp_path, parts, manifest)
+    profiles = write_profiles(tmp_path, parts["profiles"], manifest)
     (tmp_path / "curves.parquet").write_bytes(b"no table")
     with pytest.raises(UserError, match="curves.parquet"):
-        build_report(**arguments(tmp_path, [], [], [], manifest))
+        build_report(**arguments(tmp_path, [], [], [], manifest), **profiles)
 
 
 def test_what_predicts_the_loss_is_told_by_level_pooled_rows_first(parts):
@@ -438,3 +468,9 @@ def test_whole_sets_stand_in_a_table_below_the_sentences(parts):
     (cold,) = table_rows(parts, "ref-reglu", "as many as are cold")
     assert cold[2:] == ["drop_cold", "62.0%", "12.4", "[9.4, 16.4]", "75.1%", "25.0%"]
     assert table_rows(parts, "ref-reglu", "as many as are hot")
+
+
+def test_published_shares_stand_beside_the_models_own(parts):
+    assert table_rows(parts, "ref-reglu", "reasoning")[0][2:4] == ["32.0%", "30.0%"]
+    (published,) = table_rows(parts, "OPT-30B, ReLU (arXiv 2312.12456)")
+    assert published[1:4] == ["Wikipedia", "26%", "17%"]

@@ -34,7 +34,9 @@ def test_work_by_hand(small):
     jobs = by_rule(small())
     # 1000 tokens in sequences of 64 are 15.6, in blocks of 8 that is 2 blocks; two shards.
     shard = jobs["profile_shard"]
-    assert shard.tokens == 500 + 512 and shard.flops == 2 * 1000 * 1012
+    assert shard.tokens == 500 and shard.flops == 2 * 1000 * 500
+    sample = jobs["profile_sample"]
+    assert sample.tokens == 512 and sample.flops == 3 * 2 * 1000 * 512
     assert shard.rows == 40 * 2 / 2 and shard.weight_bytes == 4000
     assert jobs["merge_profile"].rows == 80
     assert jobs["extract_calibration"].tokens == 1000
@@ -78,7 +80,7 @@ def test_a_job_stands_for_others_of_its_model_and_corpus(small):
         corpus: job_like(study, "profile_shard", "backbone", corpus, {"backbone": SIZE}).tokens
         for corpus in ("reasoning", "prose")
     }
-    assert tokens == {"reasoning": 500 + 512, "prose": 4500 + 512}
+    assert tokens == {"reasoning": 500, "prose": 4500}
     assert job_like(study, "evaluate", "backbone", None, {"backbone": SIZE}).rows == 8
     assert job_like(study, "analyse", "", None, {"backbone": SIZE}).rule == "analyse"
 

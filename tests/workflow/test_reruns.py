@@ -108,7 +108,14 @@ def whole(artifacts):
 
 def test_profiling_code_edited_plans_profiling_and_downstream(edited):
     edited.edit("src/pipeline/profiling/cett.py", "_BISECTIONS = 30", "_BISECTIONS = 31")
-    downstream = {"profile_shard", "merge_profile", "classify", "fit", "evaluate"} | AGGREGATION
+    downstream = {
+        "profile_sample",
+        "profile_shard",
+        "merge_profile",
+        "classify",
+        "fit",
+        "evaluate",
+    } | AGGREGATION
     assert set(edited.planned()) == downstream
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from pipeline.artifacts import Manifest, write_text
 from pipeline.entry import job
 from pipeline.report.figures import main_figure, part_figure, task_figure
+from pipeline.report.neurons import Profiles
 from pipeline.report.page import named
 from pipeline.report.page import page as compose
 from pipeline.report.render import spec_text, svg
@@ -23,6 +24,11 @@ def main(
     corpora: list[Path],
     models: list[Path],
     classifications: list[Path],
+    layers: list[Path],
+    spreads: list[Path],
+    ranked: list[Path],
+    overlaps: list[Path],
+    profiled: list[list[str]],
     study: str,
     libraries: dict[str, str],
     page: Path,
@@ -34,10 +40,13 @@ def main(
     kinds = (CURVES, PERPLEXITY, CORRELATIONS, UNITS, REFUSED)
     rows = {kind.name: kind.read(p).to_dicts() for kind, p in zip(kinds, tables, strict=True)}
     answer = FINDING.read(finding)
+    records = [MODEL.read(path) for path in models]
+    profiles = Profiles.read(profiled, layers, spreads, ranked, overlaps)
     drawn = {
         "main_figure": main_figure(rows["curves"], answer["models"]),
         "task_figure": task_figure(rows["curves"], answer["models"]),
         "part_figure": part_figure(rows.pop("units"), answer["models"]),
+        **profiles.figures(),
     }
     for spec, path in zip(drawn.values(), specs, strict=True):
         write_text(path, spec_text(spec))
@@ -47,7 +56,8 @@ def main(
         **rows,
         finding=answer,
         corpora={path.parent.name: CORPUS.read(path) for path in corpora},
-        models=[MODEL.read(path) for path in models],
+        models=records,
+        spreads=profiles.spreads(),
         classifications=[named(path) | CLASSIFICATION.read(path) for path in classifications],
         libraries=libraries,
         manifest=manifest,

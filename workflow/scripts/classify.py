@@ -3,28 +3,41 @@
 from pathlib import Path
 
 from pipeline.artifacts import Manifest
+from pipeline.classification.base import Evidence
 from pipeline.classification.classify import classify
 from pipeline.config.classification import Classification
+from pipeline.config.models import Model
 from pipeline.entry import job
+from pipeline.registry import POLICIES
 from pipeline.tables.classes import CLASSES, CLASSIFICATION
 from pipeline.tables.model import MODEL
 from pipeline.tables.neurons import NEURONS
+from pipeline.tables.sequences import SEQUENCES
 
 
 def main(
     *,
     record: Path,
     neurons: Path,
+    other_neurons: list[Path],
+    other_sequences: list[Path],
     config: Classification,
+    model: Model | None,
     classes: Path,
     summary: Path,
     manifest: Manifest,
 ) -> None:
     """Write classes.parquet and classification.json."""
-    exact_zeros = MODEL.read(record)["exact_zeros"]
-    columns, facts = classify(NEURONS.read(neurons), config, exact_zeros)
+    facts = MODEL.read(record)
+    evidence = Evidence(NEURONS.read(neurons))
+    for path in other_neurons:
+        evidence = evidence.beside(NEURONS.read(path))
+    for path in other_sequences:
+        rows = SEQUENCES.read(path)["tokens"].to_list()
+        evidence = evidence.costing(POLICIES.load(config.policy).costs(model, facts, rows))
+    columns, figures = classify(evidence, config, facts["exact_zeros"])
     CLASSES.write(classes, columns, manifest)
-    CLASSIFICATION.write(summary, facts, manifest)
+    CLASSIFICATION.write(summary, figures, manifest)
 
 
 if __name__ == "__main__":

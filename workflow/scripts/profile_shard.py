@@ -7,9 +7,10 @@ from pipeline.config.models import Model
 from pipeline.config.profile import Profile
 from pipeline.entry import job
 from pipeline.models.loading import load
-from pipeline.profiling.shard import profile_shard
+from pipeline.profiling.shard import magnitudes, profile_shard
 from pipeline.tables.model import MODEL
-from pipeline.tables.neurons import LAYER_BLOCKS, NEURON_BLOCKS
+from pipeline.tables.neurons import CHANNEL_BLOCKS, HISTOGRAMS, NEURON_BLOCKS
+from pipeline.tables.sampled import NORMS, THRESHOLDS
 from pipeline.tables.sequences import SEQUENCES
 
 
@@ -17,20 +18,30 @@ def main(
     *,
     record: Path,
     sequences: Path,
+    thresholds: Path,
+    norms: Path,
     model: Model,
     config: Profile,
     shard: int,
     shards: int,
-    blocks: Path,
-    layers: Path,
+    neurons: Path,
+    channels: Path,
+    histograms: Path,
     manifest: Manifest,
 ) -> None:
-    """Write sums by block and the layers' CETT thresholds."""
-    loaded, tokenizer = load(model, MODEL.read(record))
+    """Write sums by block, and histograms."""
+    loaded, tokenizer = load(model, MODEL.read(record), whole=False)
     rows = SEQUENCES.read(sequences)["tokens"].to_list()
-    sums, thresholds = profile_shard(loaded, rows, tokenizer.all_special_ids, config, shard, shards)
-    NEURON_BLOCKS.write(blocks, sums, manifest)
-    LAYER_BLOCKS.write(layers, thresholds, manifest)
+    above = magnitudes(THRESHOLDS.read(thresholds), NORMS.read(norms))
+    special = tokenizer.all_special_ids
+    found = profile_shard(loaded, rows, special, above, config, shard, shards)
+    for table, path, columns in zip(
+        (NEURON_BLOCKS, CHANNEL_BLOCKS, HISTOGRAMS),
+        (neurons, channels, histograms),
+        found,
+        strict=True,
+    ):
+        table.write(path, columns, manifest)
 
 
 if __name__ == "__main__":

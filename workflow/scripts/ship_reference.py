@@ -7,6 +7,7 @@ import polars as pl
 from pipeline.analysis.finding import dense_rows
 from pipeline.artifacts import Manifest, write_text
 from pipeline.calibration.extraction import extract
+from pipeline.classification.base import Evidence
 from pipeline.classification.classify import classify
 from pipeline.config.calibration import Corpus
 from pipeline.config.classification import Classification
@@ -17,8 +18,9 @@ from pipeline.entry import job
 from pipeline.evaluation.evaluate import evaluate
 from pipeline.models.loading import load
 from pipeline.models.resolve import resolve
-from pipeline.profiling.merge import merge
-from pipeline.profiling.shard import profile_shard
+from pipeline.profiling.merge import layers_of, merge_neurons
+from pipeline.profiling.sample import profile_sample
+from pipeline.profiling.shard import magnitudes, profile_shard
 from pipeline.reference.card import card, facts_of
 from pipeline.reference.export import TASKS, save_model
 from pipeline.reference.recipes import Recipe
@@ -44,11 +46,14 @@ def main(
     targets = pl.DataFrame([row for task in map(find, TASKS) for row in task.targets()])
     dense = dense_rows(made.name, samples, targets)
     rows = extract(CORPUS, tokenizer, tuple(TASKS))[0]["tokens"]
-    blocks, thresholds = profile_shard(model, rows, tokenizer.all_special_ids, Profile(), 0, 1)
-    neurons, layers = merge(
-        [pl.DataFrame(blocks)], [pl.DataFrame(thresholds)], record["exact_zeros"]
-    )
-    classes = classify(neurons, COVERAGE, record["exact_zeros"])[1]
+    special, settings = tokenizer.all_special_ids, Profile()
+    found = profile_sample(model, rows, special, settings)
+    thresholds, norms = (pl.DataFrame(found[name]) for name in ("thresholds", "norms"))
+    above = magnitudes(thresholds, norms)
+    blocks = profile_shard(model, rows, special, above, settings, 0, 1)[0]
+    neurons = merge_neurons([pl.DataFrame(blocks)], norms, record["exact_zeros"])
+    layers = layers_of(neurons, thresholds)
+    classes = classify(Evidence(neurons), COVERAGE, record["exact_zeros"])[1]
     body = facts_of(record, dense, samples, layers, classes)
     CARD.write(facts, body, manifest)
     write_text(card_file, card(made, LOSS_CURVE.read(curve), body))

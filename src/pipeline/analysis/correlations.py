@@ -16,6 +16,7 @@ from scipy import stats
 from pipeline.analysis.arms import Arm
 from pipeline.analysis.bootstrap import Resamples
 from pipeline.analysis.curves import Losses
+from pipeline.concentration import gini
 from pipeline.ranking import deciles
 from pipeline.tables.correlations import related
 from pipeline.tables.curves import REASONING
@@ -65,15 +66,6 @@ def _frequency(profile: pl.DataFrame) -> np.ndarray:
 
 #: Part that a method removes -> level of the question, and facts of such parts.
 PARTS = {"decile": ("neuron", decile_facts), "layer": ("layer", layer_facts)}
-
-
-def gini(values: np.ndarray) -> float:
-    """Gini coefficient of non-negative values: 0 when all are equal, near 1 when one has all."""
-    ordered = np.sort(values)
-    if ordered.size == 0 or ordered[-1] == 0:
-        return 0.0
-    places = np.arange(1, ordered.size + 1)
-    return float((2 * places - ordered.size - 1) @ ordered / (ordered.size * ordered.sum()))
 
 
 def units(

@@ -2,10 +2,16 @@
 
 import numpy as np
 
+from pipeline.classification.base import Evidence
+from pipeline.classification.coverage import Coverage
+from pipeline.config.classification import Classification
 
-class Budget:
+
+class Budget(Coverage):
     """Hot is the most active `share` of the neurons."""
 
-    def hot_count(self, counts: np.ndarray, share: float) -> int:
+    def hot_count(
+        self, scores: np.ndarray, evidence: Evidence, config: Classification, order: np.ndarray
+    ) -> int:
         """Nearest whole number of neurons."""
-        return round(share * counts.size)
+        return round(config.number("share") * scores.size)

@@ -9,19 +9,37 @@ from pipeline.registry import POLICIES
 
 
 class Classification(Section):
-    """One hot/cold policy: `coverage` (smallest set carrying `share` of all activations) or
-    `budget` (the most active `share` of the neurons)."""
+    """One hot/cold policy.
+
+    `coverage`, `cett`, `contribution` and `magnitude`: the smallest set that carries `share` of
+    all activations, of those above the CETT threshold, of what neurons write, of |h|. `budget`:
+    the most active `share` of the neurons. `stability`: hot by coverage on the corpus `other` too.
+    `perplexity`: as many are cold as can go for a `rise` of perplexity on the corpus `other`.
+    """
 
     policy: str
-    share: float = Field(gt=0, lt=1)
+    share: float | None = Field(None, gt=0, lt=1, description="what the hot set carries, or is")
     scope: Literal["model", "layer"] = Field(
         "model", description="rank all neurons of the model together, or each layer's alone"
+    )
+    other: str | None = Field(
+        None, description="entry of `calibration` that a policy looks at besides the profile's"
+    )
+    rise: float | None = Field(
+        None, gt=0, description="relative rise of perplexity that removing the cold set may cost"
     )
 
     @field_validator("policy")
     @classmethod
     def _known_policy(cls, name: str) -> str:
         return POLICIES.check(name)
+
+    def number(self, name: str) -> float:
+        """An option that the policy takes; ValueError when it was not given."""
+        value: float | None = getattr(self, name)
+        if value is None:
+            raise ValueError(f"{self.policy} needs {name}")
+        return value
 
     def key(self) -> dict[str, Any]:
         """What the classification depends on."""

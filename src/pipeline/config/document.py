@@ -68,7 +68,12 @@ def _type(schema: Mapping[str, Any]) -> str:
         return "name"
     if "pattern" in schema:
         return f"text of the form `{schema['pattern']}`"
-    words = {"string": "text", "boolean": "`true` or `false`", "null": "`null`"}
+    words = {
+        "string": "text",
+        "object": "mapping",
+        "boolean": "`true` or `false`",
+        "null": "`null`",
+    }
     return words.get(schema["type"], schema["type"]) + _bounds(schema)
 
 

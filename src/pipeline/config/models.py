@@ -1,10 +1,14 @@
 """`models`: which language models the study prunes."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from pipeline.config.base import Section
+
+#: A device as in `max_memory`, and how much of it.
+Place = Annotated[str, StringConstraints(pattern=r"^(cpu|\d+)$")]
+Size = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?[KMGT]i?B$")]
 
 
 class Model(Section):
@@ -21,9 +25,22 @@ class Model(Section):
     )
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
+    max_memory: dict[Place, Size] | None = Field(
+        None,
+        description="most memory to take on each device, for instance `{cpu: 16GiB, '0': 20GiB}`; "
+        "layers that do not fit are read from disk as they are needed, and `device` says nothing. "
+        "For profiling alone; null keeps the whole model on `device`",
+    )
     trust_remote_code: bool = Field(
         False, description="run model code from the Hub; off unless this model needs it"
     )
+
+    @property
+    def gpus(self) -> int:
+        """GPUs that the model lies on."""
+        if self.max_memory:
+            return sum(place.isdigit() for place in self.max_memory)
+        return int(self.device.startswith("cuda"))
 
     @property
     def kind(self) -> Literal["builtin", "path", "hub"]:

@@ -1,5 +1,7 @@
 """`profile`: how activations are measured."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from pipeline.config.base import Section
@@ -11,10 +13,23 @@ class Profile(Section):
     Block sums are added in block order, so `shards` changes the parallelism and no result.
     """
 
-    block_sequences: int = Field(512, ge=1, description="sequences summed into one block")
+    blocks: int = Field(
+        4,
+        ge=1,
+        description="parts that the sequences are cut into and summed by; no more shards "
+        "than that have work, and each takes its share of disk",
+    )
     batch_size: int = Field(64, ge=1, description="sequences in one forward pass")
     shards: int = Field(2, ge=1, description="jobs that the calibration set is divided among")
     cett: float = Field(
         0.2, gt=0, lt=1, description="relative FFN output error that fixes the CETT threshold"
+    )
+    collect: list[Literal["hessian", "residuals"]] = Field(
+        [],
+        description="what else to collect: second moments of all linear inputs, or samples of the "
+        "residual stream with the neurons that they make active",
+    )
+    residual_tokens: int = Field(
+        4096, ge=1, description="most tokens whose residual stream is collected"
     )
     cett_tokens: int = Field(4096, ge=1, le=4096, description="tokens the threshold is fitted on")

@@ -46,7 +46,7 @@ class Meter:
         """Count during the block."""
         handles = [model.register_forward_pre_hook(self._before, with_kwargs=True)]
         for layer, ffn in enumerate(self.shape.ffns):
-            handles.append(ffn.down.register_forward_pre_hook(self._counter(layer)))
+            handles.append(ffn.watch(self._counter(layer)))
         try:
             yield
         finally:
@@ -93,8 +93,8 @@ class Meter:
         self.tokens += int(marked.sum())
 
     def _counter(self, layer: int) -> Any:
-        def count(_module: Any, inputs: tuple) -> None:
-            inner = counted(inputs[0], self._counted)
+        def count(h: "torch.Tensor") -> None:
+            inner = counted(h, self._counted)
             self.zeros[layer] += int((inner == 0).sum())
             self.nonfinite[layer] += int((~inner.isfinite()).sum())
 

@@ -21,6 +21,7 @@ def neurons_of(profile: pl.DataFrame, classes: pl.DataFrame) -> Neurons:
         layer=joined["layer"].to_numpy(),
         neuron=joined["neuron"].to_numpy(),
         frequency=joined["active"].to_numpy() / tokens,
+        heat=joined["score"].to_numpy(),
         mean_contribution=joined["sum_contribution"].to_numpy() / tokens,
         weight_norm=joined["weight_norm"].to_numpy(),
         hot=joined["hot"].to_numpy(),

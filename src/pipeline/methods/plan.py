@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.artifacts import Manifest, read_safetensors, write_safetensors
+from pipeline.artifacts import Manifest
 from pipeline.errors import UserError
-from pipeline.tables.plan import MASK_SCHEMA, MASK_VERSION, PLAN
+from pipeline.tables.plan import PLAN, PLAN_ARRAYS
 
 
 class Refused(Exception):
@@ -38,14 +38,14 @@ class Plan:
             "refused": self.refused,
         }
         tensors = {"dropped": self.dropped.astype(np.uint8)}
-        write_safetensors(arrays, MASK_SCHEMA, MASK_VERSION, tensors, manifest)
+        PLAN_ARRAYS.write(arrays, tensors, manifest)
         PLAN.write(document, body, manifest)
 
     @staticmethod
     def read(document: Path, arrays: Path) -> "Plan":
         """The plan; UserError when the two files do not belong together."""
         body = PLAN.read(document)
-        dropped = read_safetensors(arrays, MASK_SCHEMA, MASK_VERSION)["dropped"].astype(bool)
+        dropped = PLAN_ARRAYS.read(arrays)["dropped"].astype(bool)
         if (int(dropped.sum()), int(dropped.size)) != (body["dropped"], body["neurons"]):
             raise UserError(
                 f"{arrays}: not the arrays of {document.name}; remove both and run again"

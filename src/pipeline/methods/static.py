@@ -13,11 +13,13 @@ from pipeline.ranking import ordered
 
 @dataclass(frozen=True)
 class Neurons:
-    """What a static sparsifier may look at; every array is (neurons of the model,)."""
+    """What a static sparsifier may look at; every array is (neurons of the model,). `heat` is what
+    the classification ranks by, `frequency` how often a neuron is active."""
 
     layer: np.ndarray
     neuron: np.ndarray
     frequency: np.ndarray
+    heat: np.ndarray
     mean_contribution: np.ndarray
     weight_norm: np.ndarray
     hot: np.ndarray

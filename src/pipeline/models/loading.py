@@ -1,6 +1,8 @@
 """Load a resolved model with its tokenizer."""
 
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pipeline.config.models import Model
@@ -10,16 +12,20 @@ from pipeline.models.resolve import tokenizer_files, weight_files
 from pipeline.models.source import files
 
 
-def load(model: Model, record: Mapping[str, Any]) -> tuple[Any, Any]:
+def load(model: Model, record: Mapping[str, Any], whole: bool = True) -> tuple[Any, Any]:
     """(model in evaluation mode on its device, tokenizer); `record` is the body of model.json.
 
     The files must still be those that were resolved: configuration and tokenizer are checked by
-    content, and so are weights up to 64 MiB. Pickled weights load with weights_only.
+    content, and so are weights up to 64 MiB. Pickled weights load with weights_only. With
+    `max_memory` layers lie on several devices and on disk; UserError where a `whole` model is
+    needed.
     """
     import torch
     from transformers import AutoModelForCausalLM
 
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # Nothing here reads memory that it has not written, so filling it first only costs time.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     if model.device.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(
             f"model {record['name']!r}: device {model.device!r}, and torch {torch.__version__} "
@@ -32,8 +38,27 @@ def load(model: Model, record: Mapping[str, Any]) -> tuple[Any, Any]:
         dtype=getattr(torch, model.dtype),
         weights_only=True,
         trust_remote_code=model.trust_remote_code,
+        **_placement(model, record["name"], found.folder, whole),
     )
-    return loaded.to(model.device).eval(), load_tokenizer(model, record)
+    if not model.max_memory:
+        loaded = loaded.to(model.device)
+    return loaded.eval(), load_tokenizer(model, record)
+
+
+def _placement(model: Model, name: str, folder: Path, whole: bool) -> dict[str, Any]:
+    """Keywords that spread the layers over devices and disk; none without `max_memory`."""
+    if not model.max_memory:
+        return {}
+    if whole:
+        raise UserError(
+            f"model {name!r}: with max_memory a model can be profiled (--until power_law) and not "
+            "evaluated, which needs all of it on one device"
+        )
+    if not list(folder.glob("*.safetensors")):
+        raise UserError(f"model {name!r}: max_memory reads layers from *.safetensors; convert it")
+    limits = {int(d) if d.isdigit() else d: size for d, size in model.max_memory.items()}
+    # Layers are read from the safetensors files where they lie; nothing is written.
+    return {"device_map": "auto", "max_memory": limits, "offload_folder": tempfile.gettempdir()}
 
 
 def load_tokenizer(model: Model, record: Mapping[str, Any]) -> Any:

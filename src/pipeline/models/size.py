@@ -43,6 +43,7 @@ def of_local(model: Model) -> Size | None:
     elements = sum(_elements(path) for path in sorted(folder.glob("*.safetensors")))
     layers = facts.get("num_hidden_layers") or facts.get("n_layer")
     width = facts.get("intermediate_size") or facts.get("ffn_dim") or facts.get("n_inner")
+    width = width or 4 * facts.get("n_embd", 0)
     if not elements or not layers or not width:
         return None
     return Size(elements, layers, width, facts.get("vocab_size", 0))

@@ -1,37 +1,45 @@
-"""FFN views of models whose blocks compute down(act(up(x))): OPT and GPT-NeoX."""
+"""FFN views of models whose blocks compute down(act(up(x))): OPT, GPT-NeoX and GPT-2."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.errors import UserError
-from pipeline.models.views import FFNView, ModelView
+from pipeline.models.views import FFNView, ModelView, Projection, part
 
 
 def opt_views(model: Any) -> ModelView:
     """View of an OPT model, whose `fc1` and `fc2` lie in the blocks themselves."""
     blocks = list(model.model.decoder.layers)
-    activation = model.config.activation_function
-    return _views(model, blocks, [(block, "fc1", "fc2") for block in blocks], activation)
+    # In some sizes the norm stands behind the FFN.
+    before = "final_layer_norm" if model.config.do_layer_norm_before else None
+    names = ("fc1", "fc2", before)
+    return _views(model, blocks, blocks, names, model.config.activation_function)
 
 
 def gpt_neox_views(model: Any) -> ModelView:
     """View of a GPT-NeoX model; a parallel residual does not change what a neuron is."""
     blocks = list(model.gpt_neox.layers)
-    owners = [(block.mlp, "dense_h_to_4h", "dense_4h_to_h") for block in blocks]
-    return _views(model, blocks, owners, model.config.hidden_act)
+    names = ("dense_h_to_4h", "dense_4h_to_h", "post_attention_layernorm")
+    return _views(model, blocks, [b.mlp for b in blocks], names, model.config.hidden_act)
+
+
+def gpt2_views(model: Any) -> ModelView:
+    """View of a GPT-2 model, whose layers keep their matrices transposed."""
+    blocks = list(model.transformer.h)
+    names = ("c_fc", "c_proj", "ln_2")
+    return _views(model, blocks, [b.mlp for b in blocks], names, model.config.activation_function)
 
 
 def _views(
-    model: Any, blocks: list, owners: Sequence[tuple[Any, str, str]], activation: str
+    model: Any,
+    blocks: list,
+    owners: Sequence[Any],
+    names: tuple[str, str, str | None],
+    activation: str,
 ) -> ModelView:
     """Raises UserError, naming the block and the attribute, when the structure is another."""
     ffns = []
-    for index, (owner, up, down) in enumerate(owners):
-        for name in (up, down):
-            if not hasattr(owner, name):
-                raise UserError(
-                    f"{type(model).__name__}: block {index} has no {name}; "
-                    "its FFN is not of the ungated form this view expects"
-                )
-        ffns.append(FFNView((getattr(owner, up),), getattr(owner, down), activation, owner))
+    for index, (block, owner) in enumerate(zip(blocks, owners, strict=True)):
+        up, down = (Projection(part(model, index, owner, str(name))) for name in names[:2])
+        before = part(model, index, block, names[2]) if names[2] else None
+        ffns.append(FFNView((up,), down, activation, owner, before))
     return ModelView(ffns, blocks)

@@ -1,7 +1,9 @@
 """The FFN view: one shape for the feed-forward blocks of every supported architecture."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UserError
@@ -11,7 +13,41 @@ if TYPE_CHECKING:
     import torch
 
 #: Activation functions, by Hugging Face name, whose outputs hold exact zeros.
-EXACT_ZERO_ACTIVATIONS = frozenset({"relu", "relu2", "relu_squared"})
+EXACT_ZERO_ACTIVATIONS = frozenset({"relu", "relu2", "relu6", "relu_squared"})
+
+
+@dataclass(frozen=True)
+class Projection:
+    """One matrix of an FFN: all of a module's outputs, or those from `start` to `stop`.
+
+    The module is a Linear, or a Conv1D, which keeps its matrix transposed. Writing into `weight` or
+    `bias` writes into the module.
+    """
+
+    module: "torch.nn.Module"
+    start: int = 0
+    stop: int | None = None
+
+    @property
+    def weight(self) -> "torch.Tensor":
+        """(outputs, inputs), whatever way the module keeps it."""
+        return matrix(self.module)[self.start : self.stop]
+
+    @property
+    def bias(self) -> "torch.Tensor | None":
+        """(outputs,), or None."""
+        bias: torch.Tensor | None = self.module.bias
+        return None if bias is None else bias[self.start : self.stop]
+
+    @property
+    def in_features(self) -> int:
+        """Number of inputs."""
+        return self.weight.shape[1]
+
+    @property
+    def out_features(self) -> int:
+        """Number of outputs."""
+        return self.weight.shape[0]
 
 
 @dataclass(frozen=True)
@@ -19,12 +55,15 @@ class FFNView:
     """One block's FFN. Neuron i is row i of every `inner` matrix with column i of `down`.
 
     `inner` is (gate, up) when gated, else (fc1,). The input of `down`, shape (..., d_ff), is h.
+    `before` is the norm whose output the FFN reads and whose input is the residual stream; None
+    where the FFN reads the stream itself.
     """
 
-    inner: "tuple[torch.nn.Linear, ...]"
-    down: "torch.nn.Linear"
+    inner: tuple[Projection, ...]
+    down: Projection
     activation: str
     owner: "torch.nn.Module"
+    before: "torch.nn.Module | None"
 
     @property
     def gated(self) -> bool:
@@ -36,6 +75,49 @@ class FFNView:
         """Number of neurons."""
         return self.down.in_features
 
+    @contextmanager
+    def present(self) -> Iterator[None]:
+        """The weights are in memory during the block, wherever the model keeps them."""
+        from accelerate.utils import align_module_device
+
+        with ExitStack() as ends:
+            for projection in (*self.inner, self.down):
+                ends.enter_context(align_module_device(projection.module))
+            yield
+
+    def watch(self, receive: "Callable[[torch.Tensor], None]") -> Any:
+        """Hand h of every forward pass to `receive`; returns the handle that ends it."""
+        return self.down.module.register_forward_pre_hook(
+            lambda _module, inputs: receive(inputs[0])
+        )
+
+    def replace(self, change: "Callable[[torch.Tensor], torch.Tensor]") -> Any:
+        """Put `change` of h in h's place in every forward pass; returns the handle that ends it."""
+        return self.down.module.register_forward_pre_hook(
+            lambda _, inputs: (change(inputs[0]), *inputs[1:])
+        )
+
+    def hidden(self, x: "torch.Tensor") -> "torch.Tensor":
+        """h, (..., d_ff), of the FFN's input x, (..., d_model), from the matrices alone."""
+        import torch
+
+        first, *rest = (torch.nn.functional.linear(x, p.weight, p.bias) for p in self.inner)
+        return self.act(first) * rest[0] if rest else self.act(first)
+
+    @cached_property
+    def act(self) -> "Callable[[torch.Tensor], torch.Tensor]":
+        """The activation function."""
+        from transformers.activations import ACT2FN
+
+        function: Callable[[torch.Tensor], torch.Tensor] = ACT2FN[self.activation]
+        return function
+
+    def output(self, h: "torch.Tensor") -> "torch.Tensor":
+        """The FFN's output, (..., d_model), of h."""
+        import torch
+
+        return torch.nn.functional.linear(h, self.down.weight, self.down.bias)
+
     def down_norms(self) -> "torch.Tensor":
         """||W_down[:, i]||_2 of every neuron, (d_ff,), float64."""
         return self.down.weight.detach().double().norm(dim=0)
@@ -43,8 +125,8 @@ class FFNView:
     def weight_norms(self) -> "torch.Tensor":
         """L2 norm of all weights of every neuron, biases left out, (d_ff,), float64."""
         squares = self.down_norms() ** 2
-        for linear in self.inner:
-            squares = squares + linear.weight.detach().double().square().sum(dim=1)
+        for projection in self.inner:
+            squares = squares + projection.weight.detach().double().square().sum(dim=1)
         return squares.sqrt()
 
     def zero(self, dropped: "torch.Tensor") -> None:
@@ -52,26 +134,58 @@ class FFNView:
         import torch
 
         with torch.no_grad():
-            for linear in self.inner:
-                linear.weight[dropped] = 0
-                if linear.bias is not None:
-                    linear.bias[dropped] = 0
+            for projection in self.inner:
+                projection.weight[dropped] = 0
+                if projection.bias is not None:
+                    projection.bias[dropped] = 0
             self.down.weight[:, dropped] = 0
 
     def slice(self, dropped: "torch.Tensor") -> None:
         """Remove neurons in place by cutting them out of the matrices; equals `zero` up to the
-        order of summation, and costs less time. The form to time static plans in."""
+        order of summation, and costs less time. The form to time static plans in.
+
+        This view does not fit the model afterwards; take another. A Conv1D cannot have no inputs:
+        where nothing would be left of one, a neuron of zeros stays.
+        """
         import torch
 
         kept = ~dropped
+        if not bool(kept.any()) and transposed(self.down.module):
+            self.zero(dropped)
+            kept[0] = True
         with torch.no_grad():
-            for linear in self.inner:
-                linear.weight = torch.nn.Parameter(linear.weight[kept].clone())
-                if linear.bias is not None:
-                    linear.bias = torch.nn.Parameter(linear.bias[kept].clone())
-                linear.out_features = int(kept.sum())
-            self.down.weight = torch.nn.Parameter(self.down.weight[:, kept].clone())
-            self.down.in_features = int(kept.sum())
+            for module in dict.fromkeys(projection.module for projection in self.inner):
+                rows = torch.ones(matrix(module).shape[0], dtype=torch.bool, device=kept.device)
+                for projection in self.inner:
+                    if projection.module is module:
+                        rows[projection.start : projection.stop] = kept
+                _cut(module, rows, ...)
+            _cut(self.down.module, ..., kept)
+
+
+def matrix(module: "torch.nn.Module") -> "torch.Tensor":
+    """The weights of a Linear or Conv1D, (outputs, inputs)."""
+    weight: torch.Tensor = module.weight
+    return weight.T if transposed(module) else weight
+
+
+def transposed(module: "torch.nn.Module") -> bool:
+    """True for a Conv1D."""
+    return hasattr(module, "nf")
+
+
+def _cut(module: "torch.nn.Module", rows: Any, columns: Any) -> None:
+    """Keep some outputs, or some inputs, of a Linear or Conv1D; `...` keeps all."""
+    import torch
+
+    kept = matrix(module)[rows] if columns is ... else matrix(module)[:, columns]
+    turned = transposed(module)
+    module.weight = torch.nn.Parameter((kept.T if turned else kept).clone().contiguous())
+    if module.bias is not None and rows is not ...:
+        module.bias = torch.nn.Parameter(module.bias[rows].clone())
+    names = ("nf", "nx") if turned else ("out_features", "in_features")
+    for name, size in zip(names, kept.shape, strict=True):
+        setattr(module, name, size)
 
 
 def counted(inner: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
@@ -92,19 +206,31 @@ class ModelView:
     @property
     def ffn_weights(self) -> int:
         """FFN weight elements of all blocks, biases left out."""
-        return sum(m.weight.numel() for ffn in self.ffns for m in (*ffn.inner, ffn.down))
+        return sum(p.weight.numel() for ffn in self.ffns for p in (*ffn.inner, ffn.down))
 
     @property
     def linear_weights(self) -> int:
         """Weight elements of all linear layers of all blocks, biases left out."""
-        import torch
+        return sum(m.weight.numel() for block in self.blocks for _, m in linear_layers(block))
 
-        return sum(
-            module.weight.numel()
-            for block in self.blocks
-            for module in block.modules()
-            if isinstance(module, torch.nn.Linear)
-        )
+
+def linear_layers(block: "torch.nn.Module") -> "Iterator[tuple[str, torch.nn.Module]]":
+    """(name in the block, module) of a block's linear layers, in the order of definition."""
+    import torch
+    from transformers.pytorch_utils import Conv1D
+
+    for name, module in block.named_modules():
+        if isinstance(module, torch.nn.Linear | Conv1D):
+            yield name, module
+
+
+def input_device(model: Any) -> "torch.device":
+    """Where tokens for a model are put: its first parameter's device, or the CPU when that is on
+    disk."""
+    import torch
+
+    device: torch.device = next(model.parameters()).device
+    return torch.device("cpu") if device.type == "meta" else device
 
 
 def view(model: Any) -> ModelView:
@@ -120,3 +246,14 @@ def supported(architecture: str) -> str:
             f"layers hold the FFN neurons. Supported: {', '.join(sorted(ARCHITECTURES))}."
         )
     return architecture
+
+
+def part(model: Any, index: int, owner: Any, name: str) -> Any:
+    """Attribute `name` of what holds block `index`'s FFN; UserError, naming both, without it."""
+    if not hasattr(owner, name):
+        found = ", ".join(sorted(child for child, _ in owner.named_children())) or "nothing"
+        raise UserError(
+            f"{type(model).__name__}: block {index} has no {name}, which the FFN view of this "
+            f"architecture looks for; there is: {found}"
+        )
+    return getattr(owner, name)

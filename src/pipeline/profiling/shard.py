@@ -1,174 +1,166 @@
-"""Profile one shard of the calibration sequences."""
+"""Profile one shard of the calibration sequences: one streaming pass, no activation kept."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 
 from pipeline.config.profile import Profile
-from pipeline.models.views import FFNView, ModelView, counted, view
-from pipeline.profiling.batches import Batch, batches, blocks_of_shard
-from pipeline.profiling.cett import fit_threshold
+from pipeline.models.batches import batches
+from pipeline.models.views import FFNView, Projection, input_device, view
+from pipeline.profiling.inputs import Input, inputs_of
+from pipeline.profiling.statistics import Histogram, Moments, chunk
+from pipeline.profiling.watching import Watch, watching
 
 if TYPE_CHECKING:
     import torch
 
-_SAMPLE_SEED = 0
+    from pipeline.profiling.watching import Receiver
 
 
 def profile_shard(
     model: Any,
     sequences: Sequence[Sequence[int]],
     special: Sequence[int],
+    above: Sequence[np.ndarray],
     config: Profile,
     shard: int,
     shards: int,
-) -> tuple[dict[str, np.ndarray], dict[str, list]]:
-    """(columns of NEURON_BLOCKS, columns of LAYER_BLOCKS) for the shard's whole blocks.
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """(rows of NEURON_BLOCKS, of CHANNEL_BLOCKS, of HISTOGRAMS) for the shard's whole blocks.
 
-    CETT thresholds are fitted anew by every shard on the same sampled tokens, so shards agree
-    without waiting for each other; merging checks that they did.
+    `above` are, layer by layer, the magnitudes of h, (d_ff,), from which on a neuron contributes
+    more than the CETT threshold (`magnitudes`). Memory does not grow with the tokens: a
+    block's sums are kept until the end, and there are `config.blocks` of them.
     """
     import torch
 
     shape = view(model)
-    device = str(next(model.parameters()).device)
+    device = input_device(model)
+    neurons: list[pl.DataFrame] = []
+    channels: list[pl.DataFrame] = []
     with torch.inference_mode():
-        layers = _fit_thresholds(model, shape, sequences, special, config, device)
-        thresholds = layers["cett_threshold"]
-        parts: list[dict[str, np.ndarray]] = []
-        for block in blocks_of_shard(len(sequences), config.block_sequences, shard, shards):
-            start = block * config.block_sequences
-            rows = sequences[start : start + config.block_sequences]
-            sums = [_Sums(ffn, eps) for ffn, eps in zip(shape.ffns, thresholds, strict=True)]
-            for batch in batches(rows, config.batch_size, special, device):
-                with _watching(shape, batch, _adding(sums)):
-                    _forward(model, batch)
-            parts.extend(s.columns(block, layer) for layer, s in enumerate(sums))
-    return _concatenated(parts), layers
+        probe = torch.tensor([list(sequences[0][:2])], device=device)
+        inputs = inputs_of(shape.blocks, shape.ffns, lambda: model.base_model(input_ids=probe))
+        layers = [
+            _Layer(ffn, found, least)
+            for ffn, found, least in zip(shape.ffns, inputs, above, strict=True)
+        ]
+        with watching(chunk if device.type == "cpu" else None) as watch:
+            for layer in layers:
+                layer.attach(watch)
+            for block in blocks_of_shard(config.blocks, shard, shards):
+                for layer in layers:
+                    layer.begin()
+                rows = sequences[of_block(len(sequences), config.blocks, block)]
+                for batch in batches(rows, config.batch_size, special, str(device)):
+                    watch.run(model, batch)
+                for place, layer in enumerate(layers):
+                    neurons.extend(layer.neurons(block=block, layer=place))
+                    channels.extend(layer.channels(block=block, layer=place))
+    histograms = [part for place, layer in enumerate(layers) for part in layer.bins(layer=place)]
+    return _together(neurons), _together(channels), _together(histograms)
 
 
-def _adding(sums: "list[_Sums]") -> "Callable[[int, torch.Tensor], None]":
-    return lambda layer, inner: sums[layer].add(inner)
+def blocks_of_shard(blocks: int, shard: int, shards: int) -> range:
+    """Blocks that shard number `shard` of `shards` sums: a run of whole ones, or none."""
+    return range(blocks * shard // shards, blocks * (shard + 1) // shards)
 
 
-class _Sums:
-    """Counts and float64 sums over one block for one layer, each (d_ff,)."""
+def of_block(sequences: int, blocks: int, block: int) -> slice:
+    """The sequences of a block; their number differs by one at most."""
+    return slice(sequences * block // blocks, sequences * (block + 1) // blocks)
 
-    def __init__(self, ffn: FFNView, threshold: float) -> None:
+
+def magnitudes(thresholds: pl.DataFrame, norms: pl.DataFrame) -> list[np.ndarray]:
+    """For every layer the |h| of each neuron at which its contribution is the CETT threshold, from
+    tables.sampled.THRESHOLDS and NORMS; infinite for a neuron without output weights."""
+    found = []
+    for layer, eps in zip(thresholds["layer"], thresholds["cett_threshold"], strict=True):
+        norm = norms.filter(pl.col("layer") == layer).sort("neuron")["down_norm"].to_numpy()
+        found.append(np.divide(eps, norm, out=np.full(norm.size, np.inf), where=norm > 0))
+    return found
+
+
+class _Layer:
+    """What is counted in one layer: moments of every linear input, anew for each block, and
+    histograms of those and of the FFN's inner tensors, over all blocks."""
+
+    def __init__(self, ffn: FFNView, inputs: Sequence[Input], above: np.ndarray) -> None:
         import torch
 
-        self.down_norm = ffn.down_norms()
-        self.weight_norm = ffn.weight_norms()
-        self.threshold = threshold
-        device = self.down_norm.device
-        whole = {"dtype": torch.int64, "device": device}
-        real = {"dtype": torch.float64, "device": device}
-        self.tokens = 0
-        self.nonfinite = torch.zeros(ffn.d_ff, **whole)
-        self.active_nonzero = torch.zeros(ffn.d_ff, **whole)
-        self.active_cett = torch.zeros(ffn.d_ff, **whole)
-        self.sum_abs = torch.zeros(ffn.d_ff, **real)
-        self.sum_square = torch.zeros(ffn.d_ff, **real)
-        self.max_abs = torch.zeros(ffn.d_ff, **real)
+        self.ffn = ffn
+        self.inputs = inputs
+        self.above = torch.from_numpy(above).float()
+        self.histograms: dict[str, Histogram] = {}
+        self.moments: list[Moments] = []
 
-    def add(self, inner: "torch.Tensor") -> None:
-        """Add h of some tokens, (tokens, d_ff)."""
-        import torch
+    def begin(self) -> None:
+        """Start a block."""
+        self.moments = [
+            Moments(found.channels, self.above if found.neurons else None) for found in self.inputs
+        ]
 
-        finite = torch.isfinite(inner)
-        magnitude = inner.abs().float().masked_fill(~finite, 0.0)
-        self.tokens += inner.shape[0]
-        self.nonfinite += (~finite).sum(0)
-        self.active_nonzero += (magnitude > 0).sum(0)
-        self.active_cett += (magnitude * self.down_norm.float() > self.threshold).sum(0)
-        self.sum_abs += magnitude.sum(0, dtype=torch.float64)
-        self.sum_square += magnitude.double().square().sum(0)
-        if inner.shape[0]:
-            self.max_abs = torch.maximum(self.max_abs, magnitude.amax(0).double())
+    def attach(self, watch: Watch) -> None:
+        """Watch every input, and the outputs of the FFN's matrices."""
+        for place, found in enumerate(self.inputs):
+            watch.input(found.module, self._adding(place, self._histogram(found.linears)))
+        names = ("ffn.gate", "ffn.up") if self.ffn.gated else ("ffn.up",)
+        for name, projection in zip(names, self.ffn.inner, strict=True):
+            watch.output(projection.module, _of(projection, self._histogram(name).add))
+        if self.ffn.gated:
+            gate, add = self.ffn.inner[0], self._histogram("ffn.activation").add
+            watch.output(gate.module, _of(gate, lambda values: add(self.ffn.act(values))))
+        watch.output(self.ffn.down.module, self._histogram("ffn.output").add)
 
-    def columns(self, block: int, layer: int) -> dict[str, np.ndarray]:
-        """Rows of NEURON_BLOCKS."""
-        count = self.down_norm.numel()
-        return {
-            "block": np.full(count, block),
-            "layer": np.full(count, layer),
-            "neuron": np.arange(count),
-            "tokens": np.full(count, self.tokens),
-            "nonfinite": self.nonfinite.cpu().numpy(),
-            "active_nonzero": self.active_nonzero.cpu().numpy(),
-            "active_cett": self.active_cett.cpu().numpy(),
-            "sum_abs": self.sum_abs.cpu().numpy(),
-            "sum_square": self.sum_square.cpu().numpy(),
-            "max_abs": self.max_abs.cpu().numpy(),
-            "sum_contribution": (self.sum_abs * self.down_norm).cpu().numpy(),
-            "weight_norm": self.weight_norm.cpu().numpy(),
-            "down_norm": self.down_norm.cpu().numpy(),
-        }
+    def neurons(self, **key: int) -> Iterator[pl.DataFrame]:
+        """Rows of NEURON_BLOCKS for the block that ends."""
+        for given, moments in zip(self.inputs, self.moments, strict=True):
+            if given.neurons:
+                yield _rows(key, neuron=np.arange(given.channels), **moments.columns())
 
+    def channels(self, **key: int) -> Iterator[pl.DataFrame]:
+        """Rows of CHANNEL_BLOCKS for the block that ends."""
+        for given, moments in zip(self.inputs, self.moments, strict=True):
+            if not given.neurons:
+                columns = moments.columns()
+                del columns["active_cett"]
+                index = np.arange(given.channels)
+                yield _rows({**key, "linears": given.linears}, channel=index, **columns)
 
-def _fit_thresholds(
-    model: Any,
-    shape: ModelView,
-    sequences: Sequence[Sequence[int]],
-    special: Sequence[int],
-    config: Profile,
-    device: str,
-) -> dict[str, list]:
-    """Columns of LAYER_BLOCKS, fitted on sequences drawn from the whole corpus."""
-    import torch
+    def bins(self, **key: int) -> Iterator[pl.DataFrame]:
+        """Rows of HISTOGRAMS, over all blocks."""
+        for tensor, histogram in self.histograms.items():
+            yield _rows({**key, "tensor": tensor}, **histogram.columns())
 
-    sample = sampled(sequences, config.cett_tokens)
-    kept: list[list[torch.Tensor]] = [[] for _ in shape.ffns]
-    for batch in batches(sample, config.batch_size, special, device):
-        with _watching(shape, batch, lambda layer, h: kept[layer].append(h)):
-            _forward(model, batch)
-    columns: dict[str, list] = {"layer": [], "cett_threshold": [], "cett": [], "cett_tokens": []}
-    for layer, (ffn, parts) in enumerate(zip(shape.ffns, kept, strict=True)):
-        inner = torch.cat(parts).float()[: config.cett_tokens]
-        inner = inner[torch.isfinite(inner).all(dim=1)]
-        threshold, cett = fit_threshold(inner, ffn.down.weight.float(), config.cett)
-        columns["layer"].append(layer)
-        columns["cett_threshold"].append(threshold)
-        columns["cett"].append(cett)
-        columns["cett_tokens"].append(inner.shape[0])
-    return columns
+    def _histogram(self, tensor: str) -> Histogram:
+        return self.histograms.setdefault(tensor, Histogram())
+
+    def _adding(self, place: int, histogram: Histogram) -> "Receiver":
+        def add(values: "torch.Tensor") -> None:
+            self.moments[place].add(values)
+            histogram.add(values)
+
+        return add
 
 
-def sampled(sequences: Sequence[Sequence[int]], tokens: int) -> list[Sequence[int]]:
-    """A fixed random draw of sequences, in corpus order, that holds at most `tokens` tokens; at
-    least one sequence. Even distances would hit one kind of text in a corpus that takes turns."""
-    order = np.random.default_rng(_SAMPLE_SEED).permutation(len(sequences))
-    held = np.cumsum([len(sequences[index]) for index in order])
-    count = max(1, int(np.searchsorted(held, tokens, side="right")))
-    return [sequences[index] for index in sorted(order[:count])]
+def _of(projection: Projection, receive: "Receiver") -> "Receiver":
+    """A receiver of a module's outputs that takes those of one projection."""
+    return lambda values: receive(values[:, projection.start : projection.stop])
 
 
-@contextmanager
-def _watching(
-    shape: ModelView, batch: Batch, receive: "Callable[[int, torch.Tensor], None]"
-) -> Iterator[None]:
-    """Hand h of every layer, (counted tokens, d_ff), to `receive` during a forward pass."""
-
-    def hook(layer: int) -> Callable:
-        return lambda _module, inputs: receive(layer, counted(inputs[0], batch.counted))
-
-    handles = [
-        ffn.down.register_forward_pre_hook(hook(layer)) for layer, ffn in enumerate(shape.ffns)
-    ]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+def _rows(key: Mapping[str, int | str], **columns: np.ndarray) -> pl.DataFrame:
+    """Columns of equal length, and a key that all rows share."""
+    made = {name: _small(values) for name, values in columns.items()}
+    return pl.DataFrame(made).select(*(pl.lit(v).alias(n) for n, v in key.items()), pl.all())
 
 
-def _forward(model: Any, batch: Batch) -> None:
-    """Run the blocks; the language-model head is not needed for any statistic."""
-    model.base_model(input_ids=batch.tokens, attention_mask=batch.attention, use_cache=False)
+def _small(values: np.ndarray) -> np.ndarray:
+    """Indices take four bytes; they would be most of a block otherwise."""
+    index = values.dtype == np.int64 and values.size and values.max() < 1 << 31
+    return values.astype(np.int32) if index and values.min() >= 0 else values
 
 
-def _concatenated(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    names = parts[0] if parts else ()
-    return {name: np.concatenate([part[name] for part in parts]) for name in names}
+def _together(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    return pl.concat(parts, how="vertical_relaxed") if parts else pl.DataFrame()

@@ -8,16 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.report.style import INK, QUIET, Spec, finished, header, nothing
 from pipeline.tables.curves import DENSE, REASONING, is_part
 
 Rows = Sequence[Mapping[str, Any]]
-Spec = dict[str, Any]
-
-
-# Text is measured with Liberation Sans, which comes with the renderer; Arial has the same widths.
-FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
-_INK, _QUIET, _GRID = "#222222", "#5c5c5c", "#e6e6e6"
-
 
 #: Number of models -> facets side by side (else three), and the width of each in pixels.
 _COLUMNS = {1: 1, 2: 2, 4: 2}
@@ -57,14 +51,14 @@ def main_figure(rows: Rows, models: Rows) -> Spec:
 
     kept = [row for row in _on_curves(rows) if row["task"] == REASONING]
     if not kept:
-        return _nothing(_NO_CURVE if _pruned(rows) else _NO_CONDITION)
+        return nothing(_NO_CURVE if _pruned(rows) else _NO_CONDITION)
     names = _model_names(kept, models)
     data = _curve_data(kept) + _facet_data(models, names, REASONING)
     columns = _COLUMNS.get(len(names), 3)
     layers = _layers(_methods(kept), width=_WIDTHS[columns], height=300, named=True)
-    facet = alt.Facet("model:N", title=None, sort=names, header=_header(15, labelPadding=22))
+    facet = alt.Facet("model:N", title=None, sort=names, header=header(15, labelPadding=22))
     chart = alt.layer(*layers, data=alt.InlineData(values=data)).facet(facet, columns=columns)
-    return _finished(
+    return finished(
         chart,
         "Points of reasoning accuracy lost against the share of FFN neurons removed, by method.",
     )
@@ -76,7 +70,7 @@ def task_figure(rows: Rows, models: Rows) -> Spec:
 
     kept = [row for row in _on_curves(rows) if row["task"] != REASONING]
     if not kept:
-        return _nothing(_NO_CURVE if _pruned(rows) else _NO_CONDITION)
+        return nothing(_NO_CURVE if _pruned(rows) else _NO_CONDITION)
     names = _model_names(kept, models)
     labels = [_task_label(row) for row in _by_task(kept)]
     data = _curve_data(kept)
@@ -88,11 +82,11 @@ def task_figure(rows: Rows, models: Rows) -> Spec:
             "task:N",
             title=None,
             sort=labels,
-            header=_header(13, labelAngle=0, labelAlign="left", labelOrient="left"),
+            header=header(13, labelAngle=0, labelAlign="left", labelOrient="left"),
         ),
-        column=alt.Column("model:N", title=None, sort=names, header=_header(15)),
+        column=alt.Column("model:N", title=None, sort=names, header=header(15)),
     )
-    return _finished(
+    return finished(
         chart,
         "Points of accuracy lost on each task against the share of FFN neurons removed, by method.",
     )
@@ -106,7 +100,7 @@ def part_figure(units: Rows, models: Rows) -> Spec:
     import altair as alt
 
     if not units:
-        return _nothing("No part of a model was removed alone, so there is nothing to draw.")
+        return nothing("No part of a model was removed alone, so there is nothing to draw.")
     names = _model_names(units, models)
     data = [
         {
@@ -126,14 +120,14 @@ def part_figure(units: Rows, models: Rows) -> Spec:
         if any(row["level"] == level for row in data):
             x = alt.X("unit:O", title=title, axis=alt.Axis(labelAngle=0))
             bars = base.mark_bar(color=_KNOWN["drop_cold"].colour, opacity=0.75).encode(x=x, y=y)
-            ends = base.mark_rule(color=_INK, strokeWidth=1.1)
+            ends = base.mark_rule(color=INK, strokeWidth=1.1)
             ranges = ends.encode(x=x, y="low:Q", y2="high:Q")
             values = [row for row in data if row["level"] == level]
-            column = alt.Facet("model:N", title=None, sort=names, header=_header(15))
+            column = alt.Facet("model:N", title=None, sort=names, header=header(15))
             rows.append(
                 alt.layer(bars, ranges, data=alt.InlineData(values=values)).facet(column=column)
             )
-    return _finished(
+    return finished(
         alt.vconcat(*rows),
         "Points of reasoning accuracy lost when one decile of the neurons, or the cold neurons of "
         "one layer, are removed alone.",
@@ -181,9 +175,9 @@ def _layers(styles: Mapping[str, Look], width: int, height: int, named: bool) ->
     y = alt.Y("loss:Q", title="Accuracy lost, points", axis=alt.Axis(grid=True, tickCount=6))
     layers = [
         base.transform_filter("datum.part === 'zero'")
-        .mark_rule(color=_INK, strokeWidth=1)
+        .mark_rule(color=INK, strokeWidth=1)
         .encode(y=y),
-        cold.mark_rule(color=_QUIET, strokeDash=[4, 4], strokeWidth=1.2).encode(x=x),
+        cold.mark_rule(color=QUIET, strokeDash=[4, 4], strokeWidth=1.2).encode(x=x),
     ]
     # One layer a method, since scales for dashes and widths would fray the legend's symbols.
     # Controls first, so that the arms lie on top.
@@ -199,7 +193,7 @@ def _layers(styles: Mapping[str, Look], width: int, height: int, named: bool) ->
         ]
     layers.append(_points(base, styles).encode(x=x, y=y))
     if named:
-        label = cold.mark_text(baseline="bottom", color=_QUIET, fontSize=12)
+        label = cold.mark_text(baseline="bottom", color=QUIET, fontSize=12)
         layers.append(label.encode(x=x, y=alt.value(-4), text="label:N"))
     return layers
 
@@ -279,41 +273,3 @@ def _task_label(row: Mapping[str, Any]) -> str:
 
 _NO_CONDITION = "No condition was evaluated, so there is nothing to draw."
 _NO_CURVE = "Only single parts were removed, which make no curve."
-
-
-def _nothing(text: str) -> Spec:
-    """A figure that says why it is empty; axes without data have no size."""
-    import altair as alt
-
-    chart = alt.Chart(alt.InlineData(values=[{"text": text}]), width=560, height=60)
-    return _finished(chart.mark_text(fontSize=15, color=_QUIET).encode(text="text:N"), text)
-
-
-def _header(size: int, **options: Any) -> Any:
-    import altair as alt
-
-    return alt.Header(labelFontSize=size, labelFontWeight="bold", labelColor=_INK, **options)
-
-
-def _finished(chart: Any, description: str) -> Spec:
-    """The spec as a dictionary, with one type face, quiet axes and a legend above."""
-    drawn = (
-        chart.properties(description=description, background="white", padding=12)
-        .configure(font=FONT, aria=False)
-        .configure_view(stroke=None)
-        .configure_axis(
-            labelFontSize=12,
-            titleFontSize=13,
-            titleFontWeight="normal",
-            labelColor=_QUIET,
-            titleColor=_INK,
-            gridColor=_GRID,
-            domainColor=_QUIET,
-            tickColor=_QUIET,
-        )
-        .configure_legend(
-            orient="top", direction="horizontal", labelFontSize=13, labelLimit=260, columnPadding=18
-        )
-    )
-    spec: Spec = drawn.to_dict()
-    return spec

@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.artifacts import Manifest
 from pipeline.numbers import count, number, p_value, percent, points, span
+from pipeline.report.published import SPREADS, TOP_FIFTH_SHARED
 from pipeline.tables.correlations import EXPONENT_RANGE
 from pipeline.tables.curves import DENSE, REASONING, is_part
 
@@ -35,14 +36,19 @@ def page(
     main_figure: str,
     task_figure: str,
     part_figure: str,
+    sparsity_figure: str,
+    lorenz_figure: str,
+    frequency_figure: str,
+    overlap_figure: str,
+    spreads: Rows,
 ) -> str:
     """The page as HTML text; equal input gives equal text.
 
     `curves`, `perplexity` and `refused` are rows of tables.curves, `correlations` those of
     tables.correlations, `finding` the body of FINDING, `corpora` the
     bodies of CORPUS by a name for each, `models` the bodies of MODEL, `classifications` those of
-    CLASSIFICATION with model, corpus and name, `libraries` the versions of what computed the
-    results. The figures are SVG text.
+    CLASSIFICATION with model, corpus and name, `spreads` those of neurons.Profiles.spreads,
+    `libraries` the versions of what computed the results. The figures are SVG text.
     """
     import jinja2
     from markupsafe import Markup
@@ -86,6 +92,13 @@ def page(
         main_figure=Markup(main_figure),
         task_figure=Markup(task_figure),
         part_figure=Markup(part_figure),
+        sparsity_figure=Markup(sparsity_figure),
+        lorenz_figure=Markup(lorenz_figure),
+        frequency_figure=Markup(frequency_figure),
+        overlap_figure=Markup(overlap_figure),
+        spreads=spreads,
+        published=SPREADS,
+        top_fifth_shared=TOP_FIFTH_SHARED,
     )
 
 

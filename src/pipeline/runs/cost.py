@@ -28,7 +28,7 @@ _EFFICIENCY = 0.5
 _MEGABYTE = 1e6
 #: A process without and with torch and its company, in megabytes.
 _PLAIN, _HEAVY = 450, 900
-_LIGHT_RULES = ("merge_profile", "classify", "fit", "analyse", "build_report")
+_LIGHT_RULES = ("merge_profile", "classify", "power_law", "fit", "analyse", "build_report")
 #: Loaded weights for a moment stand beside the files they come from.
 _LOADING = 1.3
 #: What is asked for beyond the estimate, of memory and of time.

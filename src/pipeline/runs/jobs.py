@@ -1,6 +1,5 @@
 """A study's jobs with the work that each is, in figures known before any job."""
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -26,6 +25,8 @@ _TOKENS_A_WORD = 1.3
 _SAMPLE = 100
 #: Share of the tokens that a task allows an answer which answers have on average.
 _ANSWERED = 0.5
+#: Forward passes that measuring a sampled token costs, its share of fitting a threshold included.
+_SAMPLED = 3
 #: What stands in for a model of unknown size: one of eight billion parameters.
 UNKNOWN = Size(8_000_000_000, 32, 14_336, 128_256)
 
@@ -116,8 +117,12 @@ def _job(study: Study, path: str, folder: Folder, known: Mapping[str, Size]) -> 
         items = sum(items for items, _ in map(_items, _tasks(study.config.evaluation)))
         return Job(rule, path, tokens=conditions * items, rows=conditions)
     model, size = study.config.models[folder.model], known[folder.model]
-    if rule in ("fit", "classify"):
+    if rule == "fit":
         return Job(rule, path, rows=size.neurons)
+    if rule == "power_law":
+        return Job(rule, path, rows=size.neurons * len(study.corpora))
+    if rule == "classify":
+        return _classification(study, path, model, size)
     if rule.startswith("evaluate"):
         return _evaluation(path, folder, model, size, study.config.evaluation)
     corpus = study.config.calibration.get(folder.corpus)
@@ -128,14 +133,38 @@ def _job(study: Study, path: str, folder: Folder, known: Mapping[str, Size]) -> 
         cut = 0 if folder.merges else tokens
         return Job(rule, path, tokens=cut, rows=tokens, merges=folder.merges)
     profile = study.config.profile
-    blocks = math.ceil(corpus.tokens / corpus.sequence_length / profile.block_sequences)
+    blocks = profile.blocks
     if rule == "merge_profile":
         return Job(rule, path, rows=size.neurons * blocks)
-    tokens = corpus.tokens / folder.shards + profile.cett_tokens
+    if rule == "profile_sample":
+        tokens = min(profile.cett_tokens, corpus.tokens)
+        return Job(
+            rule, path, "", model.device, tokens, _SAMPLED * 2 * size.parameters * tokens,
+            size.bytes(model.dtype), 32 * tokens * size.width, size.layers * tokens,
+        )  # fmt: skip
+    tokens = corpus.tokens / folder.shards
+    if rule == "collect_residuals":
+        tokens = min(profile.residual_tokens, corpus.tokens)
     batch = min(profile.batch_size * corpus.sequence_length, corpus.tokens)
+    # The largest of a layer's matrices of second moments, in float64.
+    held = 8 * size.layers * size.width**2 if rule == "collect_hessian" else 0
     return Job(
         rule, path, "", model.device, tokens, 2 * size.parameters * tokens,
-        size.bytes(model.dtype), 32 * batch * size.width, size.neurons * blocks / folder.shards,
+        size.bytes(model.dtype), 32 * batch * size.width + held,
+        size.neurons * blocks / folder.shards,
+    )  # fmt: skip
+
+
+def _classification(study: Study, path: str, model: Model, size: Size) -> Job:
+    """A policy that measures a loss runs the model some ten times; others read tables."""
+    section = study.config.classification[path.rpartition("/")[2]]
+    if not section.other or study.needs(section.policy) != "sequences":
+        return Job("classify", path, rows=size.neurons)
+    corpus = study.config.calibration[section.other]
+    tokens, batch = 10 * corpus.tokens, 8 * corpus.sequence_length
+    return Job(
+        "classify", path, "", model.device, tokens, 2 * size.parameters * tokens,
+        size.bytes(model.dtype), 8 * batch * (size.vocabulary + size.width), size.neurons,
     )  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from pipeline.numbers import count, number, percent
+from pipeline.runs.inspect import Inspection
 from pipeline.runs.plan import Plan
 from pipeline.runs.status import Status
 from pipeline.runs.unused import Unused
@@ -83,6 +85,43 @@ def of_status(status: Status) -> str:
         lines.append(
             f"this is the study as it was last started; by its configuration now {status.changed} "
             "jobs differ, and `plan` tells which would run"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def of_profile(found: Inspection) -> str:
+    """A table of layers, the whole model first, with what its columns mean below it."""
+    rows = [["layer", "neurons", "inactive", "carry 80 %", "Gini", "never active", "CETT threshold",
+             "as before", "always active", "non-finite"]]  # fmt: skip
+    for scope in found.scopes:
+        rows.append(
+            [
+                "all" if scope.layer is None else str(scope.layer),
+                count(scope.neurons),
+                percent(scope.natural_sparsity),
+                percent(scope.carry_80),
+                number(scope.gini),
+                percent(scope.never_active),
+                "" if scope.cett_threshold is None else f"{scope.cett_threshold:.3g}",
+                percent(scope.overlap_previous),
+                percent(scope.always_active),
+                count(scope.nonfinite),
+            ]
+        )
+    lines = [
+        f"profile {found.profile}: {count(found.tokens)} tokens, {count(found.sampled_tokens)} of "
+        f"them looked at one by one; {found.bytes / 1e6:,.2f} MB",
+        "",
+        _table(rows),
+        "",
+        "inactive: share of (token, neuron) pairs; carry 80 %: fewest neurons that carry 80 % of",
+        "all activations; as before: active sets of neighbouring tokens, intersection over union;",
+        f"always active: at each of a sequence's first {found.always_active_length or 0} tokens",
+    ]
+    if found.prompt_overlap is not None:
+        lines.append(
+            f"two sequences, from the first token that differs: {percent(found.prompt_overlap)} of "
+            f"their active neurons in common ({percent(found.prompt_overlap_by_chance)} by chance)"
         )
     return "\n".join(lines) + "\n"
 

@@ -5,7 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artifacts import Manifest, read_json, read_parquet, write_json, write_parquet
+from pipeline.artifacts import (
+    Manifest,
+    read_json,
+    read_parquet,
+    read_safetensors,
+    write_json,
+    write_parquet,
+    write_safetensors,
+)
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
@@ -128,3 +136,21 @@ class Document:
         if not isinstance(body, dict) or set(body) != set(self.keys):
             raise UserError(f"{path}: not the keys of {self.name}. Remove the file and run again.")
         return body
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """A safetensors artifact; `arrays` says what its arrays are, by the form of their names."""
+
+    name: str
+    version: int
+    text: str
+    arrays: Mapping[str, str]
+
+    def write(self, path: Path, arrays: Mapping[str, Any], manifest: Manifest) -> None:
+        """Write numpy arrays atomically."""
+        write_safetensors(path, self.name, self.version, arrays, manifest)
+
+    def read(self, path: Path) -> dict[str, Any]:
+        """The arrays; UserError when the file is damaged, foreign or of another version."""
+        return read_safetensors(path, self.name, self.version)

@@ -9,7 +9,11 @@ CLASSES = Table(
     {
         "layer": Column("Int32", "block of the model, from 0"),
         "neuron": Column("Int32", "index in the FFN, from 0"),
-        "score": Column("Float64", "activation frequency: share of tokens at which it is active"),
+        "score": Column(
+            "Float64",
+            "what the policy ranks by; activation frequency, the share of tokens at which the "
+            "neuron is active, for coverage, budget and perplexity",
+        ),
         "rank": Column("Int64", "1 is the hottest; within the scope of the policy"),
         "hot": Column("Boolean", "true for the hot set"),
     },
@@ -17,12 +21,14 @@ CLASSES = Table(
 
 CLASSIFICATION = Document(
     "classification",
-    1,
+    2,
     "One model's classification in figures.",
     {
         "policy": "registered name",
-        "share": "the policy's parameter",
+        "share": "the policy's parameter, or null",
         "scope": "model or layer",
+        "other": "the other corpus that the policy looks at, or null",
+        "rise": "the policy's parameter, or null",
         "neurons": "FFN neurons of the model",
         "hot": "neurons in the hot set",
         "carried": "share of all activations that the hot set carries",

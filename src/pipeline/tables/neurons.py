@@ -1,65 +1,106 @@
-"""Profiles: statistics of every FFN neuron, per block of sequences and merged."""
+"""Profiles: statistics of every FFN neuron and of every channel that a linear layer reads, per
+block of sequences and merged."""
 
 from pipeline.tables.base import Column, Table
 
-_KEY = {
-    "layer": Column("Int32", "block of the model, from 0"),
-    "neuron": Column("Int32", "index in the FFN, from 0"),
+LAYER = {"layer": Column("Int32", "block of the model, from 0")}
+_NEURON = {**LAYER, "neuron": Column("Int32", "index in the FFN, from 0")}
+_CHANNEL = {
+    **LAYER,
+    "linears": Column("String", "names of the linear layers that read the tensor, by commas"),
+    "channel": Column("Int32", "index in the tensor's last dimension, from 0"),
 }
+_BLOCK = {"block": Column("Int64", "block of sequences, from 0")}
 
-_SUMS = {
-    "tokens": Column("Int64", "tokens seen; padding and special tokens left out"),
-    "nonfinite": Column("Int64", "tokens with a non-finite h, left out of all sums"),
-    "active_nonzero": Column("Int64", "tokens with h != 0"),
+
+def _sums(symbol: str) -> dict[str, Column]:
+    """Columns of one tensor's moments; padding and special tokens are in none of them."""
+    return {
+        "tokens": Column("Int64", "tokens seen; padding and special tokens left out"),
+        "nonfinite": Column("Int64", f"tokens with a non-finite {symbol}, left out of all sums"),
+        "active_nonzero": Column("Int64", f"tokens with {symbol} != 0"),
+        "sum_abs": Column("Float64", f"sum of |{symbol}|; relative error below 1e-5"),
+        "sum_square": Column(
+            "Float64",
+            f"sum of {symbol}^2; relative error below 1e-5 for magnitudes from 1e-18 to 1e18",
+        ),
+        "max_abs": Column("Float64", f"largest |{symbol}|"),
+    }
+
+
+_NEURON_SUMS = {
+    **_sums("h"),
     "active_cett": Column("Int64", "tokens with contribution above the layer's CETT threshold"),
-    "sum_abs": Column("Float64", "sum of |h|"),
-    "sum_square": Column("Float64", "sum of h^2"),
-    "max_abs": Column("Float64", "largest |h|"),
-    "sum_contribution": Column("Float64", "sum of |h| * ||W_down[:, i]||_2"),
-    "weight_norm": Column("Float64", "L2 norm of all the neuron's weights, biases left out"),
-    "down_norm": Column("Float64", "||W_down[:, i]||_2"),
 }
 
 NEURON_BLOCKS = Table(
     "neuron_blocks",
-    1,
+    2,
     "Sums over one fixed block of sequences; merging adds blocks in order.",
-    {"block": Column("Int64", "block of sequences, from 0"), **_KEY, **_SUMS},
+    {**_BLOCK, **_NEURON, **_NEURON_SUMS},
 )
 
 NEURONS = Table(
     "neurons",
-    1,
-    "One row an FFN neuron.",
+    2,
+    "One row an FFN neuron; h is what its column of the down projection is multiplied by.",
     {
-        **_KEY,
-        **_SUMS,
+        **_NEURON,
+        **_NEURON_SUMS,
+        "sum_contribution": Column("Float64", "sum of |h| * ||W_down[:, i]||_2"),
+        "weight_norm": Column("Float64", "L2 norm of all the neuron's weights, biases left out"),
+        "down_norm": Column("Float64", "||W_down[:, i]||_2"),
         "active": Column(
             "Int64",
-            "the count that classification uses: active_nonzero for "
+            "the count that classification uses by default: active_nonzero for "
             "activations with exact zeros, active_cett for others",
         ),
     },
 )
 
-LAYER_BLOCKS = Table(
-    "layer_blocks",
+CHANNEL_BLOCKS = Table(
+    "channel_blocks",
     1,
-    "Facts of a layer that every shard measures alike.",
+    "Sums over one fixed block of sequences; merging adds blocks in order.",
+    {**_BLOCK, **_CHANNEL, **_sums("x")},
+)
+
+CHANNELS = Table(
+    "channels",
+    1,
+    "One row a channel x that linear layers of a block read; those of the down projection are the "
+    "rows of neurons.parquet. sum_square / tokens is the second moment.",
+    {**_CHANNEL, **_sums("x")},
+)
+
+HISTOGRAMS = Table(
+    "histograms",
+    1,
+    "How often a tensor's values fall between two magnitudes; only bins that hold something. "
+    "`pipeline.histograms.quantile` takes percentiles from it, within a relative 1/128.",
     {
-        "layer": Column("Int32", "block of the model, from 0"),
-        "cett_threshold": Column("Float64", "contribution below which a neuron counts as inactive"),
-        "cett": Column("Float64", "mean relative output error at that threshold, sampled tokens"),
-        "cett_tokens": Column("Int64", "tokens the threshold was fitted on"),
+        **LAYER,
+        "tensor": Column(
+            "String",
+            "names of the linear layers that read it; or ffn.gate and ffn.up, the outputs of those "
+            "projections, ffn.activation, act(gate), and ffn.output, the down projection's",
+        ),
+        "sign": Column("Int8", "-1, 0 or 1; zeros have a row of their own"),
+        "low": Column("Float64", "smallest magnitude of the bin"),
+        "high": Column("Float64", "magnitude from which on values are in the next bin"),
+        "count": Column("Int64", "(token, channel) pairs; non-finite ones are in no bin"),
     },
 )
 
 LAYERS = Table(
     "layers",
-    1,
+    2,
     "One row a layer.",
     {
-        **LAYER_BLOCKS.columns,
+        **LAYER,
+        "cett_threshold": Column("Float64", "contribution up to which a neuron counts as inactive"),
+        "cett": Column("Float64", "mean relative output error at that threshold, sampled tokens"),
+        "cett_tokens": Column("Int64", "tokens the threshold was fitted on"),
         "tokens": Column("Int64", "tokens seen"),
         "natural_sparsity": Column(
             "Float64",

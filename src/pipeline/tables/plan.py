@@ -1,6 +1,6 @@
 """Plans: what fitting a method produced, enough to apply it without calibration data."""
 
-from pipeline.tables.base import Document
+from pipeline.tables.base import Arrays, Document
 
 PLAN = Document(
     "plan",
@@ -17,4 +17,6 @@ PLAN = Document(
     },
 )
 
-MASK_SCHEMA, MASK_VERSION = "plan_arrays", 1
+PLAN_ARRAYS = Arrays(
+    "plan_arrays", 1, "The arrays of a plan.", {"dropped": "uint8 (layers, d_ff): 1 where removed"}
+)

@@ -1,4 +1,4 @@
-"""`drop_cold`: remove neurons by activation frequency, coldest first.
+"""`drop_cold`: remove neurons in the classification's order, coldest first.
 
 The curve passes the end of the cold set at level `cold`; beyond it hot neurons go too.
 """
@@ -16,8 +16,8 @@ class DropCold:
     part = ""
 
     def scores(self, neurons: Neurons, seed: int) -> np.ndarray:
-        """Ranks by activation frequency, from the coldest."""
-        return -heat_ranks(neurons.frequency, neurons.layer, neurons.neuron)
+        """Ranks as the classification's, from the coldest."""
+        return -heat_ranks(neurons.heat, neurons.layer, neurons.neuron)
 
     def check(self, removed: int, hot: int, total: int) -> None:
         """Every level is a condition."""

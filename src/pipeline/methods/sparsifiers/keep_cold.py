@@ -1,4 +1,4 @@
-"""`keep_cold`: remove neurons by activation frequency, hottest first, until cold ones are left."""
+"""`keep_cold`: remove neurons in the classification's order, hottest first, until cold are left."""
 
 import numpy as np
 
@@ -14,8 +14,8 @@ class KeepCold:
     part = ""
 
     def scores(self, neurons: Neurons, seed: int) -> np.ndarray:
-        """Ranks by activation frequency, from the hottest."""
-        return heat_ranks(neurons.frequency, neurons.layer, neurons.neuron)
+        """Ranks as the classification's, from the hottest."""
+        return heat_ranks(neurons.heat, neurons.layer, neurons.neuron)
 
     def check(self, removed: int, hot: int, total: int) -> None:
         """Refused beyond the hot set: cold neurons would go as well."""

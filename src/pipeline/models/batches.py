@@ -1,4 +1,4 @@
-"""Calibration sequences as padded batches, block by block."""
+"""Token sequences as padded batches."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,18 +13,13 @@ class Batch:
     """Right-padded sequences, (sequences, length) each.
 
     `attention` is 1 where a token stands; `counted` is true where it enters the statistics, that
-    is, not for special tokens.
+    is, not for special tokens. `rows` tells which of the given sequences they are.
     """
 
+    rows: Sequence[int]
     tokens: "torch.Tensor"
     attention: "torch.Tensor"
     counted: "torch.Tensor"
-
-
-def blocks_of_shard(sequences: int, block_sequences: int, shard: int, shards: int) -> range:
-    """Blocks that shard number `shard` of `shards` sums: a run of whole blocks."""
-    blocks = -(-sequences // block_sequences)
-    return range(blocks * shard // shards, blocks * (shard + 1) // shards)
 
 
 def batches(
@@ -36,11 +31,12 @@ def batches(
     order = sorted(range(len(sequences)), key=lambda i: (-len(sequences[i]), i))
     excluded = torch.tensor(sorted(special), dtype=torch.long)
     for start in range(0, len(order), batch_size):
-        rows = [sequences[i] for i in order[start : start + batch_size]]
+        chosen = order[start : start + batch_size]
+        rows = [sequences[i] for i in chosen]
         tokens = torch.zeros(len(rows), len(rows[0]), dtype=torch.long)
         attention = torch.zeros_like(tokens)
         for index, row in enumerate(rows):
             tokens[index, : len(row)] = torch.tensor(row)
             attention[index, : len(row)] = 1
         counted = attention.bool() & ~torch.isin(tokens, excluded)
-        yield Batch(tokens.to(device), attention.to(device), counted.to(device))
+        yield Batch(chosen, tokens.to(device), attention.to(device), counted.to(device))

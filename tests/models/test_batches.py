@@ -1,25 +1,8 @@
-"""Blocks are whole and every one belongs to one shard; batches pad, and count what they should."""
+"""Batches pad, and count what they should."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from pipeline.profiling.batches import batches, blocks_of_shard
-
-
-@given(st.integers(0, 200), st.integers(1, 20), st.integers(1, 12))
-def test_shards_hold_every_block_once_in_order(sequences, block_sequences, shards):
-    blocks = [
-        block
-        for shard in range(shards)
-        for block in blocks_of_shard(sequences, block_sequences, shard, shards)
-    ]
-    assert blocks == list(range(-(-sequences // block_sequences)))
-
-
-def test_shards_differ_by_at_most_one_block():
-    sizes = [len(blocks_of_shard(100, 10, shard, 4)) for shard in range(4)]
-    assert sum(sizes) == 10 and max(sizes) - min(sizes) == 1
+from pipeline.models.batches import batches
 
 
 def test_batches_by_hand():

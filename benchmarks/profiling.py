@@ -1,0 +1,308 @@
+"""What profiling costs: time against a plain forward pass, memory against tokens, bytes on disk.
+
+    python benchmarks/profiling.py [--rounds 3] [--large 16]
+
+Both passes run over the same batches, one after the other in each round, on one core as the
+pipeline's jobs do. `--large` is the number of layers of the random-weight Llama (16: about 330
+million parameters); 0 leaves it out. Writes benchmarks/results/profiling.json and the part of
+docs/profiling.md that tells of it.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import polars as pl
+import torch
+from machine import machine
+
+from pipeline.artifacts import Manifest
+from pipeline.config.models import Model
+from pipeline.config.profile import Profile
+from pipeline.models.batches import batches
+from pipeline.models.loading import load
+from pipeline.models.resolve import resolve
+from pipeline.profiling.merge import layers_of, merge_channels, merge_histograms, merge_neurons
+from pipeline.profiling.sample import profile_sample
+from pipeline.profiling.shard import magnitudes, profile_shard
+from pipeline.report.readme import between
+from pipeline.tables import neurons as tables
+from pipeline.tables import sampled
+
+RESULT = Path(__file__).resolve().parent / "results" / "profiling.json"
+PAGE = RESULT.parents[2] / "docs" / "profiling.md"
+BUILT_IN = ("ref-reglu", "ref-swiglu")
+LENGTH = 128
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--large", type=int, default=16)
+    parser.add_argument("--memory", type=int, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.memory:
+        print(peak(given.memory))
+        return
+    torch.set_num_threads(1)
+    found = {"against_forward": {}}
+    for name in BUILT_IN:
+        found["against_forward"][name] = against_forward(built_in(name), 16_384, 64, given.rounds)
+    if given.large:
+        name = f"random Llama, {given.large} layers of width 1024"
+        found["against_forward"][name] = against_forward(llama(given.large), 4096, 8, given.rounds)
+    found["memory"] = memory(given.rounds)
+    found["storage"] = {"ref-reglu": stored(built_in("ref-reglu")), "8 billion": eight_billion()}
+    found["machine"] = machine()
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps(found, indent=1) + "\n")
+    text = between(PAGE.read_text(encoding="utf-8"), "profiling", summary(found))
+    PAGE.write_text(text, encoding="utf-8")
+    print(json.dumps(found, indent=1))
+
+
+def summary(found: dict) -> str:
+    """What stands in docs/profiling.md."""
+    rows = [
+        "| model | parameters | the pass, against a plain forward pass | with the sample, "
+        "at 100,000 tokens | budget |",
+        "|---|---|---|---|---|",
+    ]
+    for name, row in found["against_forward"].items():
+        size = f"{row['parameters'] / 1e6:.1f} M"
+        budget = 1.15 if row["parameters"] > 3e8 else 1.6
+        rows.append(
+            f"| {name} | {size} | {row['ratio']:.2f} times | "
+            f"{row['ratio_at_100000_tokens']:.2f} times | {budget} times, of the pass |"
+        )
+    memory, stored = found["memory"], found["storage"]
+    few, many = (f"{n:,.0f} MB" for n in memory["megabytes_by_tokens"].values())
+    rows += [
+        "",
+        f"Memory: {few} for 16,384 tokens of ref-reglu and {many} for ten times as many, "
+        f"{memory['ratio']:.2f} times (budget 1.05). On disk: "
+        f"{stored['ref-reglu']['bytes_a_neuron']:.0f} bytes a neuron for ref-reglu, "
+        f"{stored['8 billion']['bytes_a_neuron']:.0f} for a model of 8 billion parameters, "
+        f"{stored['8 billion']['bytes'] / 1e6:.0f} MB with the shards of {Profile().blocks} blocks "
+        "(budget 200). "
+        f"{found['machine']['cores']} cores ({found['machine']['processor']}), one used.",
+    ]
+    return "\n".join(rows)
+
+
+def built_in(name: str) -> torch.nn.Module:
+    """A built-in model."""
+    section = Model(source=f"builtin:{name}")
+    return load(section, resolve(name, section))[0]
+
+
+def llama(layers: int) -> torch.nn.Module:
+    """A Llama with random weights."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        hidden_size=1024, intermediate_size=4096, num_hidden_layers=layers, vocab_size=32_000,
+        num_attention_heads=16, num_key_value_heads=16, max_position_embeddings=2048,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    return LlamaForCausalLM(config).eval()
+
+
+def text(model: torch.nn.Module, tokens: int) -> list[list[int]]:
+    """Random tokens in sequences of one length."""
+    generator = np.random.default_rng(0)
+    size = (tokens // LENGTH, LENGTH)
+    return generator.integers(4, model.config.vocab_size, size).tolist()
+
+
+def against_forward(model: torch.nn.Module, tokens: int, batch: int, rounds: int) -> dict:
+    """Seconds of the forward pass and of the profiling pass over the same batches, and of measuring
+    the sample; ratios are of medians."""
+    rows = text(model, tokens)
+    config = Profile(batch_size=batch, blocks=1)
+    begin = time.perf_counter()
+    measured = profile_sample(model, rows, [], config)
+    sample = time.perf_counter() - begin
+    above = least(measured)
+    seconds: dict[str, list[float]] = {"forward": [], "profile": []}
+    passes = {
+        "forward": lambda: forward(model, rows, batch),
+        "profile": lambda: profile_shard(model, rows, [], above, config, 0, 1),
+    }
+    for run in passes.values():
+        run()
+    for _ in range(rounds):
+        for name, run in passes.items():
+            begin = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - begin)
+    plain, whole = (statistics.median(seconds[name]) for name in ("forward", "profile"))
+    in_sample = min(tokens, config.cett_tokens)
+    return {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "tokens": tokens,
+        "seconds": seconds,
+        "ratio": whole / plain,
+        "sample_tokens": in_sample,
+        "sample_in_forward_passes": sample / (plain * in_sample / tokens),
+        "ratio_at_100000_tokens": whole / plain + sample / plain * tokens / 100_000,
+    }
+
+
+def least(measured: dict) -> list:
+    """Magnitudes from which on neurons are active."""
+    return magnitudes(pl.DataFrame(measured["thresholds"]), pl.DataFrame(measured["norms"]))
+
+
+def forward(model: torch.nn.Module, rows: list[list[int]], batch: int) -> None:
+    """The plain pass."""
+    with torch.inference_mode():
+        for given in batches(rows, batch, [], "cpu"):
+            model.base_model(
+                input_ids=given.tokens, attention_mask=given.attention, use_cache=False
+            )
+
+
+def memory(rounds: int) -> dict:
+    """Peak memory, in megabytes, of profiling some tokens and ten times as many."""
+    found = {}
+    for tokens in (16_384, 163_840):
+        line = [sys.executable, __file__, "--memory", str(tokens)]
+        peaks = [float(subprocess.check_output(line, text=True)) for _ in range(rounds)]
+        found[str(tokens)] = statistics.median(peaks)
+    few, many = found.values()
+    return {"megabytes_by_tokens": found, "ratio": many / few}
+
+
+def peak(tokens: int) -> float:
+    """Peak megabytes of this process once it has profiled."""
+    torch.set_num_threads(1)
+    model = built_in("ref-reglu")
+    rows = text(model, tokens)
+    config = Profile()
+    above = least(profile_sample(model, rows, [], config))
+    profile_shard(model, rows, [], above, config, 0, 1)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def stored(model: torch.nn.Module) -> dict:
+    """Bytes of a profile on disk, in all and by neuron."""
+    rows = text(model, 16_384)
+    config = Profile()
+    measured = profile_sample(model, rows, [], config)
+    thresholds, norms = (pl.DataFrame(measured[name]) for name in ("thresholds", "norms"))
+    above = magnitudes(thresholds, norms)
+    blocks, channels, histograms = (
+        pl.DataFrame(columns) for columns in profile_shard(model, rows, [], above, config, 0, 1)
+    )
+    merged = merge_neurons([blocks], norms, exact_zeros=True)
+    made = [
+        (tables.NEURONS, merged),
+        (tables.LAYERS, layers_of(merged, thresholds)),
+        (tables.CHANNELS, merge_channels([channels])),
+        (tables.HISTOGRAMS, merge_histograms([histograms])),
+        *((getattr(sampled, name.upper()), columns) for name, columns in measured.items()),
+    ]
+    return written(made, merged.height)
+
+
+def eight_billion() -> dict:
+    """Bytes of a profile of a model of 32 layers with 14,336 neurons and width 4096, made of random
+    figures, which compress worse than real ones."""
+    layers, width, wide = 32, 4096, 14_336
+    generator = np.random.default_rng(0)
+    tokens = 100_000
+
+    def sums(size: int) -> dict:
+        return {
+            "tokens": np.full(size, tokens),
+            "nonfinite": np.zeros(size, dtype=int),
+            "active_nonzero": generator.integers(0, tokens, size),
+            "sum_abs": generator.lognormal(size=size),
+            "sum_square": generator.lognormal(size=size),
+            "max_abs": generator.lognormal(size=size),
+        }
+
+    number = layers * wide
+    place = {
+        "layer": np.repeat(np.arange(layers), wide),
+        "neuron": np.tile(np.arange(wide), layers),
+    }
+    norms = {"weight_norm": generator.random(number), "down_norm": generator.random(number)}
+    counts = generator.integers(0, tokens, number)
+    inputs = ("q,k,v", "o", "gate,up")
+    channels = len(inputs) * width
+    bins = [(s, low) for s in (-1, 1) for low in range(16 * 64)]
+    names = (*inputs, "down", "ffn.gate", "ffn.up", "ffn.activation", "ffn.output")
+    held = len(bins) * len(names)
+    seen = 4096 * layers
+    made = [
+        (tables.NEURONS, {**place, **sums(number), **norms, "active_cett": counts,
+                         "active": counts, "sum_contribution": generator.random(number)}),
+        (tables.CHANNELS, {
+            "layer": np.repeat(np.arange(layers), channels),
+            "linears": np.tile(np.repeat(inputs, width), layers),
+            "channel": np.tile(np.arange(width), layers * len(inputs)),
+            **sums(layers * channels),
+        }),
+        (tables.HISTOGRAMS, {
+            "layer": np.repeat(np.arange(layers), held),
+            "tensor": np.tile(np.repeat(names, len(bins)), layers),
+            "sign": np.tile([s for s, _ in bins], layers * len(names)),
+            "low": np.tile([float(low) for _, low in bins], layers * len(names)),
+            "high": np.tile([low + 1.0 for _, low in bins], layers * len(names)),
+            "count": generator.integers(0, 10**9, layers * held),
+        }),
+        (sampled.NORMS, {**place, **norms}),
+        (sampled.TOKENS, {
+            "layer": np.repeat(np.arange(layers), 4096),
+            "sequence": generator.integers(0, 10**5, seen),
+            "position": generator.integers(0, 2048, seen),
+            "active": generator.integers(0, wide, seen),
+            "sparsity": generator.random(seen),
+            "cett": generator.random(seen),
+            "overlap_previous": generator.random(seen),
+        }),
+    ]  # fmt: skip
+    block = {"block": np.zeros(number, dtype=int), **place, **sums(number), "active_cett": counts}
+    found = written(made, number)
+    # Shards keep the sums of every block; channels are in proportion.
+    shards = written([(tables.NEURON_BLOCKS, block)], number)["bytes"]
+    channels_too = 1 + found["by_table"]["channels"] / found["by_table"]["neurons"]
+    found["bytes_of_shards"] = round(Profile().blocks * shards * channels_too)
+    found["bytes"] += found["bytes_of_shards"]
+    found["bytes_a_neuron"] = found["bytes"] / number
+    return found
+
+
+def written(made: list, neurons: int) -> dict:
+    """Bytes of the tables once written."""
+    manifest = Manifest("benchmark", "")
+    with tempfile.TemporaryDirectory() as folder:
+        sizes = {}
+        for table, rows in made:
+            path = Path(folder) / table.name
+            table.write(path, rows, manifest)
+            sizes[table.name] = path.stat().st_size
+    total = sum(sizes.values())
+    return {
+        "bytes": total,
+        "neurons": neurons,
+        "bytes_a_neuron": total / neurons,
+        "by_table": sizes,
+    }
+
+
+if __name__ == "__main__":
+    main()

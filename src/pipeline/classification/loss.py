@@ -1,0 +1,62 @@
+"""What removing neurons costs on text, in nats a token."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+
+from pipeline.errors import UserError
+from pipeline.models.batches import batches
+from pipeline.models.views import view
+
+#: Logits of whole vocabularies are large.
+_BATCH = 8
+
+
+class Removal:
+    """Mean loss of a model on token sequences, with any of its neurons removed.
+
+    Loss is of every token that is not special, but a sequence's first, which nothing predicts;
+    UserError when there is none.
+    """
+
+    def __init__(
+        self, model: Any, sequences: Sequence[Sequence[int]], special: Sequence[int]
+    ) -> None:
+        self.model = model
+        self.shape = view(model)
+        self.device = next(model.parameters()).device
+        self.batches = list(batches(sequences, _BATCH, special, str(self.device)))
+        self._whole: float | None = None
+
+    def rise(self, removed: np.ndarray) -> float:
+        """Loss without the neurons, (neurons of the model,) bool by layer and index, less the
+        whole model's."""
+        if self._whole is None:
+            self._whole = self.loss(np.zeros_like(removed))
+        return self.loss(removed) - self._whole
+
+    def loss(self, removed: np.ndarray) -> float:
+        """Mean loss in nats a token."""
+        import torch
+
+        masks = np.split(~removed, np.cumsum([ffn.d_ff for ffn in self.shape.ffns])[:-1])
+        total, tokens = 0.0, 0
+        with ExitStack() as ends, torch.inference_mode():
+            for ffn, mask in zip(self.shape.ffns, masks, strict=True):
+                kept = torch.from_numpy(mask).to(self.device)
+                ends.callback(ffn.replace(kept.mul).remove)
+            for batch in self.batches:
+                logits = self.model(
+                    input_ids=batch.tokens, attention_mask=batch.attention, use_cache=False
+                ).logits[:, :-1]
+                losses = torch.nn.functional.cross_entropy(
+                    logits.float().transpose(1, 2), batch.tokens[:, 1:], reduction="none"
+                )
+                counted = batch.counted[:, 1:]
+                total += float(losses[counted].double().sum())
+                tokens += int(counted.sum())
+        if not tokens:
+            raise UserError("the corpus that perplexity is measured on has no token to predict")
+        return total / tokens

@@ -1,0 +1,84 @@
+"""Second moments and residual samples against what single sequences give."""
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.errors import UserError
+from pipeline.models.views import view
+from pipeline.profiling.collect import residual_sample, second_moments
+
+SEQUENCES = [[1, *(4 + (7 * i + j * j) % 55 for j in range(3 + i % 9))] for i in range(23)]
+
+
+def seen_by(model, module, sequences):
+    """What a module reads, all tokens but the special first ones."""
+    found = []
+    hook = module.register_forward_pre_hook(
+        lambda _m, i: found.append(i[0].reshape(-1, i[0].shape[-1])[1:])
+    )
+    with torch.inference_mode():
+        for row in sequences:
+            model.base_model(input_ids=torch.tensor([row]))
+    hook.remove()
+    return torch.cat(found).double().numpy()
+
+
+@pytest.mark.parametrize("architecture", ["LlamaForCausalLM", "OPTForCausalLM"])
+def test_second_moments_are_those_of_all_tokens(make_model, architecture):
+    model = make_model(architecture, hidden_act="silu")
+    found = second_moments(model, SEQUENCES, [1], batch_size=4)
+    assert len(found) == 2 * 4
+    for name, matrix in found.items():
+        layer, _, linears = name.partition("/")
+        module = view(model).blocks[int(layer)].get_submodule(linears.split(",")[0])
+        x = seen_by(model, module, SEQUENCES)
+        assert matrix.dtype == np.float32 and (matrix == matrix.T).all()
+        np.testing.assert_allclose(matrix, x.T @ x / len(x), rtol=1e-4, atol=1e-5)
+
+
+def test_tokens_that_are_not_finite_are_left_out(toy):
+    import copy
+
+    broken = copy.deepcopy(toy)
+    broken.model.layers[0].mlp.up_proj.weight.data[0, 1] = float("inf")
+    found = second_moments(broken, [[0, 1, 3]], [], batch_size=4)["0/mlp.down_proj"]
+    assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("activation", ["relu", "silu"])
+@pytest.mark.parametrize("architecture", ["LlamaForCausalLM", "GPTNeoXForCausalLM"])
+def test_residuals_and_the_neurons_they_make_active(make_model, architecture, activation):
+    model = make_model(architecture, hidden_act=activation)
+    above = [np.full(24, 0.05), np.linspace(0.01, 0.2, 24)]
+    found = residual_sample(model, SEQUENCES, [1], above, tokens=10_000, batch_size=64)
+    order = sorted(range(len(SEQUENCES)), key=lambda i: (-len(SEQUENCES[i]), i))
+    rows = [SEQUENCES[i] for i in order]
+    for layer, (ffn, least) in enumerate(zip(view(model).ffns, above, strict=True)):
+        z = seen_by(model, ffn.before, rows)
+        np.testing.assert_allclose(found[f"{layer}/residual"], z, rtol=1e-3, atol=1e-4)
+        h = seen_by(model, ffn.down.module, rows)
+        bits = np.unpackbits(found[f"{layer}/active"], axis=1)[:, :24].astype(bool)
+        wanted = h != 0 if activation == "relu" else np.abs(h) > least
+        sure = np.abs(np.abs(h) - (0 if activation == "relu" else least)) > 1e-5
+        assert (bits == wanted)[sure].all() and bits.shape == h.shape
+        with torch.inference_mode():
+            x = ffn.before(torch.from_numpy(found[f"{layer}/residual"]))
+            np.testing.assert_allclose(ffn.hidden(x).numpy(), h, rtol=1e-3, atol=1e-3)
+
+
+def test_no_more_tokens_are_kept_than_asked_for(make_model):
+    found = residual_sample(make_model(), SEQUENCES, [1], [np.zeros(24)] * 2, 60, 4)
+    assert 0 < len(found["0/residual"]) <= 60
+
+
+def test_the_batch_size_moves_second_moments_by_rounding_only(make_model):
+    one, many = (second_moments(make_model(), SEQUENCES, [1], size) for size in (1, 64))
+    for name, matrix in one.items():
+        np.testing.assert_allclose(matrix, many[name], rtol=1e-4, atol=1e-5)
+
+
+def test_a_model_without_a_norm_before_its_ffns_has_no_such_stream(make_model):
+    model = make_model("OPTForCausalLM", do_layer_norm_before=False)
+    with pytest.raises(UserError, match="no norm stands before this model's FFNs"):
+        residual_sample(model, SEQUENCES, [1], [np.zeros(24)] * 2, 60, 4)
