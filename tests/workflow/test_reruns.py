@@ -18,10 +18,8 @@ def test_nothing_changed_plans_nothing(finished):
 
 def test_comment_docstring_and_touch_plan_nothing(edited):
     module = "src/pipeline/profiling/shard.py"
-    edited.edit(
-        module, '"""Profile one shard of the calibration sequences."""', '"""Other words."""'
-    )
-    edited.edit(module, "\nclass _Sums:", "\n# A comment.\nclass _Sums:")
+    edited.edit(module, "one streaming pass, no activation kept.", "other words.")
+    edited.edit(module, "\nclass _Layer:", "\n# A comment.\nclass _Layer:")
     edited.edit("rules/classify.smk", "rule classify:\n", "# A comment.\nrule classify:\n")
     later = time.time() + 60
     for script in (edited.folder / "workflow" / "scripts").glob("*.py"):
@@ -39,7 +37,9 @@ def test_a_sparsifier_edited_plans_its_conditions_and_what_follows(edited):
 
 def test_a_policy_edited_plans_its_classification_and_what_follows(edited):
     edited.edit(
-        "src/pipeline/classification/coverage.py", 'side="left")) + 1', 'side="right")) + 1'
+        "src/pipeline/classification/coverage.py",
+        '["tokens"].to_numpy(), 1)',
+        '["tokens"].to_numpy(), 2)',
     )
     assert set(edited.planned()) == {"classify", "fit", "evaluate"} | AGGREGATION
 
@@ -112,6 +112,7 @@ def test_profiling_code_edited_plans_profiling_and_downstream(edited):
         "profile_sample",
         "profile_shard",
         "merge_profile",
+        "power_law",
         "classify",
         "fit",
         "evaluate",
@@ -157,4 +158,4 @@ def test_another_study_of_the_same_model_shares_what_depends_on_no_study(edited)
     other = edited.folder / "configs" / "other.yaml"
     other.write_text(text.replace("study: tiny", "study: other"))
     jobs = set(edited.planned("configs/other.yaml"))
-    assert jobs == {"classify", "fit", "evaluate"} | AGGREGATION
+    assert jobs == {"power_law", "classify", "fit", "evaluate"} | AGGREGATION
