@@ -56,14 +56,16 @@ def main() -> None:
         print(peak(given.memory))
         return
     torch.set_num_threads(1)
-    found = {"against_forward": {}}
+    found = {
+        "storage": {"ref-reglu": stored(built_in("ref-reglu")), "8 billion": eight_billion()},
+        "against_forward": {},
+    }
     for name in BUILT_IN:
         found["against_forward"][name] = against_forward(built_in(name), 16_384, 64, given.rounds)
     if given.large:
         name = f"random Llama, {given.large} layers of width 1024"
         found["against_forward"][name] = against_forward(llama(given.large), 4096, 8, given.rounds)
     found["memory"] = memory(given.rounds)
-    found["storage"] = {"ref-reglu": stored(built_in("ref-reglu")), "8 billion": eight_billion()}
     found["machine"] = machine()
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(found, indent=1) + "\n")
@@ -206,11 +208,11 @@ def stored(model: torch.nn.Module) -> dict:
     blocks, channels, histograms = (
         pl.DataFrame(columns) for columns in profile_shard(model, rows, [], above, config, 0, 1)
     )
-    merged = merge_neurons([blocks], norms, exact_zeros=True)
+    merged = merge_neurons([blocks], config.blocks, norms, exact_zeros=True)
     made = [
         (tables.NEURONS, merged),
         (tables.LAYERS, layers_of(merged, thresholds)),
-        (tables.CHANNELS, merge_channels([channels])),
+        (tables.CHANNELS, merge_channels([channels], config.blocks)),
         (tables.HISTOGRAMS, merge_histograms([histograms])),
         *((getattr(sampled, name.upper()), columns) for name, columns in measured.items()),
     ]
