@@ -11,7 +11,7 @@ docs/profiling.md that tells of it.
 import argparse
 import json
 import os
-import resource
+import re
 import statistics
 import subprocess
 import sys
@@ -195,7 +195,9 @@ def peak(tokens: int) -> float:
     config = Profile()
     above = least(profile_sample(model, rows, [], config))
     profile_shard(model, rows, [], above, config, 0, 1)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # Not getrusage's figure, which a process takes over from the one that started it.
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(re.findall(r"^VmHWM:\s*(\d+) kB", status, re.M)[0]) / 1024
 
 
 def stored(model: torch.nn.Module) -> dict:
