@@ -43,6 +43,8 @@ RESULT = Path(__file__).resolve().parent / "results" / "profiling.json"
 PAGE = RESULT.parents[2] / "docs" / "profiling.md"
 BUILT_IN = ("ref-reglu", "ref-swiglu")
 LENGTH = 128
+#: Few tokens and ten times as many, four blocks of at least a whole batch.
+_TOKENS = 4 * 64 * LENGTH, 40 * 64 * LENGTH
 
 
 def main() -> None:
@@ -92,7 +94,7 @@ def summary(found: dict) -> str:
     few, many = (f"{n:,.0f} MB" for n in memory["megabytes_by_tokens"].values())
     rows += [
         "",
-        f"Memory: {few} for 16,384 tokens of ref-reglu and {many} for ten times as many, "
+        f"Memory: {few} for {_TOKENS[0]:,} tokens of ref-reglu and {many} for ten times as many, "
         f"{memory['ratio']:.2f} times (budget 1.05). On disk: "
         f"{stored['ref-reglu']['bytes_a_neuron']:.0f} bytes a neuron for ref-reglu, "
         f"{stored['8 billion']['bytes_a_neuron']:.0f} for a model of 8 billion parameters, "
@@ -179,7 +181,7 @@ def forward(model: torch.nn.Module, rows: list[list[int]], batch: int) -> None:
 def memory(rounds: int) -> dict:
     """Peak memory, in megabytes, of profiling some tokens and ten times as many."""
     found = {}
-    for tokens in (16_384, 163_840):
+    for tokens in _TOKENS:
         line = [sys.executable, __file__, "--memory", str(tokens)]
         peaks = [float(subprocess.check_output(line, text=True)) for _ in range(rounds)]
         found[str(tokens)] = statistics.median(peaks)
