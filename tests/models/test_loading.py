@@ -125,7 +125,9 @@ def test_a_gpu_that_is_not_there_is_told_in_one_message(folder, monkeypatch):
 def test_a_model_in_parts_is_for_profiling_alone_and_needs_safetensors(folder):
     model = Model(source=str(folder), max_memory={"cpu": "1KB"})
     record = resolve("mine", model)
-    with pytest.raises(UserError, match="can be profiled .* and not evaluated"):
+    with pytest.raises(
+        UserError, match="can be profiled .*; evaluation and the policy perplexity need"
+    ):
         load(model, record)
     loaded, _ = load(model, record, whole=False)
     assert torch.equal(logits(loaded), logits(load(Model(source=str(folder)), record)[0]))

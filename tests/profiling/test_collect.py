@@ -54,6 +54,8 @@ def test_residuals_and_the_neurons_they_make_active(make_model, architecture, ac
     found = residual_sample(model, SEQUENCES, [1], above, tokens=10_000, batch_size=64)
     order = sorted(range(len(SEQUENCES)), key=lambda i: (-len(SEQUENCES[i]), i))
     rows = [SEQUENCES[i] for i in order]
+    places = [(i, j) for i in order for j in range(1, len(SEQUENCES[i]))]
+    assert list(zip(found["sequence"], found["position"], strict=True)) == places
     for layer, (ffn, least) in enumerate(zip(view(model).ffns, above, strict=True)):
         z = seen_by(model, ffn.before, rows)
         np.testing.assert_allclose(found[f"{layer}/residual"], z, rtol=1e-3, atol=1e-4)

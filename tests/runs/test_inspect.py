@@ -92,14 +92,17 @@ def test_either_folder_of_a_profile_will_do_and_no_other(profile, tmp_path):
     with pytest.raises(UserError, match="is no profile; give a folder of results/shared"):
         inspect(tmp_path)
     shutil.rmtree(sample)
-    with pytest.raises(UserError, match=r"tokens\.parquet"):
+    with pytest.raises(UserError, match="a profile is in two folders, and .*profile_sample"):
         inspect(profile)
+    for wrong in (profile.parent, profile.parent / "other"):
+        with pytest.raises(UserError, match=f"is no profile; .*there are: {profile}"):
+            inspect(wrong)
 
 
 def test_the_command_tells_it_as_a_table_and_as_json(profile, capsys):
     assert main(["inspect", str(profile)]) == 0
     text = capsys.readouterr().out
     assert text == of_profile(inspect(profile))
-    assert "30.0% of their active neurons in common (10.0% by chance)" in text
+    assert "intersection over union: 30.0%, mean over positions (10.0% by chance)" in text
     assert main(["inspect", str(profile), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["scopes"][1]["natural_sparsity"] == 0.5

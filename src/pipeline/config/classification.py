@@ -14,7 +14,8 @@ class Classification(Section):
     `coverage`, `cett`, `contribution` and `magnitude`: the smallest set that carries `share` of
     all activations, of those above the CETT threshold, of what neurons write, of |h|. `budget`:
     the most active `share` of the neurons. `stability`: hot by coverage on the corpus `other` too.
-    `perplexity`: as many are cold as can go for a `rise` of perplexity on the corpus `other`.
+    `perplexity`: about as many are cold, to 1/512 of the neurons, as can go for a `rise` of
+    perplexity on the corpus `other`; where loss falls and rises again, one crossing is found.
     """
 
     policy: str

@@ -27,6 +27,7 @@ class Model(Section):
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
     max_memory: dict[Place, Size] | None = Field(
         None,
+        min_length=1,
         description="most memory to take on each device, for instance `{cpu: 16GiB, '0': 20GiB}`; "
         "layers that do not fit are read from disk as they are needed, and `device` says nothing. "
         "For profiling alone; null keeps the whole model on `device`",

@@ -26,10 +26,11 @@ def load(model: Model, record: Mapping[str, Any], whole: bool = True) -> tuple[A
     torch.use_deterministic_algorithms(True, warn_only=True)
     # Nothing here reads memory that it has not written, so filling it first only costs time.
     torch.utils.deterministic.fill_uninitialized_memory = False
-    if model.device.startswith("cuda") and not torch.cuda.is_available():
+    if model.gpus and not torch.cuda.is_available():
+        asked = f"max_memory {model.max_memory}" if model.max_memory else f"device {model.device!r}"
         raise UserError(
-            f"model {record['name']!r}: device {model.device!r}, and torch {torch.__version__} "
-            "finds no GPU here; set device: cpu, or run where there is one"
+            f"model {record['name']!r}: {asked}, and torch {torch.__version__} finds no GPU here; "
+            "set cpu, or run where there is one"
         )
     found = files(model, record["commit"])
     _check(found.folder, record)
@@ -51,8 +52,8 @@ def _placement(model: Model, name: str, folder: Path, whole: bool) -> dict[str, 
         return {}
     if whole:
         raise UserError(
-            f"model {name!r}: with max_memory a model can be profiled (--until power_law) and not "
-            "evaluated, which needs all of it on one device"
+            f"model {name!r}: with max_memory a model can be profiled (--until power_law); "
+            "evaluation and the policy perplexity need all of it on one device"
         )
     if not list(folder.glob("*.safetensors")):
         raise UserError(f"model {name!r}: max_memory reads layers from *.safetensors; convert it")

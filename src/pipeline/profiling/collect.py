@@ -71,7 +71,7 @@ def residual_sample(
 ) -> Arrays:
     """The residual stream before every FFN's norm, and which neurons it makes active.
 
-    LAYER/residual is (tokens, d_model) float32: what PowerInfer's predictors read, and not the
+    `sequence` and `position` tell the tokens. LAYER/residual is (tokens, d_model) float32: what PowerInfer's predictors read, and not the
     normalised input of the FFN. LAYER/active is (tokens, ceil(d_ff / 8)) uint8, a bit a neuron,
     the first neuron in the highest bit: h != 0 where the activation has exact zeros, and |h| above
     `above`, (d_ff,) a layer, elsewhere. Tokens are the starts of drawn sequences, at most `tokens`
@@ -80,8 +80,8 @@ def residual_sample(
     import torch
 
     shape = view(model)
-    most = longest(tokens)
-    rows = [sequences[index][:most] for index in sampled(sequences, tokens)]
+    most, drawn = longest(tokens), sampled(sequences, tokens)
+    rows = [sequences[index][:most] for index in drawn]
     parts: dict[str, list[np.ndarray]] = {}
 
     def keeping(name: str, change: Any) -> Any:
@@ -99,6 +99,10 @@ def residual_sample(
             watch.input(ffn.before, keeping(f"{layer}/residual", _plain))
             watch.hidden(ffn, keeping(f"{layer}/active", _packing(ffn, least)))
         for batch in batches(rows, batch_size, special, str(device)):
+            places = batch.counted.nonzero().cpu().numpy()
+            own = np.array([drawn[row] for row in batch.rows], dtype=np.int32)
+            parts.setdefault("sequence", []).append(own[places[:, 0]])
+            parts.setdefault("position", []).append(places[:, 1].astype(np.int32))
             watch.run(model, batch)
     return {name: np.concatenate(found) for name, found in parts.items()}
 

@@ -168,7 +168,7 @@ def frequency_figure(ranked: Rows, models: Sequence[str]) -> Spec:
         y=alt.Y("layer:O", title="layer"),
         color=alt.Color("frequency:Q", title="active at, % of tokens", scale=scale),
         # Cells without a seam between them.
-        stroke=alt.Stroke("frequency:Q", scale=scale, legend=None),
+        stroke=alt.Stroke("frequency:Q", title="active at, % of tokens", scale=scale),
     )  # fmt: skip
     return _facets(
         [cells], data, models,

@@ -56,12 +56,17 @@ class Inspection:
 def inspect(folder: Path) -> Inspection:
     """Read the profile in a folder of merge_profile or profile_sample; UserError for another."""
     folder = folder.resolve()
-    if folder.parent.name not in _STAGES:
+    shared = folder.parent if folder.name in _STAGES else folder.parent.parent
+    merged, sample = (shared / stage / folder.name for stage in _STAGES)
+    if folder.parent.name not in _STAGES or not folder.is_dir():
+        found = sorted(str(path) for path in (shared / _STAGES[0]).glob("*"))
+        there = f"; there are: {', '.join(found)}" if found else ""
         raise UserError(
-            f"{folder} is no profile; give a folder of results/shared/merge_profile, for instance "
-            "results/shared/merge_profile/MODEL.CORPUS-DIGEST"
+            f"{folder} is no profile; give a folder of results/shared/merge_profile{there}"
         )
-    merged, sample = (folder.parent.parent / stage / folder.name for stage in _STAGES)
+    for part in (merged, sample):
+        if not part.is_dir():
+            raise UserError(f"{folder.name}: a profile is in two folders, and {part} is not there")
     neurons, layers = (
         NEURONS.read(merged / "neurons.parquet"),
         LAYERS.read(merged / "layers.parquet"),

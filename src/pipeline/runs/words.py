@@ -120,8 +120,9 @@ def of_profile(found: Inspection) -> str:
     ]
     if found.prompt_overlap is not None:
         lines.append(
-            f"two sequences, from the first token that differs: {percent(found.prompt_overlap)} of "
-            f"their active neurons in common ({percent(found.prompt_overlap_by_chance)} by chance)"
+            "active sets of two sequences from the first token on that differs, intersection over "
+            f"union: {percent(found.prompt_overlap)}, mean over positions "
+            f"({percent(found.prompt_overlap_by_chance)} by chance)"
         )
     return "\n".join(lines) + "\n"
 

@@ -28,17 +28,23 @@ of source, inputs and values, configuration, library versions, seed, device and 
 host or path.
 
 KEY below is a name and a digest of all that decides the content; *nullable* columns may hold null.
-Any reader of Parquet will do. With polars, the ten neurons that write most:
+Any reader of Parquet will do. A folder of profiles may hold several models, corpora and settings,
+so keep their paths. With polars, the ten neurons of a model on a corpus that write most:
 
 ```python
 import polars as pl
 
-neurons = pl.read_parquet("results/shared/merge_profile/*/neurons.parquet")
+profile = "results/shared/merge_profile/ref-reglu.reasoning-*/neurons.parquet"
 mean = pl.col("sum_contribution") / pl.col("tokens")
-print(neurons.select("layer", "neuron", mean_contribution=mean).top_k(10, by="mean_contribution"))
+print(
+    pl.scan_parquet(profile, include_file_paths="path")
+    .select("path", "layer", "neuron", mean_contribution=mean)
+    .top_k(10, by="mean_contribution")
+    .collect()
+)
 ```
 
-With DuckDB, the natural sparsity of every layer from the neurons themselves:
+With DuckDB, the natural sparsity of every layer of every profile, from the neurons themselves:
 
 ```python
 import duckdb
@@ -46,16 +52,17 @@ import duckdb
 print(
     duckdb.sql(
         \"\"\"
-        SELECT layer, 1 - sum(active + nonfinite) / sum(tokens) AS natural_sparsity
-        FROM 'results/shared/merge_profile/*/neurons.parquet'
-        GROUP BY layer
-        ORDER BY layer
+        SELECT filename, layer, 1 - sum(active + nonfinite) / sum(tokens) AS natural_sparsity
+        FROM read_parquet('results/shared/merge_profile/*/neurons.parquet', filename = true)
+        GROUP BY filename, layer
+        ORDER BY filename, layer
         \"\"\"
     )
 )
 ```
 
-Thresholds by percentile come from histograms; within the project,
+Thresholds by percentile of |x| come from histograms; within the project, half of the FFN's outputs
+in layer 0 are smaller than
 
 ```python
 from glob import glob
@@ -65,7 +72,7 @@ import polars as pl
 from pipeline import histograms
 from pipeline.tables.neurons import HISTOGRAMS
 
-(path,) = glob("results/shared/merge_profile/ref-reglu.reasoning-*/histograms.parquet")
+path, *_ = sorted(glob("results/shared/merge_profile/ref-reglu.reasoning-*/histograms.parquet"))
 rows = HISTOGRAMS.read(Path(path)).filter(pl.col("layer") == 0, pl.col("tensor") == "ffn.output")
 print(histograms.quantile(rows, 0.5))
 ```

@@ -56,7 +56,9 @@ TOKENS = Table(
 CETT_CURVE = Table(
     "cett_curve",
     1,
-    "Relative output error against the share of neurons left out, smallest contributions first.",
+    "Relative output error against the share of neurons left out, smallest contributions first; "
+    "drawn from at most 256 of the sampled tokens, evenly spread, so thresholds differ from "
+    "thresholds.parquet by what a smaller sample does.",
     {
         **LAYER,
         "sparsity": Column("Float64", "share of (token, neuron) pairs left out"),
@@ -109,6 +111,8 @@ RESIDUALS = Arrays(
     "The residual stream before every FFN's norm, collected on demand: what PowerInfer's "
     "predictors read. A row a sampled token, in one order for all layers.",
     {
+        "sequence": "int32 (tokens,): index of the sequence in sequences.parquet",
+        "position": "int32 (tokens,): place in the sequence",
         "LAYER/residual": "float32 (tokens, d_model)",
         "LAYER/active": "uint8 (tokens, d_ff / 8, rounded up): a bit a neuron, the first in the "
         "highest bit; as `active` in tokens.parquet",
