@@ -71,11 +71,12 @@ def residual_sample(
 ) -> Arrays:
     """The residual stream before every FFN's norm, and which neurons it makes active.
 
-    `sequence` and `position` tell the tokens. LAYER/residual is (tokens, d_model) float32: what PowerInfer's predictors read, and not the
-    normalised input of the FFN. LAYER/active is (tokens, ceil(d_ff / 8)) uint8, a bit a neuron,
-    the first neuron in the highest bit: h != 0 where the activation has exact zeros, and |h| above
-    `above`, (d_ff,) a layer, elsewhere. Tokens are the starts of drawn sequences, at most `tokens`
-    in all. UserError for an FFN that reads the stream itself.
+    `sequence` and `position` tell the tokens. LAYER/residual is (tokens, d_model) float32: what
+    PowerInfer's predictors read, and not the normalised input of the FFN. LAYER/active is (tokens,
+    ceil(d_ff / 8)) uint8, a bit a neuron, the first neuron in the highest bit: h != 0 where the
+    activation has exact zeros, and |h| above `above`, (d_ff,) a layer, elsewhere. Tokens are the
+    starts of drawn sequences, at most `tokens` in all. UserError for an FFN that reads the stream
+    itself.
     """
     import torch
 
