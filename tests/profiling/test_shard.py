@@ -317,3 +317,19 @@ def test_a_model_whose_layers_stay_on_disk_gives_the_same_profile(
     one, other = Made(load(whole, record)[0], SEQUENCES), Made(model, SEQUENCES)
     for table in (NEURONS, LAYERS, CHANNELS, HISTOGRAMS, NORMS, THRESHOLDS):
         assert getattr(one, table.name).equals(getattr(other, table.name)), table.name
+
+
+def test_a_model_in_bfloat16_is_measured_to_its_rounding(make_model):
+    """Sums are of what bfloat16 activations are; a bin holds two of their values."""
+    whole = Made(make_model(hidden_act="silu"), SEQUENCES, exact_zeros=False)
+    half = Made(make_model(hidden_act="silu").bfloat16(), SEQUENCES, exact_zeros=False)
+    assert half.neurons["tokens"].equals(whole.neurons["tokens"])
+    for name in ("sum_abs", "sum_square", "max_abs", "sum_contribution"):
+        mine, theirs = half.neurons[name].to_numpy(), whole.neurons[name].to_numpy()
+        assert mine == pytest.approx(theirs, rel=0.1, abs=0.02 * theirs.max())
+    assert half.layers["natural_sparsity"].to_list() == pytest.approx(
+        whole.layers["natural_sparsity"].to_list(), abs=0.02
+    )
+    for tensor in ("mlp.down_proj", "ffn.gate"):
+        medians = [histograms.quantile(p.histogram(0, tensor), 0.5) for p in (half, whole)]
+        assert medians[0] == pytest.approx(medians[1], rel=0.05)
