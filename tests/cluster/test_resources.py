@@ -21,7 +21,7 @@ def asked_for(study, config="configs/tiny.yaml"):
 
 def test_every_job_has_a_memory_and_a_time(fresh):
     planned = asked_for(fresh)
-    assert len(planned) == 11
+    assert len(planned) == 12
     for rule, resources in planned.items():
         assert int(resources["mem_mb"]) >= 500, rule
         assert int(resources["runtime"]) >= 10, rule
