@@ -171,4 +171,9 @@ def test_jobs_that_outlive_their_run_are_told(started):
         fcntl.flock(job, fcntl.LOCK_SH)
         found = status("small", folder, 110.0)
         assert found.orphans and "still at work" in words.of_status(found)
+        with open(folder / "results/.lock", "w") as held:
+            held.write(json.dumps({"study": "other", "process": 1}))
+            held.flush()
+            fcntl.flock(held, fcntl.LOCK_EX)
+            assert not status("small", folder, 110.0).orphans
     assert not status("small", folder, 110.0).orphans

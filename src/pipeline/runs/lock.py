@@ -4,12 +4,10 @@ The kernel's own, so it ends with its process however that ends. The file says w
 launcher holds it, for those who find it taken.
 """
 
-import contextlib
 import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,16 +58,8 @@ class Lock:
 
 def holder(results: Path) -> Holder | None:
     """Who is at work in a results folder; None when nobody is."""
-    try:
-        descriptor = os.open(_file(results), os.O_RDONLY)
-    except OSError:
-        return None
-    with _closing(descriptor):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return _said(os.pread(descriptor, 1024, 0))
-    return None
+    said = _held(_file(results), os.O_RDONLY, fcntl.LOCK_SH)
+    return None if said is None else _said(said)
 
 
 def jobs_lock(results: Path) -> Path:
@@ -79,16 +69,24 @@ def jobs_lock(results: Path) -> Path:
 
 def jobs_run(results: Path) -> bool:
     """Whether jobs of a run are at work here, be it one that has ended."""
+    # An exclusive lock on a network's file system takes a file that is open for writing.
+    return _held(jobs_lock(results), os.O_RDWR, fcntl.LOCK_EX) is not None
+
+
+def _held(path: Path, access: int, kind: int) -> bytes | None:
+    """What stands in a file that another process holds against such a lock; None when it is free,
+    or cannot be opened so."""
     try:
-        descriptor = os.open(jobs_lock(results), os.O_RDONLY)
+        descriptor = os.open(path, access)
     except OSError:
-        return False
-    with _closing(descriptor):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+        return None
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.pread(descriptor, 1024, 0)
+    finally:
+        os.close(descriptor)
+    return None
 
 
 def taken(descriptor: int) -> bool:
@@ -101,14 +99,6 @@ def taken(descriptor: int) -> bool:
         else:
             return True
     return False
-
-
-@contextlib.contextmanager
-def _closing(descriptor: int) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _file(results: Path) -> Path:

@@ -78,7 +78,8 @@ def status(
         ],
         _left(jobs, left, running, run, directory, now) if alive else None,
         sum(job.pending for job in queue),
-        not alive and jobs_run(directory / "results"),
+        # Another study's launcher has jobs of its own.
+        at_work is None and jobs_run(directory / "results"),
         _changed(jobs, configured) if configured is not None else 0,
     )
 
