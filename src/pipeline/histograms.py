@@ -61,16 +61,24 @@ def quantile(histogram: "pl.DataFrame", share: float) -> float:
     The exact quantile is the ceil(share * n)-th smallest magnitude, the smallest one for 0; what is
     returned is within RELATIVE_ERROR of it, and exact for zeros. UserError without values.
     """
-    total = int(histogram["count"].sum())
-    if not total:
-        raise UserError("a histogram without values has no quantiles")
-    by_magnitude = (
-        histogram.select("low", "high", "count").group_by("low", "high").sum().sort("low")
-    )
-    running = by_magnitude["count"].cum_sum().to_numpy()
-    place = int(np.searchsorted(running, max(1, at_least(share, total))))
-    low, high = by_magnitude["low"][place], by_magnitude["high"][place]
-    return (float(low) + float(high)) / 2
+    return Magnitudes(histogram).quantile(share)
+
+
+class Magnitudes:
+    """The magnitudes of one tensor's values, from rows of its histogram; UserError without any."""
+
+    def __init__(self, histogram: "pl.DataFrame") -> None:
+        self.total = int(histogram["count"].sum())
+        if not self.total:
+            raise UserError("a histogram without values has no quantiles")
+        columns = histogram.select("low", "high", "count").group_by("low", "high").sum().sort("low")
+        self._running = columns["count"].cum_sum().to_numpy()
+        self._middle = (columns["low"].to_numpy() + columns["high"].to_numpy()) / 2
+
+    def quantile(self, share: float) -> float:
+        """As `quantile`."""
+        place = int(np.searchsorted(self._running, max(1, at_least(share, self.total))))
+        return float(self._middle[place])
 
 
 def _bound(index: np.ndarray) -> np.ndarray:

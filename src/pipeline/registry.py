@@ -75,9 +75,30 @@ POLICIES = Registry(
     },
 )
 
+WEIGHTS = Registry(
+    "weight pruning",
+    {
+        "magnitude": "pipeline.methods.weights.magnitude:Magnitude",
+        "sparsegpt": "pipeline.methods.weights.sparsegpt:SparseGPT",
+        "wanda": "pipeline.methods.weights.wanda:Wanda",
+    },
+)
+
+QUANTIZERS = Registry(
+    "quantization",
+    {
+        "bf16": "pipeline.methods.quantizers.floats:Bfloat16",
+        "fp16": "pipeline.methods.quantizers.floats:Float16",
+        "int4": "pipeline.methods.quantizers.integers:Int4",
+        "int8": "pipeline.methods.quantizers.integers:Int8",
+    },
+)
+
 SPARSIFIERS = Registry(
     "sparsifier",
     {
+        "cats": "pipeline.methods.sparsifiers.cats:Cats",
+        "cett": "pipeline.methods.sparsifiers.cett:Cett",
         "drop_cold": "pipeline.methods.sparsifiers.drop_cold:DropCold",
         "drop_cold_layer": "pipeline.methods.sparsifiers.drop_cold_layer:DropColdLayer",
         "drop_decile": "pipeline.methods.sparsifiers.drop_decile:DropDecile",
@@ -86,9 +107,34 @@ SPARSIFIERS = Registry(
         ),
         "drop_random": "pipeline.methods.sparsifiers.drop_random:DropRandom",
         "drop_small": "pipeline.methods.sparsifiers.drop_small:DropSmall",
+        "griffin": "pipeline.methods.sparsifiers.griffin:Griffin",
         "keep_cold": "pipeline.methods.sparsifiers.keep_cold:KeepCold",
+        "percentile": "pipeline.methods.sparsifiers.percentile:Percentile",
+        "predicted": "pipeline.methods.sparsifiers.predicted:Predicted",
+        "rsparse": "pipeline.methods.sparsifiers.rsparse:RSparse",
+        "selective": "pipeline.methods.sparsifiers.selective:Selective",
+        "teal": "pipeline.methods.sparsifiers.teal:Teal",
+        "topk": "pipeline.methods.sparsifiers.topk:TopK",
+        "wina": "pipeline.methods.sparsifiers.wina:Wina",
     },
 )
+
+COMPENSATIONS = Registry(
+    "compensation",
+    {
+        "mean_bias": "pipeline.methods.compensation.mean_bias:MeanBias",
+        "spon": "pipeline.methods.compensation.spon:Spon",
+        "spon_dense": "pipeline.methods.compensation.spon:SponDense",
+    },
+)
+
+#: The parts of a method, in the order in which they are applied.
+PARTS: Mapping[str, Registry] = {
+    "weights": WEIGHTS,
+    "quantization": QUANTIZERS,
+    "sparsifier": SPARSIFIERS,
+    "compensation": COMPENSATIONS,
+}
 
 CORPORA = Registry(
     "kind of calibration corpus",

@@ -8,6 +8,7 @@ import numpy as np
 
 from pipeline.errors import UserError
 from pipeline.models.batches import batches
+from pipeline.models.loss import text_loss
 from pipeline.models.views import view
 
 #: Logits of whole vocabularies are large.
@@ -42,21 +43,11 @@ class Removal:
         import torch
 
         masks = np.split(~removed, np.cumsum([ffn.d_ff for ffn in self.shape.ffns])[:-1])
-        total, tokens = 0.0, 0
-        with ExitStack() as ends, torch.inference_mode():
+        with ExitStack() as ends:
             for ffn, mask in zip(self.shape.ffns, masks, strict=True):
                 kept = torch.from_numpy(mask).to(self.device)
                 ends.callback(ffn.replace(kept.mul).remove)
-            for batch in self.batches:
-                logits = self.model(
-                    input_ids=batch.tokens, attention_mask=batch.attention, use_cache=False
-                ).logits[:, :-1]
-                losses = torch.nn.functional.cross_entropy(
-                    logits.float().transpose(1, 2), batch.tokens[:, 1:], reduction="none"
-                )
-                counted = batch.counted[:, 1:]
-                total += float(losses[counted].double().sum())
-                tokens += int(counted.sum())
-        if not tokens:
+            found = text_loss(self.model, self.batches)
+        if found is None:
             raise UserError("the corpus that perplexity is measured on has no token to predict")
-        return total / tokens
+        return found

@@ -7,12 +7,11 @@ numbers, so one job and seven that divide the blocks give the same rows.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from pipeline.config.evaluation import Evaluation
 from pipeline.errors import UserError
 from pipeline.evaluation.harness import Harness
-from pipeline.evaluation.meter import Meter, figures
+from pipeline.models.forward import START, Forward
+from pipeline.models.meter import Meter, figures
 from pipeline.models.views import view
 from pipeline.tasks import Task, find
 
@@ -33,22 +32,21 @@ def evaluate(
     model: Any,
     tokenizer: Any,
     config: Evaluation,
-    dropped: np.ndarray | None = None,
+    forward: Forward | None = None,
     shard: int = 0,
     shards: int = 1,
 ) -> tuple[Rows, Rows]:
     """(rows of tables.samples.SAMPLES, rows of COUNTS) of every `shards`-th block from `shard` on.
 
-    `model` already lacks the neurons that `dropped`, (layers, d_ff) bool, marks; None for the dense
-    model. Zeros are counted over prompts and responses.
+    `forward` is what the method that is applied to the model tells of it; None for the dense model.
+    Tokens are those of prompts and responses.
     """
     import torch
 
-    shape = view(model)
-    if dropped is None:
-        dropped = np.zeros((len(shape.ffns), shape.ffns[0].d_ff), dtype=bool)
-    harness = Harness(model, tokenizer, config.batch_size)
-    meter = Meter(shape, dropped, _end_tokens(model, tokenizer), harness.ended)
+    forward = forward or Forward()
+    forward.stop = frozenset(_end_tokens(model, tokenizer))
+    harness = Harness(model, tokenizer, config.batch_size, forward)
+    meter = Meter(view(model), forward)
     samples: Rows = []
     counts: Rows = []
     for task, items in blocks(config)[shard::shards]:
@@ -60,7 +58,9 @@ def evaluate(
     return samples, counts
 
 
-def summed(samples: Rows, counts: Rows, config: Evaluation) -> tuple[Rows, Rows]:
+def summed(
+    samples: Rows, counts: Rows, config: Evaluation, sparse_from: str = START
+) -> tuple[Rows, Rows]:
     """(rows of SAMPLES in the order of the tasks and items, rows of SPARSITY, task by task).
 
     `samples` and `counts` are those of all shards, in any order. Raises UserError unless every
@@ -83,7 +83,7 @@ def summed(samples: Rows, counts: Rows, config: Evaluation) -> tuple[Rows, Rows]
         nonfinite = sum(row["nonfinite"] for row in mine)
         for basis, measures in figures(mine).items():
             facts = {"tokens": tokens, "nonfinite": nonfinite}
-            sparsity.append(_sparsity_row(task, basis, config) | measures | facts)
+            sparsity.append(_sparsity_row(task, basis, sparse_from) | measures | facts)
     return ordered, sparsity
 
 
@@ -104,17 +104,17 @@ def _end_tokens(model: Any, tokenizer: Any) -> set[int]:
     return {token for token in tokens if token is not None}
 
 
-def refused(reason: str, config: Evaluation) -> tuple[Rows, Rows]:
+def refused(reason: str, config: Evaluation, sparse_from: str = START) -> tuple[Rows, Rows]:
     """(rows of SAMPLES, rows of SPARSITY) of a condition that was refused: no samples, and the
     reason in every task's row."""
     rows = []
     for task in map(find, config.tasks):
         for basis in ("imposed", "total"):
-            rows.append(_sparsity_row(task.name, basis, config) | {"refused": reason})
+            rows.append(_sparsity_row(task.name, basis, sparse_from) | {"refused": reason})
     return [], rows
 
 
-def _sparsity_row(task: str, basis: str, config: Evaluation) -> dict[str, Any]:
+def _sparsity_row(task: str, basis: str, sparse_from: str) -> dict[str, Any]:
     return {
         "task": task,
         "tokens": 0,
@@ -122,7 +122,7 @@ def _sparsity_row(task: str, basis: str, config: Evaluation) -> dict[str, Any]:
         "neuron_sparsity": 0.0,
         "ffn_weight_sparsity": 0.0,
         "model_weight_sparsity": 0.0,
-        "sparse_from": config.sparse_from,
+        "sparse_from": sparse_from,
         "nonfinite": 0,
         "refused": None,
     }

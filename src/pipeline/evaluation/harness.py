@@ -11,24 +11,24 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pipeline.digest import of_value
+from pipeline.models.forward import Forward
 from pipeline.tasks import METRICS, Form, Task
 
 
 class Harness:
-    """Evaluates tasks with one model; the task manager is made once and indexes no default task."""
+    """Evaluates tasks with one model; the task manager is made once and indexes no default task.
 
-    def __init__(self, model: Any, tokenizer: Any, batch_size: int) -> None:
+    `forward` is told what is asked of the model.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, batch_size: int, forward: Forward) -> None:
         from lm_eval.tasks import TaskManager
 
         from pipeline.evaluation.language_model import language_model
 
         logging.getLogger("lm_eval").setLevel(logging.ERROR)
-        self._lm = language_model(model, tokenizer, batch_size)
+        self._lm = language_model(model, tokenizer, batch_size, forward)
         self._tasks = TaskManager(include_defaults=False)
-
-    def ended(self) -> Any:
-        """Which sequences of the batch at hand have ended, (sequences,) bool; None before one."""
-        return self._lm.ended
 
     def samples(self, task: Task, chosen: range) -> Iterator[dict[str, Any]]:
         """Rows of tables.samples.SAMPLES of the chosen items, a run of them, in their order.

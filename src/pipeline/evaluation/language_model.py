@@ -6,18 +6,20 @@ nobody could tell padding from text, and a text starts with two start tokens whe
 puts one of its own before it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pipeline.evaluation.generation import PLAIN, StopTexts
+from pipeline.models.forward import Forward
 
 if TYPE_CHECKING:
     import torch
 
 
-def language_model(model: Any, tokenizer: Any, batch_size: int) -> Any:
-    """An HFLM with `ended`: what StopTexts.ended says of the batch at hand, None before one.
+def language_model(model: Any, tokenizer: Any, batch_size: int, forward: Forward) -> Any:
+    """An HFLM that tells `forward` which sequences of a batch have ended, how much of them is
+    context, and whether they are texts.
 
     A function, since the base class loads torch when it is imported.
     """
@@ -28,13 +30,14 @@ def language_model(model: Any, tokenizer: Any, batch_size: int) -> Any:
         """HFLM, greedy, with stop texts that end single sequences and masks over padding."""
 
         ended: "torch.Tensor | None" = None
-        _asked: frozenset[tuple[int, ...]] = frozenset()
+        #: Tokens of every sequence asked for -> how many of them are context.
+        _asked: dict[tuple[int, ...], int] = {}  # noqa: RUF012 - replaced, never changed
 
         def _model_generate(
             self, context: "torch.Tensor", max_length: int, stop: list[str], **options: Any
         ) -> "torch.Tensor":
             stops = StopTexts(self.tokenizer, stop, context.shape[1])
-            self.ended = None
+            self.ended = forward.contexts = None
 
             def criterion(tokens: "torch.Tensor", scores: Any, **_: Any) -> "torch.Tensor":
                 self.ended = stops(tokens)
@@ -51,8 +54,12 @@ def language_model(model: Any, tokenizer: Any, batch_size: int) -> Any:
             )
 
         def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = False) -> list[float]:
-            with self._no_token_of_its_own():
-                return super().loglikelihood_rolling(requests, disable_tqdm)
+            forward.text = True
+            try:
+                with self._no_token_of_its_own():
+                    return super().loglikelihood_rolling(requests, disable_tqdm)
+            finally:
+                forward.text = False
 
         @contextmanager
         def _no_token_of_its_own(self) -> Iterator[None]:
@@ -65,33 +72,42 @@ def language_model(model: Any, tokenizer: Any, batch_size: int) -> Any:
                 self.add_bos_token = before
 
         def _loglikelihood_tokens(self, requests: Any, **options: Any) -> Any:
-            self._asked = frozenset(
-                tuple((context + scored)[-(self.max_length + 1) : -1])
-                for _, context, scored in requests
-            )
+            self._asked = {}
+            for _, context, scored in requests:
+                read = tuple((context + scored)[-(self.max_length + 1) : -1])
+                # One sequence may be asked for with two divisions; the method then starts earlier.
+                before = max(0, len(read) + 1 - len(scored))
+                self._asked[read] = min(before, self._asked.get(read, before))
             return super()._loglikelihood_tokens(requests, **options)
 
         def _model_call(self, inps: "torch.Tensor", *_: Any, **__: Any) -> "torch.Tensor":
-            attention = padding_mask(inps, self._asked)
+            attention, forward.contexts = padding_mask(inps, self._asked)
             return self.model(input_ids=inps, attention_mask=attention).logits
 
-    return LanguageModel(pretrained=model, tokenizer=tokenizer, batch_size=batch_size)
+    made = LanguageModel(pretrained=model, tokenizer=tokenizer, batch_size=batch_size)
+    forward.ended = lambda: made.ended
+    return made
 
 
-def padding_mask(tokens: "torch.Tensor", asked: frozenset[tuple[int, ...]]) -> "torch.Tensor":
-    """1 where a token stands, 0 where zeros pad a row on the right; like `tokens`, (rows, length).
+def padding_mask(
+    tokens: "torch.Tensor", asked: Mapping[tuple[int, ...], int]
+) -> "tuple[torch.Tensor, torch.Tensor]":
+    """(mask, contexts): 1 where a token stands, 0 where zeros pad a row on the right, like
+    `tokens`, (rows, length); and how many tokens of each row are context, (rows,).
 
     A row is the longest of the sequences in `asked` that zeros make into it, so that no token of a
     text is ever masked. ValueError for a row that is none of them.
     """
     import torch
 
-    lengths = []
+    lengths, contexts = [], []
     for row in tokens.tolist():
         shortest = max((place + 1 for place, token in enumerate(row) if token), default=0)
         fits = [n for n in range(shortest, len(row) + 1) if tuple(row[:n]) in asked]
         if not fits:
             raise ValueError("a row of the batch is none of the sequences that were asked for")
         lengths.append(fits[-1])
+        contexts.append(asked[tuple(row[: fits[-1]])])
     places = torch.arange(tokens.shape[1], device=tokens.device)
-    return (places < torch.tensor(lengths, device=tokens.device)[:, None]).long()
+    mask = (places < torch.tensor(lengths, device=tokens.device)[:, None]).long()
+    return mask, torch.tensor(contexts, device=tokens.device)

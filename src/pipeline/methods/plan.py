@@ -1,6 +1,7 @@
 """Plans: a fitted method, enough to apply it again without calibration data."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,11 @@ import numpy as np
 
 from pipeline.artifacts import Manifest
 from pipeline.errors import UserError
+from pipeline.models.forward import START
+from pipeline.registry import PARTS
 from pipeline.tables.plan import PLAN, PLAN_ARRAYS
+
+Arrays = dict[str, np.ndarray]
 
 
 class Refused(Exception):
@@ -16,40 +21,116 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True)
-class Plan:
-    """`dropped` is (layers, d_ff) bool; `refused` is the reason when there is nothing to run."""
+class Asked:
+    """What is to be fitted: the parts by kind, each {"name", "options"}, at one level.
 
-    sparsifier: str
+    `measure` names an achieved measure that the level is of, None the method's own.
+    """
+
+    parts: Mapping[str, Mapping[str, Any]]
+    level: float | int | str
+    measure: str | None = None
+    sparse_from: str | int = START
+    scope: str = "model"
+    seed: int = 0
+
+    def options(self, kind: str) -> Mapping[str, Any]:
+        """The options of one part."""
+        options: Mapping[str, Any] = self.parts[kind]["options"]
+        return options
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`parts` as in Asked; `arrays` by PART/NAME; `refused` is the reason when there is nothing to
+    run, and then there are no arrays. See tables.plan for the other facts."""
+
+    parts: Mapping[str, Mapping[str, Any]]
     level: str
     seed: int
-    dropped: np.ndarray
-    cold: int
+    arrays: Arrays = field(default_factory=dict)
+    measure: str | None = None
+    sparse_from: str | int = START
+    share: float | None = None
+    reach: tuple[float, float] | None = None
+    achieved: Mapping[str, Any] | None = None
+    neurons: int = 0
+    cold: int | None = None
     refused: str | None = None
 
-    def write(self, document: Path, arrays: Path, manifest: Manifest) -> None:
-        """Write plan.json and plan.safetensors."""
+    def of(self, kind: str) -> Arrays:
+        """The arrays of one part, by their names in it."""
+        return under(self.arrays, kind)
+
+    @property
+    def dropped(self) -> np.ndarray | None:
+        """(layers, d_ff) bool: neurons that are removed for good; None where none is."""
+        found = [
+            self.arrays[f"{kind}/dropped"].astype(bool)
+            for kind in PARTS
+            if f"{kind}/dropped" in self.arrays
+        ]
+        if not found:
+            return None
+        dropped: np.ndarray = np.logical_or.reduce(found)
+        return dropped
+
+    def write(
+        self, document: Path, arrays: Path, manifest: Manifest, record: Mapping[str, Any]
+    ) -> None:
+        """Write plan.json and plan.safetensors; `record` is the body of the model's model.json."""
+        source = record["source"]
+        if source and record["commit"]:
+            source += f"@{record['commit']}"
+        dropped = self.dropped
         body: dict[str, Any] = {
-            "sparsifier": self.sparsifier,
+            **{kind: self.parts.get(kind) for kind in PARTS},
             "level": self.level,
+            "measure": self.measure,
+            "sparse_from": self.sparse_from,
             "seed": self.seed,
-            "dropped": int(self.dropped.sum()),
-            "neurons": int(self.dropped.size),
+            "model": record["name"],
+            "source": source,
+            "weights_digest": record["weights_digest"],
+            "share": self.share,
+            "reach": list(self.reach) if self.reach else None,
+            "achieved": self.achieved,
+            "dropped": 0 if dropped is None else int(dropped.sum()),
+            "neurons": self.neurons,
             "cold": self.cold,
+            "arrays": sorted(self.arrays),
             "refused": self.refused,
         }
-        tensors = {"dropped": self.dropped.astype(np.uint8)}
-        PLAN_ARRAYS.write(arrays, tensors, manifest)
+        PLAN_ARRAYS.write(arrays, self.arrays, manifest)
         PLAN.write(document, body, manifest)
 
     @staticmethod
     def read(document: Path, arrays: Path) -> "Plan":
         """The plan; UserError when the two files do not belong together."""
         body = PLAN.read(document)
-        dropped = PLAN_ARRAYS.read(arrays)["dropped"].astype(bool)
-        if (int(dropped.sum()), int(dropped.size)) != (body["dropped"], body["neurons"]):
+        found = PLAN_ARRAYS.read(arrays)
+        parts = {kind: body[kind] for kind in PARTS if body[kind]}
+        reach = body["reach"]
+        plan = Plan(
+            parts, body["level"], body["seed"], found, body["measure"], body["sparse_from"],
+            body["share"], (reach[0], reach[1]) if reach else None, body["achieved"],
+            body["neurons"], body["cold"], body["refused"],
+        )  # fmt: skip
+        dropped = plan.dropped
+        removed = 0 if dropped is None else int(dropped.sum())
+        if sorted(found) != body["arrays"] or removed != body["dropped"]:
             raise UserError(
                 f"{arrays}: not the arrays of {document.name}; remove both and run again"
             )
-        return Plan(
-            body["sparsifier"], body["level"], body["seed"], dropped, body["cold"], body["refused"]
-        )
+        return plan
+
+
+def under(arrays: Mapping[str, np.ndarray], kind: str) -> Arrays:
+    """The arrays whose names start with KIND/, without that."""
+    start = f"{kind}/"
+    return {k.removeprefix(start): v for k, v in arrays.items() if k.startswith(start)}
+
+
+def named(arrays: Mapping[str, np.ndarray], kind: str) -> Arrays:
+    """The arrays with KIND/ before their names."""
+    return {f"{kind}/{name}": values for name, values in arrays.items()}

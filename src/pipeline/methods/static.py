@@ -1,20 +1,28 @@
 """Static sparsifiers: a fixed set of FFN neurons is removed, the first ones of some order."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.config.methods import level_text
-from pipeline.methods.plan import Plan, Refused
-from pipeline.models.views import ModelView
+from pipeline.methods.masks import Masks, Seen
+from pipeline.methods.plan import Arrays, Asked, Plan, Refused, named
+from pipeline.methods.sparsifier import PerToken
+from pipeline.models.forward import Skipped
 from pipeline.ranking import ordered
+from pipeline.registry import SPARSIFIERS
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
 class Neurons:
     """What a static sparsifier may look at; every array is (neurons of the model,). `heat` is what
-    the classification ranks by, `frequency` how often a neuron is active."""
+    the classification ranks by, `frequency` how often a neuron is active, `of_distractor` the mean
+    contribution on another text, not a number where there is none."""
 
     layer: np.ndarray
     neuron: np.ndarray
@@ -23,53 +31,100 @@ class Neurons:
     mean_contribution: np.ndarray
     weight_norm: np.ndarray
     hot: np.ndarray
+    of_distractor: np.ndarray
 
     def subset(self, kept: np.ndarray) -> "Neurons":
         """The neurons at the given indices."""
         return Neurons(*(getattr(self, name)[kept] for name in self.__dataclass_fields__))
 
 
-class Ordered(Protocol):
-    """A sparsifier that is an order of removal, and a check of how far it may go.
+class Static(PerToken):
+    """Base of all: the same neurons at every token. Arrays: `dropped`, (layers, d_ff) uint8, 1 for
+    those that are removed."""
 
-    `seeded` is true when the order depends on the seed; `part` is empty.
-    """
+    static = True
 
-    seeded: bool
-    part: str
+    def at(self, evidence: Any, prepared: Arrays, options: Any, share: Any) -> Arrays:
+        """The neurons that go at a level; also Refused where they make no condition. `evidence` is
+        asked for `neurons`, `scope` and `seed`."""
+        neurons = evidence.neurons
+        layers, width = int(neurons.layer.max()) + 1, int(neurons.neuron.max()) + 1
+        dropped = np.zeros((layers, width), dtype=bool)
+        groups = [np.arange(neurons.layer.size)]
+        if evidence.scope == "layer":
+            groups = [np.flatnonzero(neurons.layer == layer) for layer in range(layers)]
+        for group in groups:
+            part = neurons.subset(group)
+            chosen = self.chosen(part, share, evidence.seed)
+            dropped[part.layer[chosen], part.neuron[chosen]] = True
+        if self.part and not dropped.any():
+            raise Refused(
+                f"{self.part} {share}: the model has none of this number, or none of its "
+                "neurons are to be removed"
+            )
+        return {"dropped": dropped.astype(np.uint8)}
+
+    def chosen(self, neurons: Neurons, level: float | int | str, seed: int) -> np.ndarray:
+        """Indices of the neurons to remove, among all or among those of one layer."""
+        raise NotImplementedError
+
+    def attach(self, masks: Masks, arrays: Arrays, options: Any) -> None:
+        """Hook the masks, for where weights cannot go: at tokens before, all neurons are there."""
+        import torch
+
+        for layer, row in enumerate(arrays["dropped"]):
+            gone = torch.from_numpy(row.astype(bool)).to(masks.shape.ffns[layer].down.weight.device)
+            masks.neurons(layer, _rule(gone))
+
+
+class Ordered(Static):
+    """A sparsifier that is an order of removal, and a check of how far it may go."""
 
     def scores(self, neurons: Neurons, seed: int) -> np.ndarray:
         """(neurons,); the lowest are removed first."""
-        ...
+        raise NotImplementedError
 
-    def check(self, removed: int, hot: int, total: int) -> None:
+    def limit(self, removed: int, hot: int, total: int) -> None:
         """Raise Refused when removing so many neurons is no condition of this arm."""
-        ...
+
+    def chosen(self, neurons: Neurons, level: float | int | str, seed: int) -> np.ndarray:
+        """Indices of the first neurons of the order."""
+        count = _count(level, neurons.hot)
+        self.limit(count, int(neurons.hot.sum()), neurons.hot.size)
+        return ordered(self.scores(neurons, seed), neurons.layer, neurons.neuron)[:count]
 
 
-class Parted(Protocol):
+class Parted(Static):
     """A sparsifier that removes one part of the model, the one that the level numbers.
 
     `part` is what such a part is called, `numbers` the first and the last number there can be.
     """
 
-    seeded: bool
-    part: str
-    numbers: tuple[int, float]
+    numbers: tuple[int, float] = (0, float("inf"))
 
     def members(self, neurons: Neurons, number: int) -> np.ndarray:
         """(neurons,) bool."""
-        ...
+        raise NotImplementedError
+
+    def chosen(self, neurons: Neurons, level: float | int | str, seed: int) -> np.ndarray:
+        """Indices of the part's neurons."""
+        return np.flatnonzero(self.members(neurons, int(level)))
 
 
-def fit(
-    name: str,
-    sparsifier: Ordered | Parted,
-    neurons: Neurons,
-    level: float | int | str,
-    seed: int,
-    scope: str,
-) -> Plan:
+def _rule(gone: "torch.Tensor") -> Callable[[Seen], Skipped]:
+    return lambda seen: Skipped(before=gone.expand_as(seen.hidden))
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What a static sparsifier is fitted on: no model and no text."""
+
+    neurons: Neurons
+    scope: str = "model"
+    seed: int = 0
+
+
+def fit(asked: Asked, neurons: Neurons) -> Plan:
     """The plan that removes round(level * neurons) neurons, or exactly the cold or the hot set, or
     one part.
 
@@ -77,42 +132,21 @@ def fit(
     (its own share of cold or hot for the named levels, its own part). Equal levels remove equally
     many neurons under every sparsifier that is an order.
     """
-    layers, width = int(neurons.layer.max()) + 1, int(neurons.neuron.max()) + 1
-    dropped = np.zeros((layers, width), dtype=bool)
-    groups = [np.arange(neurons.layer.size)]
-    if scope == "layer":
-        groups = [np.flatnonzero(neurons.layer == layer) for layer in range(layers)]
-    refused = None
+    entry = SPARSIFIERS.load(asked.parts["sparsifier"]["name"])()
+    facts: dict[str, Any] = {
+        "parts": asked.parts,
+        "level": level_text(asked.level),
+        "seed": asked.seed,
+        "sparse_from": asked.sparse_from,
+        "neurons": neurons.hot.size,
+        "cold": int((~neurons.hot).sum()),
+    }
     try:
-        for group in groups:
-            part = neurons.subset(group)
-            chosen = _chosen(sparsifier, part, level, seed)
-            dropped[part.layer[chosen], part.neuron[chosen]] = True
-        if sparsifier.part and not dropped.any():
-            raise Refused(
-                f"{sparsifier.part} {level}: the model has none of this number, or none of its "
-                "neurons are to be removed"
-            )
+        found = entry.at(Tables(neurons, asked.scope, asked.seed), {}, None, asked.level)
     except Refused as reason:
-        refused, dropped = str(reason), np.zeros_like(dropped)
-    return Plan(name, level_text(level), seed, dropped, int((~neurons.hot).sum()), refused)
-
-
-def _chosen(sparsifier: Any, neurons: Neurons, level: float | int | str, seed: int) -> np.ndarray:
-    """Indices of the neurons to remove."""
-    if sparsifier.part:
-        return np.flatnonzero(sparsifier.members(neurons, level))
-    count = _count(level, neurons.hot)
-    sparsifier.check(count, int(neurons.hot.sum()), neurons.hot.size)
-    return ordered(sparsifier.scores(neurons, seed), neurons.layer, neurons.neuron)[:count]
-
-
-def apply(plan: Plan, shape: ModelView, how: str = "zero") -> None:
-    """Remove the plan's neurons from the model in place, by `zero` or by `slice`."""
-    import torch
-
-    for ffn, row in zip(shape.ffns, plan.dropped, strict=True):
-        getattr(ffn, how)(torch.from_numpy(row).to(ffn.down.weight.device))
+        return Plan(**facts, refused=str(reason))
+    share = asked.level if isinstance(asked.level, float) else None
+    return Plan(**facts, arrays=named(found, "sparsifier"), share=share)
 
 
 def _count(level: float | int | str, hot: np.ndarray) -> int:

@@ -26,9 +26,11 @@ SAMPLES = Table(
     },
 )
 
+_SPARED = "(token, weight) pairs that need not be read"
+
 COUNTS = Table(
     "counts",
-    1,
+    2,
     "What was counted over one block of a task's items, layer by layer; `sparsity` is made of it.",
     {
         "task": Column("String", "task name"),
@@ -37,12 +39,17 @@ COUNTS = Table(
         "layer": Column("Int32", "block of the model, from 0"),
         "tokens": Column("Int64", "tokens evaluated; prompt and response, no padding"),
         "zeros": Column("Int64", "(token, neuron) pairs with h = 0, removed neurons included"),
+        "skipped": Column("Int64", "(token, neuron) pairs that the method skips"),
         "nonfinite": Column("Int64", "(token, neuron) pairs with a non-finite h"),
+        "ffn_spared_imposed": Column("Int64", f"{_SPARED}, of the FFN, by the method"),
+        "ffn_spared_total": Column("Int64", f"{_SPARED}, of the FFN, natural zeros included"),
+        "linear_spared_imposed": Column("Int64", f"{_SPARED}, of all linear layers, by the method"),
+        "linear_spared_total": Column(
+            "Int64", f"{_SPARED}, of all linear layers, natural zeros included"
+        ),
         "neurons": Column("Int64", "FFN neurons of the layer"),
-        "removed": Column("Int64", "neurons of the layer that the method removes"),
-        "weights": Column("Int64", "weights of one neuron"),
-        "spared": Column("Int64", "weights of it that a zero h spares once its gate is known"),
-        "linear_weights": Column("Int64", "weights of all linear layers of the model's blocks"),
+        "ffn_weights": Column("Int64", "weights of the layer's FFN"),
+        "linear_weights": Column("Int64", "weights of all linear layers of the block"),
     },
 )
 
@@ -57,7 +64,9 @@ SPARSITY = Table(
         "neuron_sparsity": Column("Float64", "share of FFN neurons skipped"),
         "ffn_weight_sparsity": Column("Float64", "share of FFN weights that need not be read"),
         "model_weight_sparsity": Column("Float64", "the same over all linear layers of the blocks"),
-        "sparse_from": Column("String", "where the method starts in a sequence"),
+        "sparse_from": Column(
+            "String", "where the method starts in a sequence; in texts always at the start"
+        ),
         "nonfinite": Column("Int64", "non-finite inner activations met"),
         "refused": Column("String", "why nothing was evaluated", nullable=True),
     },

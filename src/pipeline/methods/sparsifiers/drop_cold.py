@@ -5,19 +5,13 @@ The curve passes the end of the cold set at level `cold`; beyond it hot neurons 
 
 import numpy as np
 
-from pipeline.methods.static import Neurons
+from pipeline.methods.static import Neurons, Ordered
 from pipeline.ranking import heat_ranks
 
 
-class DropCold:
+class DropCold(Ordered):
     """Coldest first."""
-
-    seeded = False
-    part = ""
 
     def scores(self, neurons: Neurons, seed: int) -> np.ndarray:
         """Ranks as the classification's, from the coldest."""
         return -heat_ranks(neurons.heat, neurons.layer, neurons.neuron)
-
-    def check(self, removed: int, hot: int, total: int) -> None:
-        """Every level is a condition."""

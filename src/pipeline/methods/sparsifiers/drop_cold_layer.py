@@ -2,13 +2,12 @@
 
 import numpy as np
 
-from pipeline.methods.static import Neurons
+from pipeline.methods.static import Neurons, Parted
 
 
-class DropColdLayer:
+class DropColdLayer(Parted):
     """The cold neurons of one layer."""
 
-    seeded = False
     part = "layer"
     numbers = (0, float("inf"))
 

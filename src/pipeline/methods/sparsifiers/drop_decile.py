@@ -5,14 +5,13 @@ What each part of the activity range is worth by itself; a curve that goes on re
 
 import numpy as np
 
-from pipeline.methods.static import Neurons
+from pipeline.methods.static import Neurons, Parted
 from pipeline.ranking import deciles
 
 
-class DropDecile:
+class DropDecile(Parted):
     """One decile of activation frequency."""
 
-    seeded = False
     part = "decile"
     numbers = (1, 10)
 

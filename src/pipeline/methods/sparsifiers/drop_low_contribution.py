@@ -5,18 +5,12 @@ Contribution |h_i| * ||W_down[:, i]||_2, the quantity behind CETT, averaged over
 
 import numpy as np
 
-from pipeline.methods.static import Neurons
+from pipeline.methods.static import Neurons, Ordered
 
 
-class DropLowContribution:
+class DropLowContribution(Ordered):
     """Smallest mean contribution first."""
-
-    seeded = False
-    part = ""
 
     def scores(self, neurons: Neurons, seed: int) -> np.ndarray:
         """Mean contribution."""
         return neurons.mean_contribution
-
-    def check(self, removed: int, hot: int, total: int) -> None:
-        """Every level is a condition."""

@@ -2,19 +2,15 @@
 
 import numpy as np
 
-from pipeline.methods.static import Neurons
+from pipeline.methods.static import Neurons, Ordered
 from pipeline.ranking import scrambled
 
 
-class DropRandom:
+class DropRandom(Ordered):
     """A uniform draw without replacement; a higher level removes a superset."""
 
     seeded = True
-    part = ""
 
     def scores(self, neurons: Neurons, seed: int) -> np.ndarray:
         """A hash of (seed, layer, neuron), uniform in [0, 1)."""
         return scrambled(neurons.layer, neurons.neuron, seed + 1) / 2.0**64
-
-    def check(self, removed: int, hot: int, total: int) -> None:
-        """Every level is a condition."""

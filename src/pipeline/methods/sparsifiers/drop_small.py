@@ -2,18 +2,12 @@
 
 import numpy as np
 
-from pipeline.methods.static import Neurons
+from pipeline.methods.static import Neurons, Ordered
 
 
-class DropSmall:
+class DropSmall(Ordered):
     """Smallest L2 norm over all the neuron's weights first; needs no calibration data."""
-
-    seeded = False
-    part = ""
 
     def scores(self, neurons: Neurons, seed: int) -> np.ndarray:
         """Weight norm."""
         return neurons.weight_norm
-
-    def check(self, removed: int, hot: int, total: int) -> None:
-        """Every level is a condition."""

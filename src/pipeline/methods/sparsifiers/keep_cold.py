@@ -3,21 +3,18 @@
 import numpy as np
 
 from pipeline.methods.plan import Refused
-from pipeline.methods.static import Neurons
+from pipeline.methods.static import Neurons, Ordered
 from pipeline.ranking import heat_ranks
 
 
-class KeepCold:
+class KeepCold(Ordered):
     """Hottest first, up to the hot set."""
-
-    seeded = False
-    part = ""
 
     def scores(self, neurons: Neurons, seed: int) -> np.ndarray:
         """Ranks as the classification's, from the hottest."""
         return heat_ranks(neurons.heat, neurons.layer, neurons.neuron)
 
-    def check(self, removed: int, hot: int, total: int) -> None:
+    def limit(self, removed: int, hot: int, total: int) -> None:
         """Refused beyond the hot set: cold neurons would go as well."""
         if removed > hot:
             raise Refused(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hn
 
-from pipeline.profiling.cett import Tail, curve, fit_threshold
+from pipeline.models.cett import Tail, curve, fit_threshold
 
 
 def oracle(inner, down):

@@ -1,0 +1,80 @@
+"""Where a compensation works, and how it becomes a bias."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from pipeline.methods.plan import Arrays
+from pipeline.methods.sparsifier import Evidence
+from pipeline.models.forward import Forward
+from pipeline.models.views import ModelView, linear_layers, matrix, view
+
+if TYPE_CHECKING:
+    import torch
+
+#: The down projection of every layer, or all linear layers of the blocks.
+Sites = Literal["down", "all"]
+
+
+@dataclass
+class Repair:
+    """What a compensation is fitted on: the evidence, whose model is as the other parts left it,
+    the sparsifier's hooks included; `teacher` loads the original model; `forward` knows of the
+    student's passes."""
+
+    evidence: Evidence
+    forward: Forward
+    teacher: Callable[[], Any]
+    #: Tokens that count in the batch at hand, (sequences, length) bool.
+    counted: "torch.Tensor | None" = None
+
+    @cached_property
+    def original(self) -> Any:
+        """The original model, loaded once."""
+        return self.teacher()
+
+    @cached_property
+    def original_shape(self) -> ModelView:
+        """Its view."""
+        return view(self.original)
+
+
+def modules(shape: ModelView, sites: Sites) -> "dict[str, torch.nn.Module]":
+    """LAYER/LINEAR -> module of the sites."""
+    return {
+        f"{layer}/{name}": module
+        for layer, (block, ffn) in enumerate(zip(shape.blocks, shape.ffns, strict=True))
+        for name, module in linear_layers(block)
+        if sites == "all" or module is ffn.down.module
+    }
+
+
+def fold(arrays: Mapping[str, np.ndarray], shape: ModelView) -> None:
+    """Add a plan's biases, (outputs,) each, to those of the model's linear layers, in place; a layer
+    without bias is given one."""
+    import torch
+
+    found = modules(shape, "all")
+    with torch.no_grad():
+        for place, values in arrays.items():
+            module = found[place]
+            added = torch.from_numpy(values).to(module.weight)
+            if module.bias is None:
+                module.bias = torch.nn.Parameter(added, requires_grad=False)
+            else:
+                module.bias.add_(added)
+
+
+def biases(vectors: "Mapping[str, torch.Tensor]", shape: ModelView) -> Arrays:
+    """W alpha, (outputs,) float32, of vectors alpha in the layers' inputs."""
+    found = modules(shape, "all")
+    return {
+        place: (matrix(found[place]).detach().double() @ alpha.detach().double())
+        .float()
+        .cpu()
+        .numpy()
+        for place, alpha in vectors.items()
+    }

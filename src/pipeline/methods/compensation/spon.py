@@ -1,0 +1,177 @@
+"""`spon`: learned vectors, one a layer and the same at every token, that a linear layer reads beside
+its sparse input: y = W s(x) + W alpha (SPON, arXiv 2512.12744). W alpha becomes a bias.
+
+Everything else is frozen. The loss is KL(original model || this model) of the next token's
+distribution, mean over tokens; the original is unpruned and unquantized. Alpha lives in the input
+space of the layer, is added after the mask and starts at 0; thresholds stay as they were fitted.
+
+`spon_dense` is the control that tells repair from training on the text: the same vectors, of the dense
+model, by its cross-entropy on the same text. A loss against the original's distribution would be at
+its minimum from the start.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from pipeline.config.base import Name, Section
+from pipeline.digest import of_value
+from pipeline.methods.compensation.sites import Repair, Sites, biases, modules
+from pipeline.methods.plan import Arrays, Refused
+from pipeline.methods.sparsifier import Curve
+from pipeline.methods.training import Schedule, train
+from pipeline.models.batches import Batch
+from pipeline.models.loss import text_loss
+from pipeline.models.views import matrix
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Options(Section):
+    """Where vectors are learned, and how: AdamW with a constant learning rate."""
+
+    sites: Sites = Field(
+        "down",
+        description="`down`: the down projection of every layer, the paper's choice; `all`: all "
+        "linear layers",
+    )
+    corpus: Name | None = Field(
+        None, description="corpus they are learned on; null for the one thresholds are fitted on"
+    )
+    learning_rate: float = Field(0.01, gt=0)
+    steps: int = Field(150, ge=1, description="most optimiser steps")
+    batch: int = Field(8, ge=1, description="sequences a step")
+    every: int = Field(25, ge=1, description="steps between measurements on held-out text")
+    patience: int = Field(
+        3, ge=1, description="measurements without improvement after which it stops"
+    )
+
+
+class Spon:
+    """Vectors learned against the original model."""
+
+    Options: type[Section] = Options
+    reads: Mapping[str, str] = {"corpus": "sequences"}
+
+    def check(self, parts: Mapping[str, Any]) -> None:
+        """Refused where nothing was left out."""
+        if not {"weights", "quantization", "sparsifier"} & set(parts):
+            raise Refused(
+                "nothing is left out, so the loss is at its minimum from the start; the control of "
+                "the dense model is spon_dense"
+            )
+
+    def loss(self, student: Any, teacher: Any, batch: Batch) -> "torch.Tensor":
+        """Mean over the tokens of a batch, in nats."""
+        return distance(student, teacher, batch.attention.bool())
+
+    def held_out(self, training: "_Training") -> float:
+        """The same over the held-out text."""
+        import torch
+
+        total, tokens = 0.0, 0
+        for batch in training.held_out:
+            number = int(batch.attention.sum())
+            with torch.no_grad():
+                total += number * float(self._loss(training, batch))
+            tokens += number
+        return total / max(1, tokens)
+
+    def fit(self, repair: Repair, options: Any) -> tuple[Arrays, Curve]:
+        """The biases, and the loss curve."""
+        evidence = repair.evidence
+        training = _Training(repair)
+        model = evidence.model
+        for parameter in model.parameters():
+            parameter.requires_grad_(False)
+        schedule = Schedule(
+            options.learning_rate, options.steps, options.batch, options.every, options.patience
+        )
+        with ExitStack() as ends:
+            vectors = {}
+            for place, module in modules(evidence.shape, options.sites).items():
+                vectors[place] = module.weight.new_zeros(matrix(module).shape[1])
+                hook = module.register_forward_pre_hook(_reading(vectors[place]))
+                ends.callback(hook.remove)
+            ends.enter_context(repair.forward.watching(model))
+            best, curve = train(
+                vectors,
+                lambda items: self._loss(training, training.batch(items)),
+                lambda: self.held_out(training),
+                len(training.sequences),
+                schedule,
+                evidence.seed,
+                evidence.checkpoint,
+                "compensation",
+                of_value([type(self).__name__, options.model_dump(), evidence.fingerprint]),
+            )
+            return biases(best, evidence.shape), curve
+
+    def _loss(self, training: "_Training", batch: Batch) -> "torch.Tensor":
+        asked = {"input_ids": batch.tokens, "attention_mask": batch.attention, "use_cache": False}
+        return self.loss(
+            training.repair.evidence.model(**asked).logits, training.teacher(asked), batch
+        )
+
+
+class SponDense(Spon):
+    """Vectors of the dense model, learned on the text itself."""
+
+    def check(self, parts: Mapping[str, Any]) -> None:
+        """Refused beside another part."""
+        others = sorted(set(parts) - {"compensation"})
+        if others:
+            raise Refused(f"the control is of the dense model; there is also {', '.join(others)}")
+
+    def loss(self, student: Any, teacher: Any, batch: Batch) -> "torch.Tensor":
+        """Cross-entropy of the next token, in nats, mean over tokens that count."""
+        import torch
+
+        losses = torch.nn.functional.cross_entropy(
+            student[:, :-1].float().transpose(1, 2), batch.tokens[:, 1:], reduction="none"
+        )
+        return losses[batch.counted[:, 1:]].mean()
+
+    def held_out(self, training: "_Training") -> float:
+        """The same over the held-out text."""
+        return text_loss(training.repair.evidence.model, training.held_out) or 0.0
+
+
+class _Training:
+    """The text that vectors are learned on, and what the original model says of it."""
+
+    def __init__(self, repair: Repair) -> None:
+        self.repair = repair
+        self.sequences = repair.evidence.training
+
+    @cached_property
+    def held_out(self) -> list[Batch]:
+        return self.repair.evidence.in_batches(self.repair.evidence.held_out)
+
+    def batch(self, items: Sequence[int]) -> Batch:
+        """Some sequences of the training text in one batch."""
+        (found,) = self.repair.evidence.in_batches([self.sequences[i] for i in items])
+        return found
+
+    def teacher(self, asked: dict[str, Any]) -> Any:
+        import torch
+
+        with torch.no_grad():
+            return self.repair.original(**asked).logits
+
+
+def distance(student: "torch.Tensor", teacher: "torch.Tensor", mask: "torch.Tensor") -> Any:
+    """KL(teacher || student) in nats, mean over the tokens that `mask`, (sequences, length) bool,
+    marks; logits are (sequences, length, vocabulary)."""
+    import torch
+
+    told, whole = (logits[mask].float().log_softmax(-1) for logits in (student, teacher))
+    return torch.nn.functional.kl_div(told, whole, log_target=True, reduction="batchmean")
+
+
+def _reading(alpha: "torch.Tensor") -> Any:
+    return lambda _module, given: (given[0] + alpha, *given[1:])

@@ -1,0 +1,193 @@
+"""Fit the parts of a method, one after the other, each on the model as those before left it."""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+
+from pipeline.config.methods import level_text
+from pipeline.methods.apply import attach, entry_of, options_of, quantize, remove
+from pipeline.methods.compensation.sites import Repair, fold
+from pipeline.methods.masks import Masks
+from pipeline.methods.plan import Arrays, Asked, Plan, Refused, named, under
+from pipeline.methods.sparsifier import MEASURED_TOKENS, Curve, Evidence
+from pipeline.methods.target import reach, settle
+from pipeline.methods.weights import layers
+from pipeline.models.forward import START, Forward
+from pipeline.models.meter import Meter, figures
+
+
+def prepare(asked: Asked, evidence: Evidence) -> tuple[Arrays, Curve]:
+    """What all levels of a method share, by part, and the loss curves of what was trained for it.
+
+    Empty where the method is refused: fitting says why.
+    """
+    try:
+        fitting = _Fitting(asked, evidence, {})
+        fitting.weights()
+        fitting.quantization()
+        part = asked.parts["sparsifier"]
+        found, curve = entry_of("sparsifier", part["name"])().prepare(
+            evidence, options_of("sparsifier", part)
+        )
+    except Refused:
+        return {}, []
+    return {**fitting.arrays, **named(found, "sparsifier")}, curve
+
+
+def fit(
+    asked: Asked, evidence: Evidence, prepared: Arrays, teacher: Callable[[], Any]
+) -> tuple[Plan, Curve]:
+    """The plan of a method at one level, and the loss curves of what was trained for it.
+
+    `teacher` loads the original model anew; the evidence's is changed. `prepared` is what `prepare`
+    found, or nothing where the method has nothing to prepare.
+    """
+    level = level_text(asked.level)
+    facts: dict[str, Any] = {
+        "parts": asked.parts,
+        "level": level,
+        "seed": asked.seed,
+        "measure": asked.measure,
+        "sparse_from": asked.sparse_from,
+        "neurons": sum(ffn.d_ff for ffn in evidence.shape.ffns),
+        "cold": None if evidence.hot is None else int((~evidence.hot).sum()),
+    }
+    fitting = _Fitting(asked, evidence, prepared)
+    try:
+        fitting.check()
+        fitting.weights()
+        fitting.quantization()
+        with ExitStack() as ends:
+            fitting.sparsifier(ends)
+            fitting.compensation(teacher)
+            achieved = figures(_counts(evidence, fitting.forward))
+    except Refused as reason:
+        return Plan(**facts, refused=str(reason)), []
+    return Plan(
+        **facts, arrays=fitting.arrays, share=fitting.share, reach=fitting.reach, achieved=achieved
+    ), fitting.curve
+
+
+class _Fitting:
+    """The parts of one method as they are fitted; the evidence's model changes with them."""
+
+    def __init__(self, asked: Asked, evidence: Evidence, prepared: Arrays) -> None:
+        self.asked = asked
+        self.evidence = evidence
+        self.prepared = prepared
+        self.arrays: Arrays = {}
+        self.share: float | None = None
+        self.reach: tuple[float, float] | None = None
+        self.curve: Curve = []
+        self.forward = Forward()
+        self._pruned: dict = {}
+        self._gone: np.ndarray | None = None
+
+    def part(self, kind: str) -> tuple[Any, Any, Mapping[str, Any]] | None:
+        """(an object of the part, its options, its configuration), or None without one."""
+        part = self.asked.parts.get(kind)
+        return part and (entry_of(kind, part["name"])(), options_of(kind, part), part)
+
+    def check(self) -> None:
+        """Raise Refused for what makes no sense on this model, before any work."""
+        if found := self.part("sparsifier"):
+            found[0].check(self.evidence.shape, found[1])
+        if found := self.part("compensation"):
+            found[0].check(self.asked.parts)
+
+    def weights(self) -> None:
+        """Prune the matrices, or do as it was done before."""
+        found = self.part("weights")
+        if found is None:
+            return
+        pruner, options, _ = found
+        shape = self.evidence.shape
+        own = under(self.prepared, "weights")
+        if own:
+            layers.apply(own, shape)
+        else:
+            share = self.asked.level if options.share is None else options.share
+            try:
+                own = layers.prune(self.evidence, pruner, options, float(share))
+            except ValueError as error:
+                raise Refused(str(error)) from error
+        self._pruned = layers.pruned(own, shape)
+        if "dropped" in own:
+            self._gone = own["dropped"].astype(bool)
+            remove(self._gone, shape)
+        self.arrays |= named(own, "weights")
+
+    def quantization(self) -> None:
+        """Quantize the matrices."""
+        if part := self.asked.parts.get("quantization"):
+            try:
+                quantize(part, self.evidence.shape)
+            except ValueError as error:
+                raise Refused(str(error)) from error
+
+    def sparsifier(self, ends: ExitStack) -> None:
+        """Find the setting, and hook the sparsifier on the model."""
+        self.forward = self._forward()
+        found = self.part("sparsifier")
+        if found is None:
+            return
+        entry, options, part = found
+        own = under(self.prepared, "sparsifier")
+        if not own:
+            own, self.curve = entry.prepare(self.evidence, options)
+        level = self.asked.level
+        known: dict[float, Arrays] = {}
+
+        def at(share: float) -> Arrays:
+            if share not in known:
+                known[share] = entry.at(self.evidence, own, options, share)
+            return known[share]
+
+        measure = self.asked.measure
+        if measure is None:
+            self.share = float(level) if isinstance(level, float) else None
+            arrays = at(level)  # type: ignore[arg-type]
+        else:
+
+            def achieved(share: float) -> float:
+                forward = self._forward()
+                with ExitStack() as own_ends:
+                    attach(part, at(share), Masks(self.evidence.shape, forward, own_ends))
+                    found = figures(_counts(self.evidence, forward))
+                return found["total"][measure]
+
+            self.reach = reach(achieved)
+            self.share = settle(achieved, float(level), self.reach)
+            arrays = at(self.share)
+        attach(part, arrays, Masks(self.evidence.shape, self.forward, ends))
+        self.arrays |= named(arrays, "sparsifier")
+
+    def compensation(self, teacher: Callable[[], Any]) -> None:
+        """Fit what is added to biases, with everything else in place, and add it."""
+        found = self.part("compensation")
+        if found is None:
+            return
+        entry, options, _ = found
+        repair = Repair(self.evidence, self.forward, teacher)
+        biases, curve = entry.fit(repair, options)
+        fold(biases, self.evidence.shape)
+        self.arrays |= named(biases, "compensation")
+        self.curve = [*self.curve, *curve]
+
+    def _forward(self) -> Forward:
+        # Text is sparse from its start, wherever the method starts in other sequences.
+        return Forward(sparse_from=START, removed=self._gone, pruned=self._pruned)
+
+
+def _counts(evidence: Evidence, forward: Forward) -> list[dict[str, int]]:
+    """What is skipped on some of the calibration text."""
+    import torch
+
+    meter = Meter(evidence.shape, forward)
+    base = evidence.model.base_model
+    with torch.inference_mode(), meter.watching(base):
+        for batch in evidence.batched(MEASURED_TOKENS):
+            base(input_ids=batch.tokens, attention_mask=batch.attention, use_cache=False)
+    return meter.counts()

@@ -1,0 +1,166 @@
+"""Sparsifiers of linear inputs: every linear layer of a block reads only some of its channels.
+
+How a block's share is divided among its layers is `allocation`: the same for each, or greedy, which
+goes step by step to the layer whose next channels cost the block's output least (TEAL, arXiv
+2408.14690, algorithm 1).
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from pipeline.config.base import Section
+from pipeline.methods.masks import Masks, Seen
+from pipeline.methods.plan import Arrays
+from pipeline.methods.sparsifier import Curve, Evidence, PerToken
+from pipeline.models.forward import Forward, Skipped
+from pipeline.models.views import ModelView, linear_layers, matrix
+
+if TYPE_CHECKING:
+    import torch
+
+#: Share of a block's weights that one greedy step spares.
+STEP = 1 / 40
+
+
+class Options(Section):
+    """How a block's share is divided among its linear layers."""
+
+    allocation: Literal["uniform", "greedy"] = Field(
+        "uniform",
+        description="`uniform`: every linear layer skips the same share of its inputs; `greedy`: "
+        "as costs a block's output least, the same share of weights in every block",
+    )
+
+
+class ByInput(PerToken):
+    """Base: `setting` turns a layer's share into a number, `keep` that number into a rule."""
+
+    Options = Options
+
+    def setting(self, evidence: Evidence, layer: int, name: str, share: float) -> float:
+        """What the rule of linear layer `name` in a block is set to, to skip `share`."""
+        raise NotImplementedError
+
+    def keep(
+        self, module: "torch.nn.Module", setting: float
+    ) -> "Callable[[torch.Tensor], torch.Tensor]":
+        """A rule: input (..., channels) -> bool of its shape, true for channels read."""
+        raise NotImplementedError
+
+    def prepare(self, evidence: Evidence, options: Any) -> tuple[Arrays, Curve]:
+        """`LAYER/path`, (steps, linear layers): shares along the greedy path, the first all 0."""
+        if options.allocation == "uniform":
+            return {}, []
+        return {
+            f"{layer}/path": self._path(evidence, layer)
+            for layer in range(len(evidence.shape.blocks))
+        }, []
+
+    def at(self, evidence: Evidence, prepared: Arrays, options: Any, share: float) -> Arrays:
+        """`shares` and `settings`, (layers, linear layers of a block) float64."""
+        shares, settings = [], []
+        for layer, block in enumerate(evidence.shape.blocks):
+            named = list(linear_layers(block))
+            wanted = np.full(len(named), share)
+            if options.allocation == "greedy":
+                sizes = np.array([module.weight.numel() for _, module in named])
+                wanted = along(prepared[f"{layer}/path"], sizes, share)
+            shares.append(wanted)
+            settings.append(
+                [self._set(evidence, layer, n, s) for (n, _), s in zip(named, wanted, strict=True)]
+            )
+        return {"shares": np.array(shares), "settings": np.array(settings, dtype=np.float64)}
+
+    def attach(self, masks: Masks, arrays: Arrays, options: Any) -> None:
+        """Hook the rule of every linear layer."""
+        for layer, settings in enumerate(arrays["settings"]):
+            self._attach(masks, layer, list(settings))
+
+    def _attach(self, masks: Masks, layer: int, settings: Sequence[float]) -> None:
+        down = masks.shape.ffns[layer].down.module
+        block = masks.shape.blocks[layer]
+        for (_, module), setting in zip(linear_layers(block), settings, strict=True):
+            keep = self.keep(module, float(setting))
+            if module is down:
+                masks.neurons(layer, _hidden(keep))
+            else:
+                masks.inputs(module, keep)
+
+    def _set(self, evidence: Evidence, layer: int, name: str, share: float) -> float:
+        """`setting`; 0, which skips zeros and nothing else, for a share of 0."""
+        return self.setting(evidence, layer, name, float(share)) if share > 0 else 0.0
+
+    def _path(self, evidence: Evidence, layer: int) -> np.ndarray:
+        """The greedy path of one block, with what reaches it in the dense model."""
+        named = list(linear_layers(evidence.shape.blocks[layer]))
+        blocks = evidence.blocks
+        hidden = blocks.first
+        for before in range(layer):
+            hidden = blocks.run(before, hidden)
+        whole = blocks.counted(blocks.run(layer, hidden))
+        known: dict[tuple[int, float], float] = {}
+
+        def error(shares: np.ndarray) -> float:
+            settings = []
+            for place, ((name, _), share) in enumerate(zip(named, shares, strict=True)):
+                key = place, float(share)
+                if key not in known:
+                    known[key] = self._set(evidence, layer, name, share)
+                settings.append(known[key])
+            with ExitStack() as ends:
+                self._attach(Masks(evidence.shape, Forward(), ends), layer, settings)
+                output = blocks.counted(blocks.run(layer, hidden))
+            # Over channels, token by token.
+            return float((output - whole).double().norm(dim=-1).mean())
+
+        return greedy(np.array([module.weight.numel() for _, module in named]), error)
+
+
+def _hidden(keep: "Callable[[torch.Tensor], torch.Tensor]") -> Callable[[Seen], Skipped]:
+    return lambda seen: Skipped(hidden=~keep(seen.hidden))
+
+
+def greedy(sizes: np.ndarray, error: Callable[[np.ndarray], float], step: float = STEP) -> np.ndarray:
+    """Shares along the path of least error, (steps, layers), from all 0 to all 1.
+
+    `sizes` are the layers' weights. Every step spares `step` of all weights in one layer (what is
+    left of it where that is less), the one after which `error` of the shares is smallest, the first
+    of equal ones. Sizes count as they are: where key and value projections are narrow, their steps
+    are long in share.
+    """
+    shares = np.zeros(len(sizes))
+    path = [shares]
+    while shares.min() < 1:
+        trials = []
+        for layer in np.flatnonzero(shares < 1):
+            trial = shares.copy()
+            trial[layer] = min(1.0, trial[layer] + step * sizes.sum() / sizes[layer])
+            trials.append(trial)
+        shares = min(trials, key=error)
+        path.append(shares)
+    return np.array(path)
+
+
+def along(path: np.ndarray, sizes: np.ndarray, share: float) -> np.ndarray:
+    """Shares of the layers, (layers,), at which `share` of all weights is spared: on the straight
+    line between two steps of the path."""
+    spared = path @ sizes / sizes.sum()
+    return np.array([np.interp(share, spared, column) for column in path.T])
+
+
+def column_norms(module: "torch.nn.Module") -> "torch.Tensor":
+    """||W[:, i]||_2 of every input channel, (inputs,), in the weights' type."""
+    weight = matrix(module).detach()
+    return weight.double().norm(dim=0).to(weight.dtype)
+
+
+def largest(scores: "torch.Tensor", number: int) -> "torch.Tensor":
+    """Bool like `scores`, (..., channels): true at the `number` largest of each row."""
+    import torch
+
+    kept = torch.zeros_like(scores, dtype=torch.bool)
+    return kept.scatter(-1, scores.topk(number, dim=-1).indices, True)

@@ -1,0 +1,163 @@
+"""Hooks that make a model skip channels and neurons token by token, and tell what they skip."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline.models.forward import Forward, Skipped
+from pipeline.models.views import FFNView, ModelView
+
+if TYPE_CHECKING:
+    import torch
+
+    Change = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What an FFN computed for the tokens of a pass, each (sequences, length, ...): h, act(gate),
+    gate before the activation, the up projection's output, and the residual stream before the FFN's
+    norm; all but h where they were asked for."""
+
+    hidden: "torch.Tensor"
+    gate: "torch.Tensor | None" = None
+    gate_input: "torch.Tensor | None" = None
+    up: "torch.Tensor | None" = None
+    residual: "torch.Tensor | None" = None
+
+
+class Masks:
+    """Hooks on a model, which last as long as `ends`.
+
+    Values are set to zero at the tokens where the method is at work, and nowhere else.
+    """
+
+    def __init__(self, shape: ModelView, forward: Forward, ends: ExitStack) -> None:
+        self.shape = shape
+        self.forward = forward
+        self.ends = ends
+
+    def inputs(
+        self,
+        module: "torch.nn.Module",
+        keep: "Change",
+        rest: "Change | None" = None,
+        extra: int = 0,
+    ) -> None:
+        """A linear layer reads only the channels that `keep`, input -> bool of its shape, marks.
+
+        `rest` adds to the output what it makes of the other channels, reading `extra` weights a
+        token for that.
+        """
+        left: list[torch.Tensor] = []
+
+        def before(_module: object, given: tuple) -> tuple:
+            x = given[0]
+            kept = self._or_dense(keep(x), x)
+            masked = x.masked_fill(~kept, 0)
+            # A zero would not be read in any case, so it is not the method that skips it.
+            self.forward.kept[module] = self._by_sequence(kept | (x == 0))
+            if rest is not None:
+                self.forward.extra[module] = extra
+                left.append(x - masked)
+            return (masked, *given[1:])
+
+        self.ends.callback(module.register_forward_pre_hook(before).remove)
+        self._instead(module, rest, left)
+
+    def outputs(self, module: "torch.nn.Module", keep: "Change") -> None:
+        """A layer's outputs that `keep` does not mark become zero; nothing is spared by that."""
+
+        def after(_module: object, _given: tuple, y: "torch.Tensor") -> "torch.Tensor":
+            return y.masked_fill(~self._or_dense(keep(y), y), 0)
+
+        self.ends.callback(module.register_forward_hook(after).remove)
+
+    def neurons(
+        self,
+        layer: int,
+        skip: "Callable[[Seen], Skipped]",
+        sees: tuple[str, ...] = (),
+        rest: "Change | None" = None,
+        extra: int = 0,
+    ) -> None:
+        """An FFN goes without the neurons that `skip` marks; `sees` names what Seen is to hold
+        besides h. `rest` and `extra` as for `inputs`."""
+        ffn = self.shape.ffns[layer]
+        left: list[torch.Tensor] = []
+        held: dict[str, torch.Tensor] = {}
+        for name in sees:
+            self._hold(ffn, name, held)
+
+        def change(h: "torch.Tensor") -> "torch.Tensor":
+            seen = Seen(self._by_sequence(h), **{n: self._by_sequence(v) for n, v in held.items()})
+            told = self._told(skip(seen), seen.hidden)
+            self.forward.skipped[layer] = told
+            masked = h
+            for mask in (told.before, told.gate, told.hidden):
+                if mask is not None:
+                    masked = masked.masked_fill(mask.reshape(h.shape), 0)
+            if rest is not None:
+                self.forward.extra[ffn.down.module] = extra
+                left.append(h - masked)
+            return masked
+
+        self.ends.callback(ffn.replace(change).remove)
+        self._instead(ffn.down.module, rest, left)
+
+    def _instead(
+        self,
+        module: "torch.nn.Module",
+        rest: "Change | None",
+        left: "list[torch.Tensor]",
+    ) -> None:
+        """Add to a module's output what `rest` makes of what was left out."""
+        if rest is None:
+            return
+
+        def after(_module: object, _given: tuple, y: "torch.Tensor") -> "torch.Tensor":
+            return y + rest(left.pop())
+
+        self.ends.callback(module.register_forward_hook(after).remove)
+
+    def _told(self, told: Skipped, h: "torch.Tensor") -> Skipped:
+        """Where the method is at work; of values, those that are not zero by themselves, once."""
+        sparse = self.forward.sparse
+        live = h != 0
+        found: dict[str, torch.Tensor | None] = {}
+        for name in ("before", "gate", "hidden"):
+            mask = getattr(told, name)
+            if mask is not None:
+                mask = mask if sparse is None else mask & sparse[..., None]
+                mask = mask if name == "before" else mask & live
+                live = live & ~mask
+            found[name] = mask
+        return Skipped(**found)
+
+    def _or_dense(self, kept: "torch.Tensor", x: "torch.Tensor") -> "torch.Tensor":
+        sparse = self.forward.sparse
+        return kept if sparse is None else kept | ~sparse.reshape(*x.shape[:-1], 1)
+
+    def _by_sequence(self, values: "torch.Tensor") -> "torch.Tensor":
+        """Some architectures (OPT) hand values on as (sequences * length, channels)."""
+        present = self.forward.present
+        return values if present is None else values.reshape(*present.shape, values.shape[-1])
+
+    def _hold(self, ffn: FFNView, name: str, held: "dict[str, torch.Tensor]") -> None:
+        """Keep the last value of something that the FFN computes before h."""
+        if name == "residual":
+            if ffn.before is None:
+                raise ValueError("no norm stands before this FFN")
+            hook = ffn.before.register_forward_pre_hook(
+                lambda _module, given: held.__setitem__("residual", given[0])
+            )
+        else:
+            part = ffn.inner[-1 if name == "up" else 0]
+
+            def hold(_module: object, _given: tuple, y: "torch.Tensor") -> None:
+                values = y[..., part.start : part.stop]
+                held[name] = ffn.act(values) if name == "gate" else values
+
+            hook = part.module.register_forward_hook(hold)
+        self.ends.callback(hook.remove)

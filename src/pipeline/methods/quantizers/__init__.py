@@ -1,0 +1,1 @@
+"""Weights of fewer bits, rounded without any data."""

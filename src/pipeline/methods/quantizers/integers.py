@@ -1,0 +1,42 @@
+"""`int8`, `int4`: weights of all linear layers of the blocks as whole numbers, group by group, and
+everything else as it is (weight-only, round to nearest, symmetric)."""
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from pipeline.config.base import Section
+from pipeline.methods.quantizers.rounding import quantized, restored
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Options(Section):
+    """How many weights share a scale."""
+
+    group: int | None = Field(
+        32, ge=1, description="inputs of a row that share a scale; null for the whole row"
+    )
+
+
+class Integers:
+    """Base of both."""
+
+    Options = Options
+    bits = 8
+
+    def quantize(self, weight: "torch.Tensor", options: Any) -> "torch.Tensor":
+        """The weight that the numbers stand for, in its own type; zeros stay zeros."""
+        codes, scales = quantized(weight, self.bits, options.group)
+        return restored(codes, scales, options.group, weight.dtype)
+
+
+class Int8(Integers):
+    """Eight bits."""
+
+
+class Int4(Integers):
+    """Four bits."""
+
+    bits = 4

@@ -1,0 +1,53 @@
+"""`cats`: neurons whose |act(gate)| is below a threshold are skipped (CATS, arXiv 2404.08763).
+
+The gate is always read, so at most two thirds of the FFN's weights are spared. Thresholds are
+quantiles over calibration text, from the profile's histograms, which have no largest bin.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.methods.masks import Masks, Seen
+from pipeline.methods.plan import Arrays, Refused
+from pipeline.methods.sparsifier import Evidence, PerToken
+from pipeline.models.forward import Skipped
+from pipeline.models.views import ModelView
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Cats(PerToken):
+    """Arrays: `thresholds` (layers,) of |act(gate)|."""
+
+    def check(self, shape: ModelView, options: Any) -> None:
+        """Refused without a gate."""
+        if not shape.ffns[0].gated:
+            raise Refused("this model's FFN has no gate, whose output CATS compares")
+
+    def at(self, evidence: Evidence, prepared: Arrays, options: Any, share: float) -> Arrays:
+        """The same share in every layer."""
+        layers = range(len(evidence.shape.ffns))
+        found = [
+            evidence.magnitudes(layer, "ffn.activation").quantile(share) if share > 0 else 0.0
+            for layer in layers
+        ]
+        return {"thresholds": np.array(found)}
+
+    def attach(self, masks: Masks, arrays: Arrays, options: Any) -> None:
+        """Hook every layer's threshold."""
+        for layer, threshold in enumerate(arrays["thresholds"]):
+            masks.neurons(layer, _rule(float(threshold)), sees=("gate",))
+
+
+def _rule(threshold: float) -> Callable[[Seen], Skipped]:
+    return lambda seen: Skipped(gate=below(seen.gate, threshold))
+
+
+def below(activation: "torch.Tensor | None", threshold: float) -> "torch.Tensor":
+    """Bool like act(gate): |act(gate)| <= threshold."""
+    if activation is None:
+        raise ValueError("act(gate) was not asked for")
+    return activation.abs() <= threshold

@@ -1,0 +1,60 @@
+"""`cett`: every layer leaves out the neurons whose contribution is within its own threshold, and the
+thresholds are those at which all layers reach one value of CETT (arXiv 2411.02335).
+
+The share is that value: the mean relative error of a layer's output. All of h must be known first,
+so only the down projection is spared.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.methods.masks import Masks, Seen
+from pipeline.methods.plan import Arrays
+from pipeline.methods.sparsifier import Evidence, PerToken
+from pipeline.models.cett import Tail, fit_threshold
+from pipeline.models.forward import Skipped
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Cett(PerToken):
+    """Arrays: `thresholds` (layers,) of the contribution."""
+
+    def __init__(self) -> None:
+        self._tails: list[Tail] = []
+
+    def at(self, evidence: Evidence, prepared: Arrays, options: Any, share: float) -> Arrays:
+        """Thresholds at a CETT of `share`, on a sample of what reaches the dense model's FFNs."""
+        if not self._tails:
+            self._tails = _tails(evidence)
+        found = [fit_threshold(tail, share)[0] if share > 0 else 0.0 for tail in self._tails]
+        return {"thresholds": np.array(found)}
+
+    def attach(self, masks: Masks, arrays: Arrays, options: Any) -> None:
+        """Hook every layer's threshold."""
+        for layer, threshold in enumerate(arrays["thresholds"]):
+            norms = masks.shape.ffns[layer].down_norms()
+            masks.neurons(layer, _rule(float(threshold), norms))
+
+
+def _tails(evidence: Evidence) -> list[Tail]:
+    blocks = evidence.blocks
+    hidden, found = blocks.first, []
+    for layer, ffn in enumerate(evidence.shape.ffns):
+        with blocks.inputs([ffn.down.module]) as read:
+            hidden = blocks.run(layer, hidden)
+        inner = blocks.counted(read[ffn.down.module]).float()
+        found.append(Tail(inner, ffn.down.weight.detach().float()).few())
+    return found
+
+
+def _rule(threshold: float, norms: "torch.Tensor") -> Callable[[Seen], Skipped]:
+    return lambda seen: Skipped(hidden=within(seen.hidden, norms, threshold))
+
+
+def within(h: "torch.Tensor", norms: "torch.Tensor", threshold: float) -> "torch.Tensor":
+    """Bool like h, (..., d_ff): |h_i| * norms_i <= threshold."""
+    return h.abs() * norms.to(h.dtype) <= threshold

@@ -1,0 +1,65 @@
+"""`griffin`: the neurons that matter to a prompt are kept for all that follows it (GRIFFIN, arXiv
+2404.01365).
+
+A neuron's statistic is the L2 norm over the prompt's tokens of h_i / ||h||_2. An answer's prompt is
+the question, a choice's the text before it. A text that is scored from its start has no prompt: each
+of its tokens keeps the neurons of the text up to it, so nothing looks ahead.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.methods.inputs_by_token import largest
+from pipeline.methods.masks import Masks, Seen
+from pipeline.methods.plan import Arrays
+from pipeline.methods.sparsifier import Evidence, PerToken
+from pipeline.models.forward import CONTINUATION, Forward, Skipped
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Griffin(PerToken):
+    """Arrays: `kept`, () int64, the neurons of a layer that are kept."""
+
+    #: The prompt is what the neurons are chosen by, so it is dense.
+    sparse_from = CONTINUATION
+
+    def at(self, evidence: Evidence, prepared: Arrays, options: Any, share: float) -> Arrays:
+        """All but the share, in every layer."""
+        width = evidence.shape.ffns[0].d_ff
+        return {"kept": np.array(width - round(share * width))}
+
+    def attach(self, masks: Masks, arrays: Arrays, options: Any) -> None:
+        """Hook every layer."""
+        for layer in range(len(masks.shape.ffns)):
+            masks.neurons(layer, _Rule(masks.forward, int(arrays["kept"])))
+
+
+class _Rule:
+    """One layer's: what the last prompt chose goes for the steps after it."""
+
+    def __init__(self, forward: Forward, number: int) -> None:
+        self.forward = forward
+        self.number = number
+        self._chosen: torch.Tensor | None = None
+
+    def __call__(self, seen: Seen) -> Skipped:
+        if not self.forward.begins and self._chosen is not None:
+            return Skipped(before=~self._chosen)
+        squares = statistic(seen.hidden, self.forward.present)
+        if self.forward.sparse is None:
+            return Skipped(before=~largest(squares.cumsum(1), self.number))
+        # Tokens at which the method is not yet at work are the prompt.
+        prompt = squares.masked_fill(self.forward.sparse[..., None], 0).sum(1, keepdim=True)
+        self._chosen = largest(prompt, self.number)
+        return Skipped(before=~self._chosen.expand_as(squares))
+
+
+def statistic(h: "torch.Tensor", present: "torch.Tensor | None") -> "torch.Tensor":
+    """(h_i / ||h||_2)^2, (sequences, length, d_ff), 0 at padding and where h is zero; their sum over
+    a prompt's tokens is the square of GRIFFIN's statistic."""
+    length = h.float().norm(dim=-1, keepdim=True)
+    squares = (h.float() / length.clamp_min(1e-30)).square()
+    return squares if present is None else squares * present[..., None]

@@ -1,0 +1,240 @@
+"""`predicted`: an online predictor says before an FFN runs which of its neurons will be active, and
+the others are never computed (PowerInfer, arXiv 2312.12456, section 5.1; Deja Vu, arXiv 2310.17157).
+
+A predictor a layer, two bias-free layers that read the residual stream before the FFN's norm. Its
+size is adapted layer by layer: the smallest with which the perplexity of held-out text rises by no
+more than the layer's part of a bound, the neurons with odds below even being skipped in that layer
+alone. A fixed rank with `form: linear` is Deja Vu's. What level is asked for then moves the
+thresholds of the logits.
+"""
+
+import math
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from pipeline.config.base import Section
+from pipeline.methods.masks import Masks, Seen
+from pipeline.methods.plan import Arrays, Refused
+from pipeline.methods.predictor import (
+    Predictor,
+    adapt,
+    first_rank,
+    fit_predictor,
+    quality,
+    threshold_for,
+)
+from pipeline.methods.sparsifier import Curve, Evidence, PerToken
+from pipeline.methods.training import Schedule
+from pipeline.models.forward import Forward, Skipped
+from pipeline.models.loss import text_loss
+from pipeline.models.views import ModelView
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Options(Section):
+    """The predictors' size, training and use."""
+
+    form: Literal["relu", "linear"] = Field(
+        "relu", description="`relu`: PowerInfer's; `linear`: Deja Vu's, with its weighted loss"
+    )
+    rank: int | None = Field(
+        None, ge=1, description="units between the layers; null adapts it to `bound`"
+    )
+    bound: float = Field(
+        0.001, gt=0, description="rise of held-out perplexity that all layers together may cost"
+    )
+    neurons: Literal["all", "hot_only", "cold_only"] = Field(
+        "all",
+        description="`hot_only`: cold neurons are never computed; `cold_only`: hot ones never",
+    )
+    tokens: int = Field(16384, ge=1, description="most tokens that predictors are trained on")
+    learning_rate: float = Field(0.003, gt=0)
+    steps: int = Field(400, ge=1, description="most optimiser steps")
+    batch: int = Field(1024, ge=1, description="tokens a step")
+    every: int = Field(50, ge=1, description="steps between measurements on held-out tokens")
+    patience: int = Field(
+        3, ge=1, description="measurements without improvement after which it stops"
+    )
+
+
+class Predicted(PerToken):
+    """Arrays: `LAYER/first` (rank, d_model) and `LAYER/second` (d_ff, rank); `thresholds`, `recall`,
+    `precision`, `ranks`, (layers,) each, recall and precision on held-out tokens; `allowed`
+    (layers, d_ff) uint8, 1 for neurons that may be computed."""
+
+    prepares = True
+    Options = Options
+
+    def __init__(self) -> None:
+        self._sample: _Sample | None = None
+
+    def check(self, shape: ModelView, options: Any) -> None:
+        """Refused where no norm stands before the FFNs."""
+        if shape.ffns[0].before is None:
+            raise Refused(
+                "no norm stands before this model's FFNs, so there is no residual stream of the "
+                "kind that predictors read"
+            )
+
+    def prepare(self, evidence: Evidence, options: Any) -> tuple[Arrays, Curve]:
+        """Train the predictors of all layers."""
+        sample = self._sampled(evidence, options)
+        found, curve = {}, []
+        for layer in range(len(evidence.shape.ffns)):
+            predictor, rows = _fitted(evidence, options, sample, layer)
+            found[f"{layer}/first"] = predictor.first.cpu().numpy()
+            found[f"{layer}/second"] = predictor.second.cpu().numpy()
+            curve += rows
+        return found, curve
+
+    def at(self, evidence: Evidence, prepared: Arrays, options: Any, share: float) -> Arrays:
+        """Thresholds below which the share of a layer's logits lie, on the sampled tokens."""
+        import torch
+
+        sample = self._sampled(evidence, options)
+        columns: dict[str, list[float]] = {"thresholds": [], "recall": [], "precision": []}
+        for layer in range(len(evidence.shape.ffns)):
+            predictor = _of(prepared, layer, options.form)
+            with torch.inference_mode():
+                logits = predictor.logits(sample.residual(layer))
+            threshold = -math.inf if share <= 0 else threshold_for(logits, share)
+            held = sample.held_out
+            told = quality(logits[held], sample.active(layer)[held], threshold)
+            columns["thresholds"].append(threshold)
+            for name in ("recall", "precision"):
+                columns[name].append(math.nan if told[name] is None else float(told[name]))
+        found = {name: np.array(values) for name, values in columns.items()}
+        ranks = [len(prepared[f"{layer}/first"]) for layer in range(len(columns["recall"]))]
+        allowed = _allowed(evidence, options).astype(np.uint8)
+        return {**prepared, **found, "ranks": np.array(ranks), "allowed": allowed}
+
+    def _sampled(self, evidence: Evidence, options: Any) -> "_Sample":
+        """Collected once, however many settings are tried."""
+        if self._sample is None:
+            self._sample = _Sample(evidence, options)
+        return self._sample
+
+    def attach(self, masks: Masks, arrays: Arrays, options: Any) -> None:
+        """Hook every layer's predictor."""
+        for layer in range(len(masks.shape.ffns)):
+            predictor = _of(arrays, layer, options.form)
+            rule = _rule(predictor, float(arrays["thresholds"][layer]), arrays["allowed"][layer])
+            masks.neurons(layer, rule, sees=("residual",))
+
+
+class _Sample:
+    """Sampled tokens: their residual streams and active neurons, layer by layer."""
+
+    def __init__(self, evidence: Evidence, options: Any) -> None:
+        self.arrays = evidence.residuals(options.tokens)
+        self.shape = evidence.shape
+
+    def residual(self, layer: int) -> "torch.Tensor":
+        """(tokens, d_model) float32."""
+        import torch
+
+        return torch.from_numpy(self.arrays[f"{layer}/residual"])
+
+    def active(self, layer: int) -> "torch.Tensor":
+        """(tokens, d_ff) bool."""
+        import torch
+
+        width = self.shape.ffns[layer].d_ff
+        bits = np.unpackbits(self.arrays[f"{layer}/active"], axis=1, count=width)
+        return torch.from_numpy(bits.astype(bool))
+
+    @cached_property
+    def held_out(self) -> "torch.Tensor":
+        """(tokens,) bool: those of a tenth of the sequences, at least one."""
+        import torch
+
+        drawn = np.unique(self.arrays["sequence"])
+        chosen = drawn[-max(1, len(drawn) // 10) :]
+        return torch.from_numpy(np.isin(self.arrays["sequence"], chosen))
+
+
+def _fitted(
+    evidence: Evidence, options: Any, sample: _Sample, layer: int
+) -> tuple[Predictor, Curve]:
+    """The predictor of a layer, of the rank asked for or the smallest that is good enough."""
+    ffn = evidence.shape.ffns[layer]
+    inputs, active = sample.residual(layer), sample.active(layer)
+    made: dict[int, tuple[Predictor, Curve]] = {}
+    schedule = Schedule(
+        options.learning_rate, options.steps, options.batch, options.every, options.patience
+    )
+
+    def of_rank(rank: int) -> tuple[Predictor, Curve]:
+        if rank not in made:
+            label = f"predictor of layer {layer}, rank {rank}"
+            place = evidence.checkpoint
+            own = Path(f"{place}.{layer}.{rank}") if place else None
+            made[rank] = fit_predictor(
+                inputs, active, sample.held_out, rank, options.form, schedule, evidence.seed, own,
+                label,
+            )  # fmt: skip
+            if own:
+                own.unlink(missing_ok=True)
+        return made[rank]
+
+    if options.rank is not None:
+        return of_rank(options.rank)
+    held_out = evidence.in_batches(evidence.held_out)
+    dense = text_loss(evidence.model, held_out)
+    bound = math.log1p(options.bound) / len(evidence.shape.ffns)
+
+    def good(rank: int) -> bool:
+        everywhere = np.ones(ffn.d_ff, dtype=np.uint8)
+        rule = _rule(of_rank(rank)[0], 0.0, everywhere)
+        with ExitStack() as ends:
+            Masks(evidence.shape, Forward(), ends).neurons(layer, rule, sees=("residual",))
+            loss = text_loss(evidence.model, held_out)
+        return dense is None or loss is None or loss - dense <= bound
+
+    start = first_rank(float(active.double().mean()), inputs.shape[1], ffn.d_ff)
+    most = max(8, min(inputs.shape[1], ffn.d_ff))
+    rank = adapt(start, good, most)
+    predictor, rows = of_rank(rank)
+    return predictor, [row for r in sorted(made) for row in made[r][1]] if made else rows
+
+
+def _of(arrays: Arrays, layer: int, form: str) -> Predictor:
+    import torch
+
+    first, second = (torch.from_numpy(arrays[f"{layer}/{name}"]) for name in ("first", "second"))
+    return Predictor(first, second, form)  # type: ignore[arg-type]
+
+
+def _allowed(evidence: Evidence, options: Any) -> np.ndarray:
+    """(layers, d_ff) bool."""
+    ffns = evidence.shape.ffns
+    if options.neurons == "all":
+        return np.ones((len(ffns), ffns[0].d_ff), dtype=bool)
+    if evidence.hot is None:
+        raise Refused(f"{options.neurons} needs a classification, which says what is hot")
+    return evidence.hot if options.neurons == "hot_only" else ~evidence.hot
+
+
+def _rule(
+    predictor: Predictor, threshold: float, allowed: np.ndarray
+) -> Callable[[Seen], Skipped]:
+    import torch
+
+    never = torch.from_numpy(allowed == 0)
+
+    def skip(seen: Seen) -> Skipped:
+        if seen.residual is None:
+            raise ValueError("the residual stream was not asked for")
+        device = seen.hidden.device
+        own = Predictor(predictor.first.to(device), predictor.second.to(device), predictor.form)
+        return Skipped(before=(own.logits(seen.residual) < threshold) | never.to(device))
+
+    return skip

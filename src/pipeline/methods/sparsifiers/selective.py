@@ -1,0 +1,28 @@
+"""`selective`: remove neurons that matter less to the target text than to a distractor first (Siam
+et al., arXiv 2604.27115): those with the smallest mean contribution on `corpus` minus that on
+`distractor`."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from pydantic import Field
+
+from pipeline.config.base import Name, Section
+from pipeline.methods.static import Neurons, Ordered
+
+
+class Options(Section):
+    """What the target text is compared with."""
+
+    distractor: Name = Field(description="corpus whose neurons may go")
+
+
+class Selective(Ordered):
+    """Least selective for the target first."""
+
+    reads: Mapping[str, str] = {"distractor": "profile"}
+    Options = Options
+
+    def scores(self, neurons: Neurons, seed: int) -> np.ndarray:
+        """Mean contribution on the target less that on the distractor."""
+        return neurons.mean_contribution - neurons.of_distractor

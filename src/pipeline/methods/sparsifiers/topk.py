@@ -1,0 +1,57 @@
+"""`topk`: every token keeps its largest neurons, as many in every layer, by |h_i| or by contribution
+|h_i| * ||W_down[:, i]||_2.
+
+All of h must be known first, so only the down projection is spared: what an oracle that knew it
+before would reach.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from pipeline.config.base import Section
+from pipeline.methods.inputs_by_token import largest
+from pipeline.methods.masks import Masks, Seen
+from pipeline.methods.plan import Arrays
+from pipeline.methods.sparsifier import Evidence, PerToken
+from pipeline.models.forward import Skipped
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Options(Section):
+    """What neurons are ranked by."""
+
+    by: Literal["magnitude", "contribution"] = Field(
+        "contribution", description="`magnitude`: |h|; `contribution`: |h| * ||W_down[:, i]||_2"
+    )
+
+
+class TopK(PerToken):
+    """Arrays: `kept`, () int64, the neurons of a layer that are kept."""
+
+    Options = Options
+
+    def at(self, evidence: Evidence, prepared: Arrays, options: Any, share: float) -> Arrays:
+        """All but the share, in every layer."""
+        width = evidence.shape.ffns[0].d_ff
+        return {"kept": np.array(width - round(share * width))}
+
+    def attach(self, masks: Masks, arrays: Arrays, options: Any) -> None:
+        """Hook every layer."""
+        for layer, ffn in enumerate(masks.shape.ffns):
+            weigh = None
+            if options.by == "contribution":
+                weigh = ffn.down_norms().to(ffn.down.weight.dtype)
+            masks.neurons(layer, _rule(int(arrays["kept"]), weigh))
+
+
+def _rule(number: int, weigh: "torch.Tensor | None") -> Callable[[Seen], Skipped]:
+    def skip(seen: Seen) -> Skipped:
+        size = seen.hidden.abs()
+        return Skipped(hidden=~largest(size if weigh is None else size * weigh, number))
+
+    return skip

@@ -1,0 +1,37 @@
+"""`wina`: a linear layer reads the input channels with the largest |x_i| * ||W[:, i]||_2, as many at
+every token (WINA, arXiv 2505.19427).
+
+The released code weighs two of seven layers, those that it rotates, and leaves the others at plain
+magnitude; here every layer is weighed by its own columns, and none is rotated.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pipeline.methods.inputs_by_token import ByInput, column_norms, largest
+from pipeline.methods.sparsifier import Evidence
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Wina(ByInput):
+    """Inputs weighed by their columns; `settings` are the shares skipped."""
+
+    def setting(self, evidence: Evidence, layer: int, name: str, share: float) -> float:
+        """The share itself: it is the same at every token."""
+        return share
+
+    def keep(
+        self, module: "torch.nn.Module", setting: float
+    ) -> "Callable[[torch.Tensor], torch.Tensor]":
+        """The largest products, as many at every token."""
+        norms = column_norms(module)
+        return lambda x: kept(x, norms, setting)
+
+
+def kept(x: "torch.Tensor", norms: "torch.Tensor", share: float) -> "torch.Tensor":
+    """Bool like x, (..., channels): all but round(share * channels) of each token's, those with the
+    smallest |x_i| * norms_i."""
+    number = x.shape[-1] - round(share * x.shape[-1])
+    return largest(x.abs() * norms, number)

@@ -1,0 +1,1 @@
+"""Single weights and FFN channels: how important each one is, and which ones a share removes."""

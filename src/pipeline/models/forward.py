@@ -1,0 +1,128 @@
+"""The forward pass at hand: which of its tokens count, at which a method is at work, and which
+weights it does not read there."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+#: Where in a sequence a method that goes token by token starts: a word, or so many tokens in.
+START, CONTINUATION = "start", "continuation"
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Neurons that a method skips, each (tokens, d_ff) bool or None, by what it takes to know.
+
+    `before` needs nothing of the neuron; `gate` its gate row, and is marked only where act(gate) is
+    not zero by itself; `hidden` all of h, and is marked only where h is not zero by itself.
+    """
+
+    before: "torch.Tensor | None" = None
+    gate: "torch.Tensor | None" = None
+    hidden: "torch.Tensor | None" = None
+
+
+class Forward:
+    """What is known of a model's forward pass while it runs.
+
+    Whoever asks the model sets `ended` (which sequences of a batch have ended, (sequences,) bool,
+    or None), `contexts` (for likelihoods: how many tokens of each sequence are context, (sequences,)
+    int) and `text` (for perplexity: all of a sequence is scored). Methods tell `kept`, `extra` and
+    `skipped`; `removed`, (layers, d_ff) bool, are neurons gone for good, and `pruned` tells of
+    matrices with weights removed which are left, (outputs, inputs) float of 0 and 1. `stop` are
+    tokens after which a sequence is over.
+    """
+
+    def __init__(
+        self,
+        stop: frozenset[int] = frozenset(),
+        sparse_from: str | int = START,
+        removed: np.ndarray | None = None,
+        pruned: "dict[torch.nn.Module, torch.Tensor] | None" = None,
+    ) -> None:
+        self.stop = stop
+        self.sparse_from = sparse_from
+        self.removed = removed
+        self.pruned = pruned or {}
+        self.ended: Callable[[], torch.Tensor | None] = lambda: None
+        self.contexts: torch.Tensor | None = None
+        self.text = False
+        #: True for a pass that begins sequences, false for a step that goes on with them.
+        self.begins = True
+        #: Tokens that count, (sequences, length) bool; None outside a pass.
+        self.counted: torch.Tensor | None = None
+        #: Tokens that are there at all, (sequences, length) bool.
+        self.present: torch.Tensor | None = None
+        #: Tokens at which the method is at work, (sequences, length) bool; None for all.
+        self.sparse: torch.Tensor | None = None
+        #: Channels that a module reads, (sequences, length, channels) bool, in this pass.
+        self.kept: dict[torch.nn.Module, torch.Tensor] = {}
+        #: Further weights a token that a module reads in their place, in this pass.
+        self.extra: dict[torch.nn.Module, int] = {}
+        self.skipped: dict[int, Skipped] = {}
+        self._running: torch.Tensor | None = None
+
+    @contextmanager
+    def watching(self, model: Any) -> Iterator[None]:
+        """Look at every forward pass of the model during the block."""
+        hook = model.register_forward_pre_hook(self._before, with_kwargs=True)
+        try:
+            yield
+        finally:
+            hook.remove()
+            self.counted = self._running = None
+
+    def _before(self, _module: Any, args: tuple, kwargs: dict[str, Any]) -> None:
+        tokens: torch.Tensor = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
+        attention = kwargs.get("attention_mask")
+        running = self._running
+        self.begins = running is None or _begins(tokens, attention, len(running))
+        if running is None or self.begins:
+            self._running = tokens.new_ones(tokens.shape[0]).bool()
+            marked = tokens.new_ones(tokens.shape).bool()
+            if attention is not None:
+                marked = attention[:, -tokens.shape[1] :].bool()
+        else:
+            ended = self.ended()
+            for token in self.stop:
+                running = running & (tokens[:, 0] != token)
+            self._running = running = running if ended is None else running & ~ended
+            marked = running[:, None]
+        self.counted = marked
+        self.present = marked if self.begins else tokens.new_ones(tokens.shape).bool()
+        self.sparse = self._sparse(tokens, attention)
+        self.kept, self.extra, self.skipped = {}, {}, {}
+
+    def _sparse(
+        self, tokens: "torch.Tensor", attention: "torch.Tensor | None"
+    ) -> "torch.Tensor | None":
+        """A dense start would make the loss of a text falsely small, so texts have none."""
+        if self.text or self.sparse_from == START:
+            return None
+        import torch
+
+        length = tokens.shape[1]
+        places = torch.arange(length, device=tokens.device).expand(tokens.shape)
+        if self.sparse_from == CONTINUATION:
+            if not self.begins:
+                return None
+            if self.contexts is None:
+                return tokens.new_zeros(tokens.shape).bool()
+            return places >= self.contexts.to(tokens.device)[:, None]
+        if attention is not None:
+            # Padding stands on the left of prompts, and is no place in a sequence.
+            places = (attention.cumsum(1) - 1)[:, -length:]
+        return places >= int(self.sparse_from)
+
+
+def _begins(tokens: "torch.Tensor", attention: "torch.Tensor | None", sequences: int) -> bool:
+    """True for prompts, false for a step of `sequences`: its mask is longer than its one token."""
+    if tokens.shape[1] > 1 or len(tokens) != sequences:
+        return True
+    return attention is not None and attention.shape[1] == tokens.shape[1]

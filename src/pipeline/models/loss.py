@@ -1,0 +1,28 @@
+"""Loss of a model on token sequences."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline.models.batches import Batch
+
+
+def text_loss(model: Any, batches: Sequence[Batch]) -> float | None:
+    """Mean loss in nats a token, float64 sums; None without a token to predict.
+
+    Of every token that is not special, but a sequence's first, which nothing predicts.
+    """
+    import torch
+
+    total, tokens = 0.0, 0
+    with torch.inference_mode():
+        for batch in batches:
+            logits = model(
+                input_ids=batch.tokens, attention_mask=batch.attention, use_cache=False
+            ).logits[:, :-1]
+            losses = torch.nn.functional.cross_entropy(
+                logits.float().transpose(1, 2), batch.tokens[:, 1:], reduction="none"
+            )
+            counted = batch.counted[:, 1:]
+            total += float(losses[counted].double().sum())
+            tokens += int(counted.sum())
+    return total / tokens if tokens else None
