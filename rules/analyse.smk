@@ -40,7 +40,7 @@ rule analyse:
         conditions=all_conditions(),
         parted=[dict(model=model, method=method, part=p) for model, method, p in STUDY.parted],
         tasks=STUDY.evaluation()["tasks"],
-        sparsifiers={name: method.sparsifier for name, method in CONFIG.methods.items()},
+        sparsifiers={name: STUDY.arm(name) for name in CONFIG.methods if STUDY.arm(name)},
         analysis=CONFIG.analysis.model_dump(),
         seed=CONFIG.seed,
         source=source_of("analyse"),

@@ -41,7 +41,8 @@ PLAN = "{model}/{method}/{level}/{seed}"
 
 
 def names(values):
-    return "|".join(sorted(re.escape(str(value)) for value in set(values)))
+    # Nothing at all matches where there is no name.
+    return "|".join(sorted(re.escape(str(value)) for value in set(values))) or "(?!)"
 
 
 wildcard_constraints:
@@ -51,7 +52,7 @@ wildcard_constraints:
     method=names(CONFIG.methods),
     # Snakemake writes a constraint into every path and searches it for each job, so thousands of
     # levels cannot be listed.
-    level=r"[0-9.e-]+|cold|hot",
+    level=r"[0-9.e-]+|cold|hot|whole",
     seed=r"\d+",
     shard=r"\d+",
     shards=r"\d+",
@@ -176,12 +177,58 @@ def classes_of_method(model, name):
 @fixed
 def ranking_of(wildcards):
     """What a method at hand ranks by: the profile's neurons and their classes."""
-    corpus = CONFIG.methods[wildcards.method].corpus
-    profile = STUDY.profile_key(wildcards.model, corpus)
     return dict(
-        neurons=f"{SHARED}/merge_profile/{profile}/neurons.parquet",
+        record=model_of(wildcards),
+        neurons=neurons_of(wildcards.model, CONFIG.methods[wildcards.method].corpus),
         classes=classes_of_method(wildcards.model, wildcards.method),
+        distractor=distractors_of(wildcards),
     )
+
+
+def neurons_of(model, corpus):
+    """The neurons of a profile."""
+    return f"{SHARED}/merge_profile/{STUDY.profile_key(model, corpus)}/neurons.parquet"
+
+
+def distractors_of(wildcards):
+    """Neurons of the profiles that the method at hand looks at besides its own."""
+    corpora = STUDY.read_by(wildcards.method, "profile")
+    return [neurons_of(wildcards.model, corpus) for corpus in corpora]
+
+
+@fixed
+def evidence_of(wildcards):
+    """What a method at hand is fitted on with the model: its text, its profile, its classes."""
+    method = CONFIG.methods[wildcards.method]
+    key = STUDY.profile_key(wildcards.model, method.corpus)
+    sequences = STUDY.corpus_key(wildcards.model, method.corpus)
+    classes = classes_of_method(wildcards.model, wildcards.method) if method.classification else []
+    return dict(
+        record=model_of(wildcards),
+        sequences=f"{SHARED}/extract_calibration/{sequences}/sequences.parquet",
+        neurons=f"{SHARED}/merge_profile/{key}/neurons.parquet",
+        histograms=f"{SHARED}/merge_profile/{key}/histograms.parquet",
+        thresholds=f"{SHARED}/profile_sample/{key}/thresholds.parquet",
+        norms=f"{SHARED}/profile_sample/{key}/norms.parquet",
+        classes=classes,
+        distractor=distractors_of(wildcards),
+    )
+
+
+@fixed
+def prepared_of(wildcards):
+    """What the levels of a method at hand share, if anything."""
+    if not STUDY.prepares(wildcards.method):
+        return []
+    return f"{RESULTS}/prepare/{wildcards.model}/{wildcards.method}/prepared.safetensors"
+
+
+@fixed
+def text_of(wildcards):
+    """Further text that the compensation of a method at hand is fitted on."""
+    corpora = STUDY.read_by(wildcards.method, "sequences")
+    keys = [STUDY.corpus_key(wildcards.model, corpus) for corpus in corpora]
+    return [f"{SHARED}/extract_calibration/{key}/sequences.parquet" for key in keys]
 
 
 def shards_of(folder, table, number):
@@ -271,10 +318,20 @@ def of_conditions(file):
 
 def all_conditions():
     """What `of_conditions` lists, as facts."""
+    measures = {name: STUDY.measure(name) for name in CONFIG.methods}
     pruned = [
-        dict(model=c.model, method=c.method, level=c.level, seed=c.seed) for c in STUDY.conditions
+        dict(
+            model=c.model,
+            method=c.method,
+            level=c.level,
+            seed=c.seed,
+            measure=measures[c.method],
+        )
+        for c in STUDY.conditions
     ]
-    return pruned + [dict(model=m, method="dense", level="0", seed=0) for m in DENSE.values()]
+    return pruned + [
+        dict(model=m, method="dense", level="0", seed=0, measure=None) for m in DENSE.values()
+    ]
 
 
 if jobs_lock := os.environ.get(JOBS_LOCK):

@@ -24,7 +24,7 @@ rule evaluate:
     params:
         model=fixed(lambda w: STUDY.section("models", w.model)),
         evaluation=undivided(STUDY.evaluation()),
-        source=source_of("evaluate", model="model"),
+        source=source_of("evaluate", model="model", method="method"),
     script:
         "../workflow/scripts/evaluate.py"
 
@@ -49,7 +49,7 @@ rule evaluate_shard:
     params:
         model=fixed(lambda w: STUDY.section("models", w.model)),
         evaluation=undivided(STUDY.evaluation()),
-        source=source_of("evaluate_shard", model="model"),
+        source=source_of("evaluate_shard", model="model", method="method"),
     script:
         "../workflow/scripts/evaluate_shard.py"
 

@@ -8,6 +8,8 @@ rule fit:
         f"{LOGS}/{CONFIG.study}/fit/{PLAN}.log",
     benchmark:
         f"{TIMING}/{CONFIG.study}/fit/{PLAN}.tsv"
+    wildcard_constraints:
+        method=names(filter(STUDY.by_tables, CONFIG.methods)),
     threads: 1
     resources:
         mem_mb=at_most(cost.asked_megabytes, "fit"),
@@ -17,3 +19,58 @@ rule fit:
         source=source_of("fit", method="method"),
     script:
         "../workflow/scripts/fit.py"
+
+
+rule prepare:
+    input:
+        unpack(evidence_of),
+    output:
+        prepared=f"{RESULTS}/prepare/{{model}}/{{method}}/prepared.safetensors",
+        training=f"{RESULTS}/prepare/{{model}}/{{method}}/training.parquet",
+    log:
+        f"{LOGS}/{CONFIG.study}/prepare/{{model}}/{{method}}.log",
+    benchmark:
+        f"{TIMING}/{CONFIG.study}/prepare/{{model}}/{{method}}.tsv"
+    wildcard_constraints:
+        method=names(filter(STUDY.prepares, CONFIG.methods)),
+    threads: 1
+    resources:
+        mem_mb=memory("prepare"),
+        runtime=runtime("prepare"),
+        gpu=GPUS,
+    params:
+        model=lambda w: STUDY.section("models", w.model),
+        config=lambda w: STUDY.preparing(w.method),
+        profile=PROFILE,
+        source=source_of("prepare", model="model", method="method"),
+    script:
+        "../workflow/scripts/prepare.py"
+
+
+rule fit_with_model:
+    input:
+        unpack(evidence_of),
+        prepared=prepared_of,
+        text=text_of,
+    output:
+        plan=f"{RESULTS}/fit/{PLAN}/plan.json",
+        arrays=f"{RESULTS}/fit/{PLAN}/plan.safetensors",
+        training=f"{RESULTS}/fit/{PLAN}/training.parquet",
+    log:
+        f"{LOGS}/{CONFIG.study}/fit_with_model/{PLAN}.log",
+    benchmark:
+        f"{TIMING}/{CONFIG.study}/fit_with_model/{PLAN}.tsv"
+    wildcard_constraints:
+        method=names(name for name in CONFIG.methods if not STUDY.by_tables(name)),
+    threads: 1
+    resources:
+        mem_mb=memory("fit_with_model"),
+        runtime=runtime("fit_with_model"),
+        gpu=GPUS,
+    params:
+        model=fixed(lambda w: STUDY.section("models", w.model)),
+        config=fixed(lambda w: STUDY.fitting(w.method, w.level)),
+        profile=PROFILE,
+        source=source_of("fit_with_model", model="model", method="method"),
+    script:
+        "../workflow/scripts/fit_with_model.py"

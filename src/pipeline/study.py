@@ -11,7 +11,7 @@ from typing import Any
 from pipeline import digest, tasks
 from pipeline.config.classification import Classification
 from pipeline.config.evaluation import is_task_file
-from pipeline.config.methods import Method, level_text
+from pipeline.config.methods import CHANNELS, WHOLE, Method, level_text
 from pipeline.config.study import StudyConfig
 from pipeline.errors import UserError, at
 from pipeline.models import source as model_source
@@ -19,11 +19,12 @@ from pipeline.registry import (
     ARCHITECTURES,
     CORPORA,
     FAMILIES,
+    PARTS,
     POLICIES,
-    SPARSIFIERS,
     Registry,
     unknown_name,
 )
+from pipeline.tables.curves import NEURONS_REMOVED
 
 PROJECT = digest.SOURCE_ROOT.parent
 _KEY_DIGITS = 12
@@ -43,6 +44,8 @@ RULES = {
     "classify": ("classify", ("numpy", "polars", "pyarrow", "torch", "transformers")),
     "power_law": ("classify", ("numpy", "polars", "pyarrow")),
     "fit": ("fit", ("numpy", "polars", "safetensors")),
+    "prepare": ("fit", ("torch", "transformers", "numpy", "polars", "safetensors")),
+    "fit_with_model": ("fit", ("torch", "transformers", "numpy", "polars", "safetensors")),
     "evaluate": ("evaluate", ("torch", "transformers", "tokenizers", "lm_eval", "pyarrow")),
     "evaluate_shard": ("evaluate", ("torch", "transformers", "tokenizers", "lm_eval", "pyarrow")),
     "evaluate_dense": ("evaluate", ("torch", "transformers", "tokenizers", "lm_eval", "pyarrow")),
@@ -81,7 +84,9 @@ FILES = {
     "collect_residuals": ("residuals.safetensors",),
     "classify": ("classes.parquet", "classification.json"),
     "power_law": ("power_law.parquet", "ranked.parquet", "hot_overlaps.parquet"),
+    "prepare": ("prepared.safetensors", "training.parquet"),
     "fit": ("plan.json", "plan.safetensors"),
+    "fit_with_model": ("plan.json", "plan.safetensors", "training.parquet"),
     "evaluate_shard": ("samples.parquet", "counts.parquet"),
     "evaluate": ("samples.parquet", "sparsity.parquet"),
     "evaluate_dense_shard": ("samples.parquet", "counts.parquet"),
@@ -109,7 +114,8 @@ FILES = {
 _EVALUATIONS = ("evaluate", "evaluate_shard", "evaluate_dense", "evaluate_dense_shard")
 #: Rules that use a model's FFN view, and rules that read the tasks' items.
 _PROFILING = ("profile_sample", "profile_shard", "collect_hessian", "collect_residuals")
-_OF_MODELS = ("resolve_model", *_PROFILING, *_EVALUATIONS)
+_FITTING = ("prepare", "fit_with_model")
+_OF_MODELS = ("resolve_model", *_PROFILING, *_FITTING, *_EVALUATIONS)
 _OF_TASKS = ("extract_shard", "extract_calibration", *_EVALUATIONS, "analyse")
 
 
@@ -145,7 +151,7 @@ class Study:
         self.config = config
         for name, method in config.methods.items():
             with at(f"methods.{name}"):
-                _check_method(method)
+                _check_method(method, config)
         for name, section in config.classification.items():
             with at(f"classification.{name}"):
                 _check_classification(section, config)
@@ -219,13 +225,56 @@ class Study:
         return self._levels[method][text]
 
     def fitting(self, method: str, level: str) -> dict[str, Any]:
-        """What fitting is told of a method at one level, given as its text."""
+        """What fitting is told of a method at one level, given as its text: keys of plan.Asked."""
+        return self.preparing(method) | {"level": self.level(method, level)}
+
+    @cache  # noqa: B019
+    def preparing(self, method: str) -> dict[str, Any]:
+        """The same without a level."""
         section = self.config.methods[method]
         return {
-            "sparsifier": section.sparsifier,
+            "parts": section.parts,
+            "measure": section.measure,
+            "sparse_from": section.sparse_from,
             "scope": section.scope,
-            "level": self.level(method, level),
         }
+
+    @cache  # noqa: B019
+    def by_tables(self, method: str) -> bool:
+        """True where a method is fitted on tables alone: it removes neurons and does no more."""
+        section = self.config.methods[method]
+        alone = list(section.parts) == ["sparsifier"] and section.measure is None
+        return alone and bool(_load("sparsifier", section).static)
+
+    @cache  # noqa: B019
+    def prepares(self, method: str) -> bool:
+        """True where the levels of a method share work worth a job of its own."""
+        section = self.config.methods[method]
+        if section.sparsifier is None or self.by_tables(method):
+            return False
+        return section.weights is not None or bool(_load("sparsifier", section).prepares)
+
+    def measure(self, method: str) -> str | None:
+        """What methods like this one are compared at: `neurons_removed`, an achieved measure, or
+        None where its levels are of its own."""
+        section = self.config.methods[method]
+        if self.by_tables(method):
+            return NEURONS_REMOVED
+        if section.sparsifier is None and section.weights is not None:
+            matrices = section.weights.options["pattern"] != CHANNELS
+            return "model_weight_sparsity" if matrices else None
+        return section.measure
+
+    def read_by(self, method: str, kind: str) -> list[str]:
+        """Corpora that a method's options name and of which it reads a `kind`: profile or
+        sequences."""
+        section = self.config.methods[method]
+        found = []
+        for part, chosen in section.parts.items():
+            for option, what in PARTS[part].load(chosen["name"]).reads.items():
+                if what == kind and chosen["options"][option] is not None:
+                    found.append(chosen["options"][option])
+        return found
 
     @cached_property
     def _levels(self) -> dict[str, dict[str, float | int | str]]:
@@ -247,12 +296,14 @@ class Study:
     @cached_property
     def corpora(self) -> list[str]:
         """Corpora that every model is profiled on."""
-        return list(dict.fromkeys([*self._ranked_on, *self._others("profile")]))
+        named = [c for name in self.config.methods for c in self.read_by(name, "profile")]
+        return list(dict.fromkeys([*self._ranked_on, *self._others("profile"), *named]))
 
     @cached_property
     def extracted(self) -> list[tuple[str, str]]:
         """(model, corpus) pairs whose token sequences are needed."""
-        corpora = dict.fromkeys(self._others("sequences"))
+        named = [c for name in self.config.methods for c in self.read_by(name, "sequences")]
+        corpora = dict.fromkeys([*self._others("sequences"), *named])
         more = [(model, corpus) for model in self.config.models for corpus in corpora]
         return list(dict.fromkeys([*self.profiled, *more]))
 
@@ -280,7 +331,11 @@ class Study:
     @cached_property
     def parted(self) -> list[tuple[str, str, str]]:
         """(model, method, part) of the methods that remove one part of the model at a time."""
-        parts = {n: SPARSIFIERS.load(m.sparsifier).part for n, m in self.config.methods.items()}
+        parts = {
+            name: _load("sparsifier", method).part
+            for name, method in self.config.methods.items()
+            if method.sparsifier is not None and self.by_tables(name)
+        }
         return [(m, name, part) for m in self.config.models for name, part in parts.items() if part]
 
     @property
@@ -291,13 +346,22 @@ class Study:
     @property
     def main_classification(self) -> str:
         """The hot/cold policy that facts about a model are told of: that of the cold or hot arm."""
-        return self._main_method.classification
+        return self._main_method.classification or next(iter(self.config.classification))
 
     @property
     def _main_method(self) -> Method:
-        methods = list(self.config.methods.values())
-        arms = [m for m in methods if m.sparsifier in ("drop_cold", "keep_cold")]
-        return (arms or methods)[0]
+        methods = self.config.methods
+        arms = [m for name, m in methods.items() if self.arm(name) in ("drop_cold", "keep_cold")]
+        classified = [m for m in methods.values() if m.classification]
+        return (arms or classified or list(methods.values()))[0]
+
+    def arm(self, method: str) -> str:
+        """Name of the sparsifier of a method that removes neurons and does no more; else empty."""
+        section = self.config.methods[method]
+        if section.sparsifier is None or not self.by_tables(method):
+            return ""
+        name: str = section.sparsifier.name
+        return name
 
     # Keys: a name people know, and a digest of all that the artifact depends on besides source.
     # Into how many jobs the work is divided changes no byte, and is a part of a key all the same:
@@ -393,13 +457,7 @@ class Study:
         config = self.config
         found = {}
         for model, corpus, name in self.classified:
-            section = config.classification[name]
-            parts = [self._of_profile(model, corpus), name, section.model_dump()]
-            if section.other:
-                whole = self.needs(section.policy) == "profile"
-                of = self._of_profile if whole else self._of_corpus
-                parts.append(of(model, section.other))
-            identity = digest.of_value(parts)
+            identity = self._of_classification(model, corpus, name)
             folder = Folder("classify", identity, model, corpus)
             found[f"{own}/classify/{model}/{corpus}/{name}"] = folder
         for model in config.models:
@@ -407,19 +465,45 @@ class Study:
             found[f"{own}/power_law/{model}"] = Folder(
                 "power_law", digest.of_value([self.corpora, profiles]), model
             )
+        for model in config.models:
+            for name in filter(self.prepares, config.methods):
+                corpus = config.methods[name].corpus
+                identity = digest.of_value([*self._read_in(model, name), self.preparing(name)])
+                folder = Folder("prepare", identity, model, corpus, name)
+                found[f"{own}/prepare/{model}/{name}"] = folder
         for c in self.conditions:
             method = config.methods[c.method]
-            ranked = found[f"{own}/classify/{c.model}/{method.corpus}/{method.classification}"]
-            choice = [c.method, method.sparsifier, method.scope, c.level, c.seed]
-            fitted = digest.of_value([ranked.identity, *choice])
+            asked = [c.method, self.fitting(c.method, c.level), c.seed]
+            fitted = digest.of_value([*self._read_in(c.model, c.method), *asked])
             place = f"{c.model}/{c.method}/{c.level}/{c.seed}"
-            folder = Folder("fit", fitted, c.model, method.corpus, c.method)
+            rule = "fit" if self.by_tables(c.method) else "fit_with_model"
+            folder = Folder(rule, fitted, c.model, method.corpus, c.method)
             found[f"{own}/fit/{place}"] = folder
             evaluated = digest.of_value([fitted, self._of_evaluation(c.model)])
             folder = Folder("evaluate", evaluated, c.model, method=c.method)
             found |= _divided(f"{own}/evaluate", place, folder, config.evaluation.shards)
             found[f"{own}/evaluate/{place}"] = replace(folder, merges=config.evaluation.shards > 1)
         return found
+
+    @cache  # noqa: B019
+    def _read_in(self, model: str, method: str) -> list[str]:
+        """What a method is fitted on: profile, classification and further corpora, by identity."""
+        section = self.config.methods[method]
+        found = [self._of_profile(model, section.corpus)]
+        if section.classification:
+            found.append(self._of_classification(model, section.corpus, section.classification))
+        found += [self._of_profile(model, corpus) for corpus in self.read_by(method, "profile")]
+        found += [self._of_corpus(model, corpus) for corpus in self.read_by(method, "sequences")]
+        return found
+
+    @cache  # noqa: B019
+    def _of_classification(self, model: str, corpus: str, name: str) -> str:
+        section = self.config.classification[name]
+        parts = [self._of_profile(model, corpus), name, section.model_dump()]
+        if section.other:
+            whole = self.needs(section.policy) == "profile"
+            parts.append((self._of_profile if whole else self._of_corpus)(model, section.other))
+        return digest.of_value(parts)
 
     @cache  # noqa: B019
     def _of_corpus(self, model: str, corpus: str) -> str:
@@ -464,7 +548,8 @@ class Study:
             if self.needs(policy) == "sequences":
                 entries += self._views(model)
         if method:
-            entries.append(_entry(SPARSIFIERS, self.config.methods[method].sparsifier))
+            parts = self.config.methods[method].parts
+            entries += [_entry(PARTS[kind], part["name"]) for kind, part in parts.items()]
         data = []
         if rule in _OF_TASKS:
             data = self._task_identities
@@ -515,33 +600,114 @@ def _check_classification(section: Classification, config: StudyConfig) -> None:
             raise UserError("scope: a rise is of the whole model's perplexity; give model")
 
 
-def _check_method(method: Method) -> None:
-    """Refuse levels and seeds that the sparsifier has no use for."""
-    sparsifier = SPARSIFIERS.load(method.sparsifier)
-    if len(method.seeds) > 1 and not sparsifier.seeded:
+def _load(kind: str, method: Method) -> Any:
+    """The registered class of a method's part."""
+    return PARTS[kind].load(getattr(method, kind).name)
+
+
+def _check_method(method: Method, config: StudyConfig) -> None:
+    """Refuse what the parts have no use for, and levels, seeds and corpora that do not fit them."""
+    if not method.parts:
+        raise UserError(f"a method has at least one part: {', '.join(PARTS)}")
+    entries = {kind: _load(kind, method) for kind in method.parts}
+    if len(method.seeds) > 1 and not any(getattr(e, "seeded", False) for e in entries.values()):
+        drawing = " and ".join(part["name"] for part in method.parts.values())
         raise UserError(
-            f"seeds: {method.sparsifier} draws nothing, so one seed is enough; given "
-            f"{list(method.seeds)}"
+            f"seeds: {drawing} draws nothing, so one seed is enough; given {list(method.seeds)}"
         )
-    wrong = [level for level in method.levels if isinstance(level, int) != bool(sparsifier.part)]
-    if sparsifier.part:
-        if method.scope != "model":
+    for kind, entry in entries.items():
+        for option in entry.reads:
+            named = getattr(method, kind).options[option]
+            if named is not None and named not in config.calibration:
+                raise UserError(
+                    f"{kind}.{option}: " + unknown_name("corpus", named, config.calibration)
+                )
+    if method.sparsifier is None:
+        _check_without_sparsifier(method)
+    elif entries["sparsifier"].part:
+        _check_parted(method, entries["sparsifier"])
+    else:
+        _check_sparsifier(method, entries["sparsifier"])
+    both = method.weights is not None and method.sparsifier is not None
+    if both and method.weights.options["share"] is None:
+        raise UserError(
+            "weights.share: with a sparsifier the levels are the sparsifier's; say how much of "
+            "the weights is removed"
+        )
+    if method.compensation is not None and method.sparse_from != "start":
+        raise UserError(
+            f"sparse_from: {method.compensation.name} becomes a bias, which every token meets; "
+            "give start"
+        )
+
+
+def _check_without_sparsifier(method: Method) -> None:
+    for key, plain in (("measure", None), ("sparse_from", "start"), ("scope", "model")):
+        if getattr(method, key) != plain:
+            raise UserError(f"{key}: without a sparsifier it has no use; give {plain or 'null'}")
+    if method.weights is None:
+        if method.levels != (WHOLE,):
             raise UserError(
-                f"scope: {method.sparsifier} removes one {sparsifier.part} of the whole model; "
-                "give model"
+                f"levels: this method has none, so give [{WHOLE}]; given {list(method.levels)}"
             )
-        first, last = sparsifier.numbers
-        wrong += [n for n in method.levels if isinstance(n, int) and not first <= n <= last]
-        if wrong:
-            raise UserError(
-                f"levels: {method.sparsifier} removes one {sparsifier.part} at a time, so a level "
-                f"is its whole number, from {first}"
-                f"{f' to {last:g}' if last < float('inf') else ''}; given {wrong}"
-            )
+        return
+    if method.weights.options["share"] is not None:
+        raise UserError(
+            "weights.share: without a sparsifier the levels are the weights' own shares"
+        )
+    wrong = [level for level in method.levels if not isinstance(level, float)]
     if wrong:
         raise UserError(
-            f"levels: {method.sparsifier} removes a share of the neurons, so a level is a number "
-            f"between 0 and 1, 'cold' or 'hot'; given {wrong}"
+            f"levels: {method.weights.name} removes a share of the weights, a number between 0 and "
+            f"1; given {wrong}"
+        )
+
+
+def _check_parted(method: Method, sparsifier: Any) -> None:
+    if method.scope != "model":
+        raise UserError(
+            f"scope: {method.sparsifier.name} removes one {sparsifier.part} of the whole model; "
+            "give model"
+        )
+    if method.measure is not None:
+        raise UserError(f"measure: {method.sparsifier.name} removes parts by number; give null")
+    _needs_classification(method)
+    first, last = sparsifier.numbers
+    wrong = [n for n in method.levels if not isinstance(n, int) or not first <= n <= last]
+    if wrong:
+        raise UserError(
+            f"levels: {method.sparsifier.name} removes one {sparsifier.part} at a time, so a level "
+            f"is its whole number, from {first}"
+            f"{f' to {last:g}' if last < float('inf') else ''}; given {wrong}"
+        )
+
+
+def _check_sparsifier(method: Method, sparsifier: Any) -> None:
+    name = method.sparsifier.name
+    if sparsifier.static:
+        _needs_classification(method)
+    elif method.scope != "model":
+        raise UserError(f"scope: {name} goes token by token, in every layer; give model")
+    if sparsifier.sparse_from and method.sparse_from != sparsifier.sparse_from:
+        raise UserError(
+            f"sparse_from: {name} starts where the prompt ends; give {sparsifier.sparse_from}"
+        )
+    sets = ("cold", "hot") if sparsifier.static and method.measure is None else ()
+    wrong = [n for n in method.levels if not isinstance(n, float) and n not in sets]
+    if wrong and sets:
+        raise UserError(
+            f"levels: {name} removes a share of the neurons, so a level is a number between 0 and "
+            f"1, 'cold' or 'hot'; given {wrong}"
+        )
+    if wrong:
+        raise UserError(f"levels: a level of {name} is a number between 0 and 1; given {wrong}")
+
+
+def _needs_classification(method: Method) -> None:
+    if method.classification is None:
+        raise UserError(
+            f"classification: {method.sparsifier.name} ranks neurons by one; name one of the "
+            "configuration's"
         )
 
 

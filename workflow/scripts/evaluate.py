@@ -1,5 +1,6 @@
-"""Evaluate a model pruned by a plan, and measure the sparsity it achieves."""
+"""Evaluate a model that a plan is applied to, and measure the sparsity it achieves."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from pipeline.artifacts import Manifest
@@ -8,8 +9,8 @@ from pipeline.config.models import Model
 from pipeline.entry import job
 from pipeline.errors import putting_together
 from pipeline.evaluation.evaluate import evaluate, refused, rows_of, summed
+from pipeline.methods.apply import apply
 from pipeline.methods.plan import Plan
-from pipeline.methods.static import apply
 from pipeline.models.loading import load
 from pipeline.models.views import view
 from pipeline.tables.model import MODEL
@@ -32,17 +33,18 @@ def main(
     """Write samples.parquet and sparsity.parquet, from shards where the work was divided."""
     fitted = Plan.read(plan, arrays)
     if fitted.refused:
-        rows, achieved = refused(fitted.refused, evaluation)
+        rows, achieved = refused(fitted.refused, evaluation, fitted.sparse_from)
     else:
         if sample_shards:
             rows = rows_of(map(SAMPLES.read, sample_shards))
             counts = rows_of(map(COUNTS.read, count_shards))
         else:
             loaded, tokenizer = load(model, MODEL.read(record))
-            apply(fitted, view(loaded))
-            rows, counts = evaluate(loaded, tokenizer, evaluation, fitted.dropped)
+            with ExitStack() as ends:
+                forward = apply(fitted, view(loaded), ends)
+                rows, counts = evaluate(loaded, tokenizer, evaluation, forward)
         with putting_together(sample_shards):
-            rows, achieved = summed(rows, counts, evaluation)
+            rows, achieved = summed(rows, counts, evaluation, fitted.sparse_from)
     SAMPLES.write(samples, rows, manifest)
     SPARSITY.write(sparsity, achieved, manifest)
 

@@ -1,5 +1,6 @@
-"""Evaluate a model pruned by a plan on one shard of the items."""
+"""Evaluate a model that a plan is applied to, on one shard of the items."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from pipeline.artifacts import Manifest
@@ -7,8 +8,8 @@ from pipeline.config.evaluation import Evaluation
 from pipeline.config.models import Model
 from pipeline.entry import job
 from pipeline.evaluation.evaluate import evaluate
+from pipeline.methods.apply import apply
 from pipeline.methods.plan import Plan
-from pipeline.methods.static import apply
 from pipeline.models.loading import load
 from pipeline.models.views import view
 from pipeline.tables.model import MODEL
@@ -33,8 +34,9 @@ def main(
     rows, counted = [], []
     if not fitted.refused:
         loaded, tokenizer = load(model, MODEL.read(record))
-        apply(fitted, view(loaded))
-        rows, counted = evaluate(loaded, tokenizer, evaluation, fitted.dropped, shard, shards)
+        with ExitStack() as ends:
+            forward = apply(fitted, view(loaded), ends)
+            rows, counted = evaluate(loaded, tokenizer, evaluation, forward, shard, shards)
     SAMPLES.write(samples, rows, manifest)
     COUNTS.write(counts, counted, manifest)
 

@@ -1,4 +1,4 @@
-"""Fit one method at one level and seed into a plan; needs no model and no torch."""
+"""Fit a method that removes neurons for good into a plan; needs no model and no torch."""
 
 from pathlib import Path
 from typing import Any
@@ -6,16 +6,19 @@ from typing import Any
 from pipeline.artifacts import Manifest
 from pipeline.entry import job
 from pipeline.methods.inputs import neurons_of
+from pipeline.methods.plan import Asked
 from pipeline.methods.static import fit
-from pipeline.registry import SPARSIFIERS
 from pipeline.tables.classes import CLASSES
+from pipeline.tables.model import MODEL
 from pipeline.tables.neurons import NEURONS
 
 
 def main(
     *,
+    record: Path,
     neurons: Path,
     classes: Path,
+    distractor: list[Path],
     config: dict[str, Any],
     seed: int,
     plan: Path,
@@ -23,10 +26,9 @@ def main(
     manifest: Manifest,
 ) -> None:
     """Write plan.json and plan.safetensors."""
-    inputs = neurons_of(NEURONS.read(neurons), CLASSES.read(classes))
-    name, scope = config["sparsifier"], config["scope"]
-    fitted = fit(name, SPARSIFIERS.load(name)(), inputs, config["level"], seed, scope)
-    fitted.write(plan, arrays, manifest)
+    others = [NEURONS.read(path) for path in distractor]
+    inputs = neurons_of(NEURONS.read(neurons), CLASSES.read(classes), *others)
+    fit(Asked(**config, seed=seed), inputs).write(plan, arrays, manifest, MODEL.read(record))
 
 
 if __name__ == "__main__":

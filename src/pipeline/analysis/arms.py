@@ -16,7 +16,8 @@ _ITEM = ("task", "item", "item_hash", "prompt_hash")
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One evaluated condition; frames as tables.samples.SAMPLES and SPARSITY."""
+    """One evaluated condition; frames as tables.samples.SAMPLES and SPARSITY, `measure` as in
+    tables.curves.CURVES."""
 
     model: str
     method: str
@@ -24,6 +25,7 @@ class Evaluated:
     seed: int
     samples: pl.DataFrame
     sparsity: pl.DataFrame
+    measure: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Arm:
     right: dict[str, np.ndarray]
     texts: dict[str, Text]
     sparsity: pl.DataFrame
+    measure: str | None = None
 
     def accuracy(self, task: str) -> float:
         """Share right over seeds and items."""
@@ -97,9 +100,8 @@ def _arm(model: str, method: str, level: str, group: Sequence[Evaluated]) -> Arm
             texts[task] = Text(nats, first["scored_tokens"].to_numpy())
         else:
             right[task] = np.stack([seed[task]["correct"].to_numpy() for seed in by_seed])
-    return Arm(
-        model, method, level, len(group), right, texts, pl.concat([c.sparsity for c in group])
-    )
+    sparsity = pl.concat([c.sparsity for c in group])
+    return Arm(model, method, level, len(group), right, texts, sparsity, group[0].measure)
 
 
 def _by_task(samples: pl.DataFrame) -> dict[str, pl.DataFrame]:

@@ -46,6 +46,7 @@ class Losses:
             "model": arm.model,
             "method": arm.method,
             "level": arm.level,
+            "measure": arm.measure,
             "task": task,
             "reasoning": task not in self.controls,
             "seeds": arm.seeds,

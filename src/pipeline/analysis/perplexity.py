@@ -38,6 +38,7 @@ def _row(arm: Arm, dense: Arm, task: str, text: Text, resamples: Resamples) -> d
         "model": arm.model,
         "method": arm.method,
         "level": arm.level,
+        "measure": arm.measure,
         "task": task,
         "seeds": arm.seeds,
         **arm.achieved([task]),

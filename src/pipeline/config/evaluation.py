@@ -1,6 +1,6 @@
 """`evaluation`: the tasks, and how much of them."""
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
@@ -27,7 +27,4 @@ class Evaluation(Section):
     )
     shards: int = Field(
         1, ge=1, description="jobs that each model's evaluation is divided among, block by block"
-    )
-    sparse_from: Literal["start"] = Field(
-        "start", description="static masks hold from the first token on"
     )

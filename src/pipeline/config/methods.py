@@ -1,30 +1,44 @@
-"""`methods`: what is removed from the models, at which levels, with which seeds."""
+"""`methods`: what is done to the models, at which levels, with which seeds."""
 
+import difflib
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator, WithJsonSchema, field_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    ValidationError,
+    WithJsonSchema,
+    field_validator,
+)
 
 from pipeline.config.base import Name, Section
-from pipeline.registry import SPARSIFIERS
+from pipeline.registry import PARTS
 
+#: As many neurons as the cold or the hot set has; and all of a model, of methods without a level.
 _BOUNDARIES = ("cold", "hot")
+WHOLE = "whole"
+#: The pattern of weight pruning that removes whole FFN neurons.
+CHANNELS = "channels"
 
 
 def _level(value: Any) -> float | int | str:
     """One message for a wrong level, where a union would give one for each of its members."""
-    if isinstance(value, str) and value in _BOUNDARIES:
+    if isinstance(value, str) and value in (*_BOUNDARIES, WHOLE):
         return value
     if type(value) is int and value >= 0:
         return value
     if isinstance(value, float) and 0 < value < 1:
         return value
     raise ValueError(
-        "a level is a share between 0 and 1, or 'cold' or 'hot', or the whole number of a part"
+        "a level is a share between 0 and 1, 'cold', 'hot' or 'whole', or a part's whole number"
     )
 
 
-#: A share of all FFN neurons; the exact boundary of the classification, all cold or all hot; or,
-#: of a sparsifier that removes one part of the model, the number of the part.
+#: A share, of what the method says; the exact boundary of the classification, all cold or all hot;
+#: of a sparsifier that removes one part of the model, the number of the part; `whole` of a method
+#: that has no levels.
 Level = Annotated[
     float | int | str,
     PlainValidator(_level),
@@ -32,7 +46,7 @@ Level = Annotated[
         {
             "anyOf": [
                 {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
-                {"enum": list(_BOUNDARIES)},
+                {"enum": [*_BOUNDARIES, WHOLE]},
                 {"type": "integer", "minimum": 0},
             ]
         }
@@ -45,28 +59,122 @@ def level_text(level: float | int | str) -> str:
     return str(level)
 
 
-class Method(Section):
-    """A sparsifier on one corpus' profile, run at every level and, when it draws, every seed."""
+class Part(Section):
+    """One part of a method: a registered name, and its options."""
 
-    sparsifier: str
-    corpus: Name
-    classification: Name = Field(
-        description="hot/cold policy that the ranking and bounds come from"
+    name: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+def _part(kind: str) -> Callable[[Any], Any]:
+    """A name, or a mapping of a name and options beside it, as a Part with all options."""
+
+    def read(value: Any) -> Any:
+        if value is None or isinstance(value, Part):
+            return value
+        if isinstance(value, str):
+            value = {"name": value}
+        if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
+            raise ValueError("give a name, or a mapping with `name` and options beside it")
+        PARTS[kind].check(value["name"])
+        options = {key: option for key, option in value.items() if key != "name"}
+        if set(value) == {"name", "options"}:
+            options = value["options"]
+        return Part(name=value["name"], options=_options(kind, value["name"], options))
+
+    return read
+
+
+def _options(kind: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options with their defaults; ValueError says which one is refused, and why."""
+    kinds = PARTS[kind].load(name).Options
+    try:
+        found: dict[str, Any] = kinds.model_validate(dict(given)).model_dump(mode="json")
+    except ValidationError as error:
+        raise ValueError("; ".join(_problem(name, kinds, p) for p in error.errors())) from None
+    return found
+
+
+def _problem(name: str, kinds: type[Section], problem: Mapping[str, Any]) -> str:
+    key = str(problem["loc"][0])
+    known = sorted(kinds.model_fields)
+    if problem["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(key, known, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        return f"{name} has no option {key!r}.{hint} It takes: {', '.join(known) or 'none'}"
+    if problem["type"] == "missing":
+        return f"{name} needs the option {key!r}"
+    return f"{name}, {key}: {problem['input']!r} is refused: {problem['msg']}"
+
+
+def _field(kind: str) -> Any:
+    schema = {
+        "anyOf": [
+            {"enum": sorted(PARTS[kind])},
+            {"type": "object", "description": "with `name` and options"},
+            {"type": "null"},
+        ]
+    }
+    return Annotated[Part | None, BeforeValidator(_part(kind)), WithJsonSchema(schema)]
+
+
+class Method(Section):
+    """What is done to a model, at every level and, where something is drawn, with every seed.
+
+    Up to four parts, which are applied in this order: weights are pruned, then quantized; a
+    sparsifier skips neurons or inputs; a compensation adds to biases what makes up for it. A part
+    is a name, or a mapping with `name` and its options. A level is the sparsifier's; without one
+    that of the weights; without either it is `whole`.
+    """
+
+    weights: _field("weights") = Field(  # type: ignore[valid-type]
+        None, description="weight pruning"
+    )
+    quantization: _field("quantization") = Field(  # type: ignore[valid-type]
+        None, description="of the linear layers' weights, as pruned"
+    )
+    sparsifier: _field("sparsifier") = Field(  # type: ignore[valid-type]
+        None, description="what skips neurons or input channels, fitted on the quantized model"
+    )
+    compensation: _field("compensation") = Field(  # type: ignore[valid-type]
+        None, description="what is added to biases, fitted with the sparsifier at work"
+    )
+    corpus: Name = Field(description="text that neurons are ranked and thresholds fitted on")
+    classification: Name | None = Field(
+        None,
+        description="hot/cold policy that the ranking and bounds come from; null where none is "
+        "needed",
     )
     levels: tuple[Level, ...] = Field(
         min_length=1,
-        description="shares of all neurons; `cold` or `hot` for as many as the set has; for "
-        "`drop_decile` deciles from 1, the coldest, to 10; for `drop_cold_layer` layers from 0",
+        description="shares, of neurons removed or of whatever the part goes by; `cold` or `hot` "
+        "for as many neurons as the set has; for `drop_decile` deciles from 1, the coldest, to 10; "
+        "for `drop_cold_layer` layers from 0; `whole` for a method without levels",
+    )
+    measure: Literal["neuron_sparsity", "ffn_weight_sparsity", "model_weight_sparsity"] | None = (
+        Field(
+            None,
+            description="achieved measure, natural zeros included, that levels are shares of; null "
+            "for what the sparsifier itself goes by",
+        )
+    )
+    sparse_from: Literal["start", "continuation"] | Annotated[int, Field(ge=0)] = Field(
+        "start",
+        description="where in a sequence the sparsifier starts: at once, where an answer or a "
+        "choice begins, or so many tokens in; in texts always at once",
     )
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
     scope: Literal["model", "layer"] = Field(
-        "model", description="remove the share from all neurons ranked together, or from each layer"
+        "model",
+        description="of neurons removed for good: the share of all ranked together, or of each "
+        "layer",
     )
 
-    @field_validator("sparsifier")
-    @classmethod
-    def _known_sparsifier(cls, name: str) -> str:
-        return SPARSIFIERS.check(name)
+    @property
+    def parts(self) -> dict[str, dict[str, Any]]:
+        """The parts there are, in their order, each with its name and all its options."""
+        found = {kind: getattr(self, kind) for kind in PARTS}
+        return {kind: part.model_dump() for kind, part in found.items() if part is not None}
 
     @field_validator("levels", "seeds")
     @classmethod

@@ -65,7 +65,7 @@ class StudyConfig(Section):
                     f"methods.{name}.corpus: "
                     + unknown_name("corpus", method.corpus, self.calibration)
                 )
-            if method.classification not in self.classification:
+            if method.classification and method.classification not in self.classification:
                 raise UserError(
                     f"methods.{name}.classification: "
                     + unknown_name("classification", method.classification, self.classification)
@@ -82,8 +82,10 @@ class StudyConfig(Section):
 
     def _boundary_has_one_scope(self, name: str, method: Method) -> None:
         """Levels `cold` and `hot` mean the classification's own sets, ranked as it ranks them."""
+        if not {"cold", "hot"} & set(method.levels) or not method.classification:
+            return
         scope = self.classification[method.classification].scope
-        if scope != method.scope and {"cold", "hot"} & set(method.levels):
+        if scope != method.scope:
             raise UserError(
                 f"methods.{name}.scope: {method.scope!r} with the level `cold` or `hot`, but "
                 f"classification {method.classification} ranks by {scope!r}; give both one scope"

@@ -59,7 +59,7 @@ def evaluate(
 
 
 def summed(
-    samples: Rows, counts: Rows, config: Evaluation, sparse_from: str = START
+    samples: Rows, counts: Rows, config: Evaluation, sparse_from: str | int = START
 ) -> tuple[Rows, Rows]:
     """(rows of SAMPLES in the order of the tasks and items, rows of SPARSITY, task by task).
 
@@ -104,7 +104,7 @@ def _end_tokens(model: Any, tokenizer: Any) -> set[int]:
     return {token for token in tokens if token is not None}
 
 
-def refused(reason: str, config: Evaluation, sparse_from: str = START) -> tuple[Rows, Rows]:
+def refused(reason: str, config: Evaluation, sparse_from: str | int = START) -> tuple[Rows, Rows]:
     """(rows of SAMPLES, rows of SPARSITY) of a condition that was refused: no samples, and the
     reason in every task's row."""
     rows = []
@@ -114,7 +114,7 @@ def refused(reason: str, config: Evaluation, sparse_from: str = START) -> tuple[
     return [], rows
 
 
-def _sparsity_row(task: str, basis: str, sparse_from: str) -> dict[str, Any]:
+def _sparsity_row(task: str, basis: str, sparse_from: str | int) -> dict[str, Any]:
     return {
         "task": task,
         "tokens": 0,
@@ -122,7 +122,7 @@ def _sparsity_row(task: str, basis: str, sparse_from: str) -> dict[str, Any]:
         "neuron_sparsity": 0.0,
         "ffn_weight_sparsity": 0.0,
         "model_weight_sparsity": 0.0,
-        "sparse_from": sparse_from,
+        "sparse_from": str(sparse_from),
         "nonfinite": 0,
         "refused": None,
     }

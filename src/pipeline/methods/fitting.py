@@ -1,7 +1,8 @@
 """Fit the parts of a method, one after the other, each on the model as those before left it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,12 +38,17 @@ def prepare(asked: Asked, evidence: Evidence) -> tuple[Arrays, Curve]:
 
 
 def fit(
-    asked: Asked, evidence: Evidence, prepared: Arrays, teacher: Callable[[], Any]
+    asked: Asked,
+    evidence: Evidence,
+    prepared: Arrays,
+    teacher: Callable[[], Any],
+    text: Sequence[Sequence[int]] | None = None,
 ) -> tuple[Plan, Curve]:
     """The plan of a method at one level, and the loss curves of what was trained for it.
 
     `teacher` loads the original model anew; the evidence's is changed. `prepared` is what `prepare`
-    found, or nothing where the method has nothing to prepare.
+    found, or nothing where the method has nothing to prepare; `text` is what a compensation is
+    fitted on, where it is another than the evidence's.
     """
     level = level_text(asked.level)
     facts: dict[str, Any] = {
@@ -61,7 +67,7 @@ def fit(
         fitting.quantization()
         with ExitStack() as ends:
             fitting.sparsifier(ends)
-            fitting.compensation(teacher)
+            fitting.compensation(teacher, text)
             achieved = figures(_counts(evidence, fitting.forward))
     except Refused as reason:
         return Plan(**facts, refused=str(reason)), []
@@ -88,7 +94,9 @@ class _Fitting:
     def part(self, kind: str) -> tuple[Any, Any, Mapping[str, Any]] | None:
         """(an object of the part, its options, its configuration), or None without one."""
         part = self.asked.parts.get(kind)
-        return part and (entry_of(kind, part["name"])(), options_of(kind, part), part)
+        if part is None:
+            return None
+        return entry_of(kind, part["name"])(), options_of(kind, part), part
 
     def check(self) -> None:
         """Raise Refused for what makes no sense on this model, before any work."""
@@ -164,13 +172,16 @@ class _Fitting:
         attach(part, arrays, Masks(self.evidence.shape, self.forward, ends))
         self.arrays |= named(arrays, "sparsifier")
 
-    def compensation(self, teacher: Callable[[], Any]) -> None:
+    def compensation(
+        self, teacher: Callable[[], Any], text: Sequence[Sequence[int]] | None
+    ) -> None:
         """Fit what is added to biases, with everything else in place, and add it."""
         found = self.part("compensation")
         if found is None:
             return
         entry, options, _ = found
-        repair = Repair(self.evidence, self.forward, teacher)
+        evidence = replace(self.evidence, sequences=text) if text else self.evidence
+        repair = Repair(evidence, self.forward, teacher)
         biases, curve = entry.fit(repair, options)
         fold(biases, self.evidence.shape)
         self.arrays |= named(biases, "compensation")

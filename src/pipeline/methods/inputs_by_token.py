@@ -17,7 +17,7 @@ from pipeline.methods.masks import Masks, Seen
 from pipeline.methods.plan import Arrays
 from pipeline.methods.sparsifier import Curve, Evidence, PerToken
 from pipeline.models.forward import Forward, Skipped
-from pipeline.models.views import ModelView, linear_layers, matrix
+from pipeline.models.views import linear_layers, matrix
 
 if TYPE_CHECKING:
     import torch
@@ -124,7 +124,9 @@ def _hidden(keep: "Callable[[torch.Tensor], torch.Tensor]") -> Callable[[Seen], 
     return lambda seen: Skipped(hidden=~keep(seen.hidden))
 
 
-def greedy(sizes: np.ndarray, error: Callable[[np.ndarray], float], step: float = STEP) -> np.ndarray:
+def greedy(
+    sizes: np.ndarray, error: Callable[[np.ndarray], float], step: float = STEP
+) -> np.ndarray:
     """Shares along the path of least error, (steps, layers), from all 0 to all 1.
 
     `sizes` are the layers' weights. Every step spares `step` of all weights in one layer (what is

@@ -32,7 +32,8 @@ class Forward:
     """What is known of a model's forward pass while it runs.
 
     Whoever asks the model sets `ended` (which sequences of a batch have ended, (sequences,) bool,
-    or None), `contexts` (for likelihoods: how many tokens of each sequence are context, (sequences,)
+    or None), `contexts` (for likelihoods: how many tokens of each sequence are context,
+    (sequences,)
     int) and `text` (for perplexity: all of a sequence is scored). Methods tell `kept`, `extra` and
     `skipped`; `removed`, (layers, d_ff) bool, are neurons gone for good, and `pruned` tells of
     matrices with weights removed which are left, (outputs, inputs) float of 0 and 1. `stop` are

@@ -135,18 +135,19 @@ class Meter:
         if left is None and kept is None:
             return skipped.size * (matrix.outputs if down else matrix.inputs) - more
         needed = None if skipped.mask is None else ~skipped.mask
-        inputs, outputs = (needed, None) if down else (kept, needed)
-        if kept is not None:
-            inputs = counted(kept, mask)
+        outputs = None if down else needed
+        inputs = needed if down else None if kept is None else counted(kept, mask)
         if left is not None:
             rows = left[matrix.start : matrix.start + matrix.outputs]
-            whole = inputs is None
-            each = rows.sum(1).expand(tokens, -1) if whole else inputs.to(rows.dtype) @ rows.T
+            if inputs is None:
+                each = rows.sum(1).expand(tokens, -1)
+            else:
+                each = inputs.to(rows.dtype) @ rows.T
             read = int((each if outputs is None else each * outputs).double().sum())
-        elif outputs is None:
-            read = int(inputs.sum()) * matrix.outputs
-        else:
+        elif inputs is not None and outputs is not None:
             read = int((inputs.sum(1) * outputs.sum(1)).sum())
+        else:
+            read = 0 if inputs is None else int(inputs.sum()) * matrix.outputs
         return tokens * matrix.weights - read - more
 
     def _extra(self, module: "torch.nn.Module", mask: "torch.Tensor") -> int:

@@ -9,8 +9,8 @@ import numpy as np
 
 from pipeline.config.profile import Profile
 from pipeline.models.batches import Batch, batches
-from pipeline.models.views import EXACT_ZERO_ACTIVATIONS, FFNView, input_device, view
 from pipeline.models.cett import Tail, curve, fit_threshold
+from pipeline.models.views import EXACT_ZERO_ACTIVATIONS, FFNView, input_device, view
 from pipeline.profiling.watching import watching
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline import tasks
 from pipeline.artifacts import Manifest
+from pipeline.config.calibration import Corpus
 from pipeline.config.evaluation import Evaluation
 from pipeline.config.models import Model
 from pipeline.errors import UserError
@@ -27,6 +28,10 @@ _SAMPLE = 100
 _ANSWERED = 0.5
 #: Forward passes that measuring a sampled token costs, its share of fitting a threshold included.
 _SAMPLED = 3
+#: Tokens that achieved sparsity is measured on, and how often until a level is met.
+_MEASURED, _MEASUREMENTS = 8192, 10
+#: Forward passes that a training step costs: the student's, its gradients, and the teacher's.
+_BACKWARD = 4
 #: What stands in for a model of unknown size: one of eight billion parameters.
 UNKNOWN = Size(8_000_000_000, 32, 14_336, 128_256)
 
@@ -132,6 +137,8 @@ def _job(study: Study, path: str, folder: Folder, known: Mapping[str, Size]) -> 
         tokens = corpus.tokens / folder.shards
         cut = 0 if folder.merges else tokens
         return Job(rule, path, tokens=cut, rows=tokens, merges=folder.merges)
+    if rule in ("prepare", "fit_with_model"):
+        return _fitting(study, path, folder, model, size)
     profile = study.config.profile
     blocks = profile.blocks
     if rule == "merge_profile":
@@ -153,6 +160,26 @@ def _job(study: Study, path: str, folder: Folder, known: Mapping[str, Size]) -> 
         size.bytes(model.dtype), 32 * batch * size.width + held,
         size.neurons * blocks / folder.shards,
     )  # fmt: skip
+
+
+def _fitting(study: Study, path: str, folder: Folder, model: Model, size: Size) -> Job:
+    """A method is measured a few times on some of its text; training goes over all of it."""
+    method, corpus = study.config.methods[folder.method], study.config.calibration[folder.corpus]
+    tokens: float = min(_MEASURED, corpus.tokens) * (_MEASUREMENTS if method.measure else 2)
+    trained = 0 if method.compensation is None else _trained(method.compensation.options, corpus)
+    batch = min(study.config.profile.batch_size * corpus.sequence_length, corpus.tokens)
+    copies = 1 if method.compensation is None else 3
+    return Job(
+        folder.rule, path, "", model.device, tokens + trained,
+        2 * size.parameters * (tokens + _BACKWARD * trained), copies * size.bytes(model.dtype),
+        32 * batch * size.width + (8 * batch * size.vocabulary if trained else 0), size.neurons,
+    )  # fmt: skip
+
+
+def _trained(options: Mapping[str, Any], corpus: Corpus) -> float:
+    """Tokens that a compensation is trained on; none where it is a closed form."""
+    steps: float = options.get("steps", 0)
+    return steps * options.get("batch", 0) * corpus.sequence_length
 
 
 def _classification(study: Study, path: str, model: Model, size: Size) -> Job:

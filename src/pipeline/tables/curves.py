@@ -6,11 +6,21 @@ from pipeline.tables.base import Column, Table
 DENSE, REASONING = "dense", "reasoning"
 
 
+#: What methods that remove neurons for good are compared at; others at an achieved measure.
+NEURONS_REMOVED = "neurons_removed"
+
+
 def is_part(level: str) -> bool:
     """True for a level that numbers one part of the model, and is no share and no set."""
     return level.isdecimal()
 
 
+_MEASURE = Column(
+    "String",
+    f"what the level is a share of, and methods are compared at: {NEURONS_REMOVED}, or an achieved "
+    "measure, natural zeros included; null where it is the method's own",
+    nullable=True,
+)
 _MEASURES = {
     "n": Column("Int64", "items compared with the dense run"),
     "accuracy": Column("Float64", "share right"),
@@ -40,13 +50,14 @@ _SPARSITY = {
 
 CURVES = Table(
     "curves",
-    1,
+    2,
     "One row a condition (seeds pooled) and task; task `reasoning` is the mean of the reasoning "
     "tasks, each with equal weight.",
     {
         "model": Column("String", "model name"),
         "method": Column("String", "method name, or dense"),
         "level": Column("String", "level as configured"),
+        "measure": _MEASURE,
         "task": Column("String", "task name, or reasoning"),
         "reasoning": Column("Boolean", "false for controls"),
         "seeds": Column("Int64", "seeds pooled"),
@@ -57,12 +68,13 @@ CURVES = Table(
 
 PERPLEXITY = Table(
     "perplexity",
-    1,
+    2,
     "One row a condition (seeds pooled) and task that scores texts.",
     {
         "model": Column("String", "model name"),
         "method": Column("String", "method name, or dense"),
         "level": Column("String", "level as configured"),
+        "measure": _MEASURE,
         "task": Column("String", "task name"),
         "seeds": Column("Int64", "seeds pooled"),
         **_SPARSITY,

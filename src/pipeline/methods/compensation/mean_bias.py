@@ -1,6 +1,6 @@
 """`mean_bias`: the mean of what a layer's output lost, in closed form: b = E[W x - y], with x what
-reaches the layer in the model as it is, W the original weights and y what the layer makes of x. For a
-sparsifier alone that is E[W (x - s(x))]. The control of SPON: the same sites, no training."""
+reaches the layer in the model as it is, W the original weights and y what the layer makes of x.
+For a sparsifier alone that is E[W (x - s(x))]. The control of SPON: the same sites, no training."""
 
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any

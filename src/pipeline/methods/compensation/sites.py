@@ -53,8 +53,8 @@ def modules(shape: ModelView, sites: Sites) -> "dict[str, torch.nn.Module]":
 
 
 def fold(arrays: Mapping[str, np.ndarray], shape: ModelView) -> None:
-    """Add a plan's biases, (outputs,) each, to those of the model's linear layers, in place; a layer
-    without bias is given one."""
+    """Add a plan's biases, (outputs,) each, to those of the model's linear layers, in place; a
+    layer without bias is given one."""
     import torch
 
     found = modules(shape, "all")

@@ -1,11 +1,12 @@
-"""`spon`: learned vectors, one a layer and the same at every token, that a linear layer reads beside
-its sparse input: y = W s(x) + W alpha (SPON, arXiv 2512.12744). W alpha becomes a bias.
+"""`spon`: learned vectors, one a layer and the same at every token, that a linear layer reads
+beside its sparse input: y = W s(x) + W alpha (SPON, arXiv 2512.12744). W alpha becomes a bias.
 
 Everything else is frozen. The loss is KL(original model || this model) of the next token's
 distribution, mean over tokens; the original is unpruned and unquantized. Alpha lives in the input
 space of the layer, is added after the mask and starts at 0; thresholds stay as they were fitted.
 
-`spon_dense` is the control that tells repair from training on the text: the same vectors, of the dense
+`spon_dense` is the control that tells repair from training on the text: the same vectors, of the
+dense
 model, by its cross-entropy on the same text. A loss against the original's distribution would be at
 its minimum from the start.
 """

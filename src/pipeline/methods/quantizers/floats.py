@@ -14,6 +14,7 @@ class Bfloat16:
     """Eight bits of exponent."""
 
     Options = NoOptions
+    reads: dict[str, str] = {}  # noqa: RUF012 - never changed
     name = "bfloat16"
 
     def quantize(self, weight: "torch.Tensor", options: Any) -> "torch.Tensor":

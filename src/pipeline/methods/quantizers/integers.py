@@ -24,6 +24,7 @@ class Integers:
     """Base of both."""
 
     Options = Options
+    reads: dict[str, str] = {}  # noqa: RUF012 - never changed
     bits = 8
 
     def quantize(self, weight: "torch.Tensor", options: Any) -> "torch.Tensor":

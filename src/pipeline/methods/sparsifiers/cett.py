@@ -1,5 +1,5 @@
-"""`cett`: every layer leaves out the neurons whose contribution is within its own threshold, and the
-thresholds are those at which all layers reach one value of CETT (arXiv 2411.02335).
+"""`cett`: every layer leaves out the neurons whose contribution is within its own threshold, and
+the thresholds are those at which all layers reach one value of CETT (arXiv 2411.02335).
 
 The share is that value: the mean relative error of a layer's output. All of h must be known first,
 so only the down projection is spared.

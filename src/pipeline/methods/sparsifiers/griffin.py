@@ -2,8 +2,8 @@
 2404.01365).
 
 A neuron's statistic is the L2 norm over the prompt's tokens of h_i / ||h||_2. An answer's prompt is
-the question, a choice's the text before it. A text that is scored from its start has no prompt: each
-of its tokens keeps the neurons of the text up to it, so nothing looks ahead.
+the question, a choice's the text before it. A text that is scored from its start has no prompt:
+each of its tokens keeps the neurons of the text up to it, so nothing looks ahead.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -58,8 +58,8 @@ class _Rule:
 
 
 def statistic(h: "torch.Tensor", present: "torch.Tensor | None") -> "torch.Tensor":
-    """(h_i / ||h||_2)^2, (sequences, length, d_ff), 0 at padding and where h is zero; their sum over
-    a prompt's tokens is the square of GRIFFIN's statistic."""
+    """(h_i / ||h||_2)^2, (sequences, length, d_ff), 0 at padding and where h is zero; their sum
+    over a prompt's tokens is the square of GRIFFIN's statistic."""
     length = h.float().norm(dim=-1, keepdim=True)
     squares = (h.float() / length.clamp_min(1e-30)).square()
     return squares if present is None else squares * present[..., None]

@@ -6,6 +6,7 @@ either. Setting outputs of the down projection to zero saves nothing, since they
 they are computed; the paper does it, and it costs accuracy.
 """
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,11 +16,12 @@ from pipeline.config.base import Section
 from pipeline.methods.masks import Masks, Seen
 from pipeline.methods.plan import Arrays, Refused
 from pipeline.methods.sparsifier import Evidence, PerToken
+from pipeline.methods.sparsifiers.teal import above
 from pipeline.models.forward import Skipped
 from pipeline.models.views import ModelView
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 
 class Options(Section):
@@ -73,7 +75,7 @@ class Percentile(PerToken):
                 sees = tuple("gate_input" if name == "gate" else name for name in sorted(inner))
                 masks.neurons(layer, _rule(own), sees)
             if "down" in own:
-                masks.outputs(ffn.down.module, lambda y, t=own["down"]: y.abs() > t)
+                masks.outputs(ffn.down.module, partial(above, threshold=own["down"]))
 
 
 def _rule(own: dict[str, float]) -> Any:

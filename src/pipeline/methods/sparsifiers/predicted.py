@@ -1,5 +1,6 @@
 """`predicted`: an online predictor says before an FFN runs which of its neurons will be active, and
-the others are never computed (PowerInfer, arXiv 2312.12456, section 5.1; Deja Vu, arXiv 2310.17157).
+the others are never computed (PowerInfer, arXiv 2312.12456, section 5.1; Deja Vu, arXiv
+2310.17157).
 
 A predictor a layer, two bias-free layers that read the residual stream before the FFN's norm. Its
 size is adapted layer by layer: the smallest with which the perplexity of held-out text rises by no
@@ -66,7 +67,8 @@ class Options(Section):
 
 
 class Predicted(PerToken):
-    """Arrays: `LAYER/first` (rank, d_model) and `LAYER/second` (d_ff, rank); `thresholds`, `recall`,
+    """Arrays: `LAYER/first` (rank, d_model) and `LAYER/second` (d_ff, rank); `thresholds`,
+    `recall`,
     `precision`, `ranks`, (layers,) each, recall and precision on held-out tokens; `allowed`
     (layers, d_ff) uint8, 1 for neurons that may be computed."""
 
@@ -223,9 +225,7 @@ def _allowed(evidence: Evidence, options: Any) -> np.ndarray:
     return evidence.hot if options.neurons == "hot_only" else ~evidence.hot
 
 
-def _rule(
-    predictor: Predictor, threshold: float, allowed: np.ndarray
-) -> Callable[[Seen], Skipped]:
+def _rule(predictor: Predictor, threshold: float, allowed: np.ndarray) -> Callable[[Seen], Skipped]:
     import torch
 
     never = torch.from_numpy(allowed == 0)

@@ -1,10 +1,11 @@
 """`rsparse`: a linear layer reads its large inputs exactly and the others through a matrix of low
 rank (R-Sparse, arXiv 2504.19449): Y = W s(x) + U V (x - s(x)).
 
-A share s to spare leaves a budget of (1 - s) * m * n weights for an (m, n) matrix. Of it, alpha goes
+A share s to spare leaves a budget of (1 - s) * m * n weights for an (m, n) matrix. Of it, alpha
+goes
 to channels, ranked by |x_i| * ||W[:, i]||_2, and the rest to the two factors of rank r = (1 - s) *
-(1 - alpha) * m * n / (m + n). Alpha is chosen for every matrix from a few values by the error of its
-output; the paper searches all matrices at once with an evolutionary algorithm. Sizes are the
+(1 - alpha) * m * n / (m + n). Alpha is chosen for every matrix from a few values by the error of
+its output; the paper searches all matrices at once with an evolutionary algorithm. Sizes are the
 matrices' own, also of narrow key and value projections.
 """
 
@@ -100,8 +101,8 @@ def budget(share: float, alpha: float, outputs: int, inputs: int) -> tuple[float
 
 
 def low_rank(weight: "torch.Tensor", rank: int) -> "tuple[torch.Tensor, torch.Tensor]":
-    """(left (outputs, rank), right (rank, inputs)): their product is the nearest matrix of that rank
-    in the Frobenius norm; singular values are in `left`."""
+    """(left (outputs, rank), right (rank, inputs)): their product is the nearest matrix of that
+    rank in the Frobenius norm; singular values are in `left`."""
     import torch
 
     u, s, v = torch.linalg.svd(weight.double(), full_matrices=False)

@@ -1,5 +1,5 @@
-"""`topk`: every token keeps its largest neurons, as many in every layer, by |h_i| or by contribution
-|h_i| * ||W_down[:, i]||_2.
+"""`topk`: every token keeps its largest neurons, as many in every layer, by |h_i| or by
+contribution |h_i| * ||W_down[:, i]||_2.
 
 All of h must be known first, so only the down projection is spared: what an oracle that knew it
 before would reach.

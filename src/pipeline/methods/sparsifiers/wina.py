@@ -1,5 +1,5 @@
-"""`wina`: a linear layer reads the input channels with the largest |x_i| * ||W[:, i]||_2, as many at
-every token (WINA, arXiv 2505.19427).
+"""`wina`: a linear layer reads the input channels with the largest |x_i| * ||W[:, i]||_2, as many
+at every token (WINA, arXiv 2505.19427).
 
 The released code weighs two of seven layers, those that it rotates, and leaves the others at plain
 magnitude; here every layer is weighed by its own columns, and none is rotated.

@@ -1,65 +1,23 @@
 """Prune a model's matrices block by block, each on what the pruned blocks before it hand on."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.config.base import Section
+from pipeline.config.methods import CHANNELS
 from pipeline.methods.plan import Arrays
 from pipeline.methods.sparsifier import Evidence
 from pipeline.methods.weights import channels
+from pipeline.methods.weights.pruner import Pruner, Read
 from pipeline.models.blocks import Blocks
-from pipeline.models.views import FFNView, ModelView, linear_layers, matrix
+from pipeline.models.views import ModelView, linear_layers, matrix
 
 if TYPE_CHECKING:
     import torch
 
 #: Most tokens that matrices are pruned on.
 TOKENS = 131_072
-#: The pattern that removes whole FFN neurons.
-CHANNELS = "channels"
-
-
-@dataclass(frozen=True)
-class Read:
-    """What a linear layer reads, (tokens, inputs) of every batch."""
-
-    values: "tuple[torch.Tensor, ...]"
-
-    @cached_property
-    def second_moment(self) -> "torch.Tensor":
-        """Mean of x x^T, (inputs, inputs) float64; products of a batch are float32."""
-        total: torch.Tensor = sum((x.float().T @ x.float()).double() for x in self.values)
-        return total / max(1, sum(len(x) for x in self.values))
-
-    @cached_property
-    def norms(self) -> "torch.Tensor":
-        """Root mean square of every input, (inputs,) float64."""
-        total: torch.Tensor = sum(x.double().square().sum(0) for x in self.values)
-        return (total / max(1, sum(len(x) for x in self.values))).sqrt()
-
-
-class Pruner(Protocol):
-    """A way to prune a matrix, and where it has one, to score FFN neurons.
-
-    `changes` is true where weights that are kept take other values.
-    """
-
-    Options: type[Section]
-    changes: bool
-
-    def prune(
-        self, weight: "torch.Tensor", read: Read, share: float, options: Any
-    ) -> "torch.Tensor":
-        """The new weight, (outputs, inputs); removed ones are exactly 0."""
-        ...
-
-    def scores(self, ffn: FFNView, read: Read) -> "torch.Tensor":
-        """(d_ff,); the lowest neurons are removed first. `read` is of the down projection."""
-        ...
 
 
 def prune(evidence: Evidence, pruner: Pruner, options: Any, share: float) -> Arrays:
@@ -71,7 +29,9 @@ def prune(evidence: Evidence, pruner: Pruner, options: Any, share: float) -> Arr
 
     shape = evidence.shape
     blocks = Blocks(evidence.model, shape.blocks, evidence.batched(TOKENS))
-    hidden, found, dropped = blocks.first, {}, []
+    hidden = blocks.first
+    found: Arrays = {}
+    dropped: list[torch.Tensor] = []
     for layer, (block, ffn) in enumerate(zip(shape.blocks, shape.ffns, strict=True)):
         named = dict(linear_layers(block))
         with blocks.inputs(list(named.values())) as values:

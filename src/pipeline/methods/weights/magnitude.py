@@ -1,11 +1,15 @@
 """Magnitude pruning: the smallest weights of a matrix are removed."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from pipeline.methods.weights.channels import magnitude_scores
 from pipeline.methods.weights.patterns import kept
+from pipeline.methods.weights.pruner import Pruner, Read
 
 if TYPE_CHECKING:
     import torch
+
+    from pipeline.models.views import FFNView
 
 
 def magnitude_mask(weight: "torch.Tensor", share: float, pattern: str) -> "torch.Tensor":
@@ -15,3 +19,17 @@ def magnitude_mask(weight: "torch.Tensor", share: float, pattern: str) -> "torch
     ValueError as `patterns.kept` says.
     """
     return kept(weight.abs(), share, pattern, "matrix")
+
+
+class Magnitude(Pruner):
+    """The smallest weights of each matrix, or the neurons with the smallest norms."""
+
+    def prune(
+        self, weight: "torch.Tensor", read: Read, share: float, options: Any
+    ) -> "torch.Tensor":
+        """The weight with zeros."""
+        return weight * magnitude_mask(weight, share, options.pattern)
+
+    def scores(self, ffn: "FFNView", read: Read) -> "torch.Tensor":
+        """Norms of all weights of the neurons."""
+        return magnitude_scores([p.weight for p in ffn.inner], ffn.down.weight)

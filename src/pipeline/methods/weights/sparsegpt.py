@@ -6,9 +6,12 @@ the columns from left to right and lets only later ones change, so that all rows
 of what is left of H, and all of these come from one Cholesky factor.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
 
 from pipeline.methods.weights.patterns import Pattern, fitting, lowest
+from pipeline.methods.weights.pruner import Pruner, Read, Share
 
 if TYPE_CHECKING:
     import torch
@@ -126,3 +129,32 @@ def _prune(
         current[:, later] -= torch.outer(errors[:, column], factor[column, later])
     current.masked_fill_(removed, 0.0)
     return errors
+
+
+class Options(Share):
+    """Where zeros may lie, and how the others are re-fitted."""
+
+    pattern: Literal["unstructured", "2:4", "4:8"] = Field(
+        "unstructured",
+        description="`2:4`, `4:8`: so many of every four or eight consecutive inputs are kept, at "
+        "a share of 0.5",
+    )
+    block: int = Field(128, ge=8, description="columns that weights are chosen in together")
+    damping: float = Field(
+        0.01, gt=0, description="added to the Hessian's diagonal, as a share of its mean"
+    )
+
+
+class SparseGPT(Pruner):
+    """Weights chosen and re-fitted by the inputs' second moments."""
+
+    Options = Options
+    changes = True
+
+    def prune(
+        self, weight: "torch.Tensor", read: Read, share: float, options: Any
+    ) -> "torch.Tensor":
+        """The re-fitted weight with zeros."""
+        return sparsegpt_weight(
+            weight, read.second_moment, share, options.pattern, options.block, options.damping
+        )

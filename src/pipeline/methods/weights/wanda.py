@@ -1,11 +1,15 @@
 """Wanda (arXiv 2306.11695): weights are compared by what they pass on, in each output's row."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from pipeline.methods.weights.channels import wanda_scores
 from pipeline.methods.weights.patterns import kept
+from pipeline.methods.weights.pruner import Pruner, Read
 
 if TYPE_CHECKING:
     import torch
+
+    from pipeline.models.views import FFNView
 
 
 def wanda_mask(
@@ -28,3 +32,17 @@ def wanda_mask(
     if not (norms.isfinite() & (norms >= 0)).all():
         raise ValueError("input norms: every one has to be finite and at least 0")
     return kept(weight.abs().double() * norms, share, pattern, "row")
+
+
+class Wanda(Pruner):
+    """The weights, or the neurons, that pass on least."""
+
+    def prune(
+        self, weight: "torch.Tensor", read: Read, share: float, options: Any
+    ) -> "torch.Tensor":
+        """The weight with zeros."""
+        return weight * wanda_mask(weight, read.norms, share, options.pattern)
+
+    def scores(self, ffn: "FFNView", read: Read) -> "torch.Tensor":
+        """Wanda's scores summed over the neurons' output weights."""
+        return wanda_scores(ffn.down.weight, read.norms)

@@ -1,0 +1,73 @@
+"""What a way to prune weights is."""
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from pipeline.config.base import Section
+
+if TYPE_CHECKING:
+    import torch
+
+    from pipeline.models.views import FFNView
+
+
+class Share(Section):
+    """How much is removed."""
+
+    share: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="share removed, beside a sparsifier, whose the levels then are; null without "
+        "one",
+    )
+
+
+class Patterns(Share):
+    """Where zeros may lie."""
+
+    pattern: Literal["unstructured", "2:4", "4:8", "channels"] = Field(
+        "unstructured",
+        description="`2:4`, `4:8`: so many of every four or eight consecutive inputs are kept, at "
+        "a share of 0.5; `channels`: whole FFN neurons, the same share of every layer",
+    )
+
+
+class Read:
+    """What a linear layer reads, (tokens, inputs) of every batch."""
+
+    def __init__(self, values: "tuple[torch.Tensor, ...]") -> None:
+        self.values = values
+        self.tokens = max(1, sum(len(x) for x in values))
+
+    @cached_property
+    def second_moment(self) -> "torch.Tensor":
+        """Mean of x x^T, (inputs, inputs) float64; products of a batch are float32."""
+        total: torch.Tensor = sum((x.float().T @ x.float()).double() for x in self.values)
+        return total / self.tokens
+
+    @cached_property
+    def norms(self) -> "torch.Tensor":
+        """Root mean square of every input, (inputs,) float64."""
+        total: torch.Tensor = sum(x.double().square().sum(0) for x in self.values)
+        return (total / self.tokens).sqrt()
+
+
+class Pruner:
+    """Base of all. `changes` is true where weights that are kept take other values."""
+
+    Options: type[Section] = Patterns
+    reads: dict[str, str] = {}  # noqa: RUF012 - never changed
+    changes = False
+
+    def prune(
+        self, weight: "torch.Tensor", read: Read, share: float, options: Any
+    ) -> "torch.Tensor":
+        """The new weight, (outputs, inputs); removed ones are exactly 0."""
+        raise NotImplementedError
+
+    def scores(self, ffn: "FFNView", read: Read) -> "torch.Tensor":
+        """(d_ff,); the lowest neurons are removed first. `read` is of the down projection."""
+        raise NotImplementedError

@@ -1,0 +1,55 @@
+"""Fit a method at one level and seed into a plan, with the model at hand."""
+
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifacts import Manifest
+from pipeline.config.models import Model
+from pipeline.config.profile import Profile
+from pipeline.entry import job
+from pipeline.fitting import Files
+from pipeline.methods.fitting import fit
+from pipeline.methods.plan import Asked
+from pipeline.tables.model import MODEL
+from pipeline.tables.plan import PREPARED, TRAINING
+from pipeline.tables.sequences import SEQUENCES
+
+
+def main(
+    *,
+    record: Path,
+    sequences: Path,
+    neurons: Path,
+    histograms: Path,
+    thresholds: Path,
+    norms: Path,
+    classes: list[Path],
+    distractor: list[Path],
+    text: list[Path],
+    prepared: list[Path],
+    model: Model,
+    config: dict[str, Any],
+    profile: Profile,
+    seed: int,
+    plan: Path,
+    arrays: Path,
+    training: Path,
+    manifest: Manifest,
+) -> None:
+    """Write plan.json, plan.safetensors and training.parquet."""
+    files = Files(
+        record, sequences, neurons, histograms, thresholds, norms, classes, distractor, model,
+        profile,
+    )  # fmt: skip
+    asked = Asked(**config, seed=seed)
+    own = {name: values for path in prepared for name, values in PREPARED.read(path).items()}
+    others = [SEQUENCES.read(path)["tokens"].to_list() for path in text]
+    with files.checkpoint(arrays) as checkpoint:
+        evidence = files.evidence(asked, checkpoint)
+        fitted, curve = fit(asked, evidence, own, lambda: files.load()[0], *others)
+    fitted.write(plan, arrays, manifest, MODEL.read(record))
+    TRAINING.write(training, curve, manifest)
+
+
+if __name__ == "__main__":
+    job(main, snakemake)  # noqa: F821

@@ -1,0 +1,46 @@
+"""Prepare what all levels of a method share: pruned weights, trained predictors, greedy paths."""
+
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifacts import Manifest
+from pipeline.config.models import Model
+from pipeline.config.profile import Profile
+from pipeline.entry import job
+from pipeline.fitting import Files
+from pipeline.methods.fitting import prepare
+from pipeline.methods.plan import Asked
+from pipeline.tables.plan import PREPARED, TRAINING
+
+
+def main(
+    *,
+    record: Path,
+    sequences: Path,
+    neurons: Path,
+    histograms: Path,
+    thresholds: Path,
+    norms: Path,
+    classes: list[Path],
+    distractor: list[Path],
+    model: Model,
+    config: dict[str, Any],
+    profile: Profile,
+    prepared: Path,
+    training: Path,
+    manifest: Manifest,
+) -> None:
+    """Write prepared.safetensors and training.parquet."""
+    files = Files(
+        record, sequences, neurons, histograms, thresholds, norms, classes, distractor, model,
+        profile,
+    )  # fmt: skip
+    asked = Asked(**config, level="whole")
+    with files.checkpoint(prepared) as checkpoint:
+        found, curve = prepare(asked, files.evidence(asked, checkpoint))
+    PREPARED.write(prepared, found, manifest)
+    TRAINING.write(training, curve, manifest)
+
+
+if __name__ == "__main__":
+    job(main, snakemake)  # noqa: F821
