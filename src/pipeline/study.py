@@ -252,7 +252,8 @@ class Study:
         section = self.config.methods[method]
         if section.sparsifier is None or self.by_tables(method):
             return False
-        return section.weights is not None or bool(_load("sparsifier", section).prepares)
+        sparsifier = _load("sparsifier", section)
+        return section.weights is not None or sparsifier.prepares(section.sparsifier.options)
 
     def measure(self, method: str) -> str | None:
         """What methods like this one are compared at: `neurons_removed`, an achieved measure, or

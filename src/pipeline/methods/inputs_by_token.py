@@ -5,7 +5,7 @@ goes step by step to the layer whose next channels cost the block's output least
 2408.14690, algorithm 1).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -50,6 +50,11 @@ class ByInput(PerToken):
     ) -> "Callable[[torch.Tensor], torch.Tensor]":
         """A rule: input (..., channels) -> bool of its shape, true for channels read."""
         raise NotImplementedError
+
+    @staticmethod
+    def prepares(options: Mapping[str, Any]) -> bool:
+        """Along the greedy path."""
+        return bool(options["allocation"] == "greedy")
 
     def prepare(self, evidence: Evidence, options: Any) -> tuple[Arrays, Curve]:
         """`LAYER/path`, (steps, linear layers): shares along the greedy path, the first all 0."""

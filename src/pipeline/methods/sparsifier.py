@@ -113,13 +113,16 @@ class PerToken:
     static = False
     #: What a part of the model is called, of sparsifiers whose levels number parts.
     part = ""
-    #: True where levels share work worth a job of its own.
-    prepares = False
     #: Where in a sequence the method must start; None where that is a choice.
     sparse_from: str | None = None
     #: Options that name a corpus, and what is read of it.
     reads: Mapping[str, str] = {}
     Options: type[Section] = NoOptions
+
+    @staticmethod
+    def prepares(options: Mapping[str, Any]) -> bool:
+        """True where levels share work worth a job of its own."""
+        return False
 
     def check(self, shape: ModelView, options: Any) -> None:
         """Raise Refused where the method makes no sense for this model."""

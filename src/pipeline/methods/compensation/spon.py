@@ -56,6 +56,8 @@ class Spon:
     """Vectors learned against the original model."""
 
     Options: type[Section] = Options
+    #: The order of the text is drawn.
+    seeded = True
     reads: Mapping[str, str] = {"corpus": "sequences"}
 
     def check(self, parts: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ they are computed; the paper does it, and it costs accuracy.
 """
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -19,9 +19,6 @@ from pipeline.methods.sparsifier import Evidence, PerToken
 from pipeline.methods.sparsifiers.teal import above
 from pipeline.models.forward import Skipped
 from pipeline.models.views import ModelView
-
-if TYPE_CHECKING:
-    pass
 
 
 class Options(Section):

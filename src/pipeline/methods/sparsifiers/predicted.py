@@ -10,7 +10,7 @@ thresholds of the logits.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
@@ -72,11 +72,15 @@ class Predicted(PerToken):
     `precision`, `ranks`, (layers,) each, recall and precision on held-out tokens; `allowed`
     (layers, d_ff) uint8, 1 for neurons that may be computed."""
 
-    prepares = True
     Options = Options
 
     def __init__(self) -> None:
         self._sample: _Sample | None = None
+
+    @staticmethod
+    def prepares(options: Mapping[str, Any]) -> bool:
+        """Predictors are trained once for all levels."""
+        return True
 
     def check(self, shape: ModelView, options: Any) -> None:
         """Refused where no norm stands before the FFNs."""
