@@ -30,6 +30,7 @@ rule build_report:
             f"{RESULTS}/report/accuracy-lost.vl.json",
             f"{RESULTS}/report/accuracy-lost-by-task.vl.json",
             f"{RESULTS}/report/accuracy-lost-by-part.vl.json",
+            f"{RESULTS}/report/accuracy-lost-by-measure.vl.json",
             f"{RESULTS}/report/natural-sparsity.vl.json",
             f"{RESULTS}/report/activations-by-rank.vl.json",
             f"{RESULTS}/report/activation-frequency.vl.json",

@@ -123,10 +123,15 @@ def manifest():
 def study_values():
     """A small study with every key in it, as a configuration file would give it."""
     method = {
+        "weights": None,
+        "quantization": None,
         "sparsifier": "drop_cold",
+        "compensation": None,
         "corpus": "reasoning",
         "classification": "coverage80",
         "levels": [0.25, "cold"],
+        "measure": None,
+        "sparse_from": "start",
         "seeds": [0],
         "scope": "model",
     }
@@ -173,7 +178,6 @@ def study_values():
             "batch_size": 4,
             "block_items": 3,
             "shards": 1,
-            "sparse_from": "start",
         },
         "analysis": {"bootstrap": 200, "confidence": 0.95, "reference_level": 0.25},
     }
@@ -295,6 +299,12 @@ def python():
 def fresh(tmp_path: Path) -> Copy:
     """A copy that has run nothing."""
     return copied(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def fresh_module(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    """A copy that has run nothing, for all tests of a module."""
+    return copied(tmp_path_factory.mktemp("module"))
 
 
 @pytest.fixture(scope="session")

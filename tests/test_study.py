@@ -92,6 +92,109 @@ SECOND = {
 }  # fmt: skip
 
 
+WANDA = {"name": "wanda"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"sparsifier": None}, "a method has at least one part: weights, quantization"),
+        ({"classification": None}, "classification: drop_cold ranks neurons by one"),
+        ({"measure": "neuron_sparsity"}, r"a level of drop_cold is a number .*given \['cold'\]"),
+        (
+            {"sparsifier": "teal", "scope": "layer", "levels": [0.5]},
+            "scope: teal goes token by token.*give model",
+        ),
+        ({"sparsifier": "teal"}, r"a level of teal is a number .*given \['cold'\]"),
+        ({"sparsifier": "griffin"}, "sparse_from: griffin .*prompt ends; give continuation"),
+        ({"weights": WANDA}, r"weights\.share: with a sparsifier the levels are the sparsifier's"),
+        (
+            {"sparsifier": None, "weights": {"name": "wanda", "share": 0.5}, "levels": [0.5]},
+            r"weights\.share: without a sparsifier the levels are the weights' own shares",
+        ),
+        (
+            {"sparsifier": None, "weights": WANDA, "levels": ["whole"]},
+            r"levels: wanda removes a share of the weights, .*given \['whole'\]",
+        ),
+        (
+            {"sparsifier": None, "quantization": "int4", "levels": [0.5]},
+            r"levels: this method has none, so give \[whole\]; given \[0\.5\]",
+        ),
+        (
+            {"sparsifier": None, "quantization": "int4", "measure": "neuron_sparsity"},
+            "measure: without a sparsifier it has no use; give null",
+        ),
+        (
+            {"compensation": "mean_bias", "sparse_from": 8},
+            "sparse_from: mean_bias becomes a bias, which every token meets; give start",
+        ),
+        (
+            {"sparsifier": {"name": "selective", "distractor": "poems"}},
+            r"sparsifier\.distractor: unknown corpus 'poems'",
+        ),
+        (
+            {"compensation": {"name": "spon", "corpus": "poems"}},
+            r"compensation\.corpus: unknown corpus 'poems'",
+        ),
+        (
+            {"sparsifier": "drop_decile", "measure": "neuron_sparsity", "levels": [1]},
+            "measure: drop_decile removes parts by number; give null",
+        ),
+    ],
+)
+def test_parts_that_do_not_go_together_are_refused(plan, changes, said):
+    changed = {f"methods__drop_cold__{key}": value for key, value in changes.items()}
+    changed |= {"analysis__reference_level": 0.1, "methods__second": SECOND}
+    with pytest.raises(UserError, match=rf"methods\.drop_cold: .*{said}"):
+        plan(**changed)
+
+
+def test_what_methods_are_fitted_on_and_compared_at(plan):
+    methods = {
+        "teal": TEAL,
+        "own": {**TEAL, "measure": None},
+        "greedy": {**TEAL, "sparsifier": {"name": "teal", "allocation": "greedy"}},
+        "wanda": {"weights": WANDA, "corpus": "reasoning", "levels": [0.5]},
+        "neurons": {
+            "weights": {"name": "wanda", "pattern": "channels"}, "corpus": "reasoning",
+            "levels": [0.5],
+        },
+        "both": {**TEAL, "weights": {"name": "wanda", "share": 0.5}},
+        "int4": {"quantization": "int4", "corpus": "reasoning", "levels": ["whole"]},
+        "cold_on_int4": {**SECOND, "quantization": "int4"},
+    }  # fmt: skip
+    study = plan(**{f"methods__{name}": method for name, method in methods.items()})
+    assert [name for name in study.config.methods if study.by_tables(name)] == ["drop_cold"]
+    assert [name for name in methods if study.prepares(name)] == ["greedy", "both"]
+    assert {name: study.measure(name) for name in study.config.methods} == {
+        "drop_cold": "neurons_removed",
+        **dict.fromkeys(("teal", "greedy", "wanda", "both"), "model_weight_sparsity"),
+        **dict.fromkeys(("own", "neurons", "int4", "cold_on_int4")),
+    }
+    assert [study.arm(name) for name in study.config.methods] == ["drop_cold", *[""] * 8]
+    rules = {f.method: f.rule for f in study.folders.values() if f.rule.startswith("fit")}
+    assert rules == {"drop_cold": "fit", **dict.fromkeys(methods, "fit_with_model")}
+    prepared = [f.method for f in study.folders.values() if f.rule == "prepare"]
+    assert prepared == ["greedy", "both"]
+
+
+def test_corpora_that_options_name_are_profiled_or_extracted(plan, study_values):
+    prose = {**study_values["calibration"]["reasoning"], "source": "builtin:prose"}
+    study_values["calibration"] |= {"prose": prose, "more": prose, "unused": prose}
+    study = plan(
+        methods__selective={
+            **SECOND, "sparsifier": {"name": "selective", "distractor": "prose"},
+        },
+        methods__spon={**TEAL, "compensation": {"name": "spon", "corpus": "more"}},
+        analysis__reference_level=0.25,
+    )  # fmt: skip
+    assert study.corpora == ["reasoning", "prose"]
+    assert [corpus for _, corpus in study.extracted] == ["reasoning", "prose", "more"]
+    before = study.folders["results/small/fit/backbone/spon/0.5/0"].identity
+    study_values["calibration"]["more"] = {**prose, "tokens": 999}
+    assert plan().folders["results/small/fit/backbone/spon/0.5/0"].identity != before
+
+
 def test_a_built_in_model_without_its_prefix_is_told_apart_from_a_hub_id(plan):
     said = r"models\.backbone\.source: 'ref-opt' is no Hub id; did you mean builtin:ref-opt\?"
     with pytest.raises(UserError, match=said):
@@ -216,7 +319,7 @@ def test_a_shared_artifacts_key_follows_what_it_depends_on_and_nothing_else(
 #: Every key of the configuration, changed in turn -> stages whose artifacts become others.
 CALIBRATION = {
     "extract_calibration", "profile_sample", "merge_profile",
-    "power_law","classify", "fit", "evaluate",
+    "power_law", "classify", "fit", "fit_with_model", "evaluate",
 }  # fmt: skip
 PROFILING = CALIBRATION - {"extract_calibration"}
 EVALUATION = {"evaluate", "evaluate_dense"}
@@ -253,6 +356,10 @@ PARTS = {
     "classification__second__share": (0.5, {"classify"}),
     "methods__drop_cold__sparsifier": ("keep_cold", METHOD),
     "methods__drop_cold__classification": ("second", METHOD),
+    "methods__drop_cold__sparse_from": ("continuation", METHOD),
+    "methods__teal__sparsifier": ("wina", {"fit_with_model", "evaluate"}),
+    "methods__teal__quantization": ("int8", {"fit_with_model", "evaluate"}),
+    "methods__teal__measure": (None, {"fit_with_model", "evaluate"}),
     "evaluation__tasks": (["chain"], {*CALIBRATION, *EVALUATION}),
     "evaluation__limit": (3, EVALUATION),
     "evaluation__batch_size": (3, EVALUATION),
@@ -261,6 +368,12 @@ PARTS = {
     "analysis__bootstrap": (300, set()),
     "analysis__confidence": (0.9, set()),
 }
+
+
+TEAL = {
+    "sparsifier": "teal", "corpus": "reasoning", "levels": [0.5],
+    "measure": "model_weight_sparsity",
+}  # fmt: skip
 
 
 def whole_identities(study):
@@ -281,6 +394,7 @@ def test_each_part_of_an_identity_changes_what_depends_on_it_and_nothing_else(
         name: {"policy": "coverage", "share": share, "scope": "model"}
         for name, share in {"coverage80": 0.8, "second": 0.6}.items()
     }
+    study_values["methods"]["teal"] = TEAL
     before, after = whole_identities(plan()), whole_identities(plan(**{path: value}))
     differing = {stage for stage in before if before[stage] != after[stage]}
     analysed = {"analyse", "build_report"} if changed or path[:4] in ("seed", "anal") else set()
@@ -303,7 +417,7 @@ def test_every_key_that_a_job_is_given_is_a_part_of_an_identity(study_values):
         for middle in [{"models": "__backbone", "calibration": "__reasoning"}.get(section, "")]
         for key in values
     }
-    assert named - set(PARTS) == {"evaluation__sparse_from"}
+    assert named <= set(PARTS)
 
 
 def test_conditions_are_told_apart_and_shards_numbered(plan):
@@ -416,12 +530,14 @@ SECTIONS = {
     "merge_profile": {"base"},
     "classify": {"base", "classification", "models"},
     "fit": {"base", "methods"},
+    "prepare": {"base", "methods", "models", "profile"},
+    "fit_with_model": {"base", "methods", "models", "profile"},
     "evaluate": {"base", "evaluation", "methods", "models"},
     "evaluate_shard": {"base", "evaluation", "methods", "models"},
     "evaluate_dense_shard": {"base", "evaluation", "models"},
     "evaluate_dense": {"base", "evaluation", "models"},
     "analyse": {"analysis", "base", "methods"},
-    "build_report": {"base"},
+    "build_report": {"base", "methods"},
     "generate_tasks": {"base"},
     "train_reference": {"base"},
     "ship_reference": {

@@ -102,6 +102,13 @@ def _inspect(given: argparse.Namespace, _: list[str]) -> None:
     _say(given, found.as_dict(), words.of_profile(found))
 
 
+def _apply(given: argparse.Namespace, _: list[str]) -> None:
+    from pipeline.runs.apply import apply
+
+    said = apply(given.plan, given.out, given.model)
+    sys.stdout.write("".join(f"{line}\n" for line in (*said, f"written: {given.out.resolve()}")))
+
+
 def _gc(given: argparse.Namespace, _: list[str]) -> None:
     from pipeline.runs import words
     from pipeline.runs.unused import remove, unused
@@ -146,8 +153,14 @@ def _parser() -> argparse.ArgumentParser:
     plan = commands.add_parser("plan", help="what a run would do, why, and what it would cost")
     status = commands.add_parser("status", help="how far a study is, and how long it will take")
     inspect = commands.add_parser("inspect", help="what a profile says of its model's neurons")
+    apply = commands.add_parser(
+        "apply", help="write the model that a plan changes, as a Hugging Face folder"
+    )
     gc = commands.add_parser("gc", help="list results that no study uses any more")
-    actions = {run: _run, check: _check, plan: _plan, status: _status, inspect: _inspect, gc: _gc}
+    actions = {
+        run: _run, check: _check, plan: _plan, status: _status, inspect: _inspect, apply: _apply,
+        gc: _gc,
+    }  # fmt: skip
     for command, action in actions.items():
         command.set_defaults(action=action)
     for command in (run, check, plan, status):
@@ -165,6 +178,13 @@ def _parser() -> argparse.ArgumentParser:
             "--directory", type=Path, default=Path(), help="where results/ is; default: here"
         )
     inspect.add_argument("profile", type=Path, help="a folder of results/shared/merge_profile")
+    apply.add_argument(
+        "plan", type=Path, metavar="PLAN", help="a folder of results/STUDY/fit, or its plan.json"
+    )
+    apply.add_argument("--out", type=Path, required=True, help="folder to write; must not exist")
+    apply.add_argument(
+        "--model", help="folder or Hub id of the model, where the plan is of a local one"
+    )
     for command in (plan, status, inspect, gc):
         command.add_argument("--json", action="store_true", help="as JSON")
     gc.add_argument("--remove", action="store_true", help="remove what is listed")

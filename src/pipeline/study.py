@@ -105,6 +105,7 @@ FILES = {
         "accuracy-lost.vl.json",
         "accuracy-lost-by-task.vl.json",
         "accuracy-lost-by-part.vl.json",
+        "accuracy-lost-by-measure.vl.json",
         "natural-sparsity.vl.json",
         "activations-by-rank.vl.json",
         "activation-frequency.vl.json",

@@ -3,7 +3,9 @@
 from pydantic import BaseModel
 
 from pipeline.config import document
+from pipeline.config.methods import Part
 from pipeline.config.study import StudyConfig
+from pipeline.registry import PARTS
 from pipeline.study import PROJECT
 
 
@@ -23,7 +25,7 @@ def test_shipped_page_is_current():
 
 def test_every_key_has_a_row_or_a_section():
     page = document.markdown()
-    for model in _models(StudyConfig):
+    for model in set(_models(StudyConfig)) - {Part}:
         for key in model.model_fields:
             places = (f"| `{key}` |", f"## `{key}`", f"## `{key}.NAME`")
             assert any(place in page for place in places), key
@@ -33,7 +35,7 @@ def test_types_bounds_and_defaults_in_words():
     rows = document.markdown().splitlines()
     limit = "| `limit` | integer from 2 or `null` | `null` |"
     cett = "| `cett` | number above 0 and below 1 | `0.2` |"
-    levels = "| `levels` | list, each: number above 0 and below 1 or `cold` or `hot` or integer "
+    levels = "| `levels` | list, each: number above 0 and below 1 or `cold` or `hot` or `whole` or "
     for start in (limit, cett, levels):
         assert any(row.startswith(start) for row in rows), start
 
@@ -41,3 +43,13 @@ def test_types_bounds_and_defaults_in_words():
 def test_pipes_in_a_cell_do_not_end_it():
     row = next(r for r in document.markdown().splitlines() if r.startswith("| `device` |"))
     assert row.replace("\\|", "").count("|") == 5
+
+
+def test_every_part_of_a_method_has_a_row_and_every_option_too():
+    page = document.markdown()
+    for kind, entries in PARTS.items():
+        section = page.partition(f"### `methods.NAME.{kind}`")[2].partition("\n#")[0]
+        for name in entries:
+            assert f"| `{name}` |" in section, name
+            for option in entries.load(name).Options.model_fields:
+                assert f"| `{option}` |" in section, (name, option)

@@ -72,9 +72,7 @@ def test_an_entry_may_be_named_like_a_key_and_still_be_explained(study_values, s
         "models.backbone.source",
         "calibration.reasoning.source",
         "classification.coverage80.policy",
-        "methods.drop_cold.sparsifier",
         "methods.drop_cold.corpus",
-        "methods.drop_cold.classification",
         "methods.drop_cold.levels",
         "evaluation.tasks",
     ],
@@ -88,6 +86,9 @@ def test_a_missing_key_is_told_by_its_path(study_values, path):
     ("path", "value", "near"),
     [
         ("methods.drop_cold.sparsifier", "drop_cld", "drop_cold"),
+        ("methods.drop_cold.weights", "wnda", "wanda"),
+        ("methods.drop_cold.quantization", "int44", "int4"),
+        ("methods.drop_cold.compensation", "spoon", "spon"),
         ("classification.coverage80.policy", "coverge", "coverage"),
         ("calibration.reasoning.source", "bultin:reasoning", "builtin"),
         ("methods.drop_cold.corpus", "reasonin", "reasoning"),
@@ -138,7 +139,7 @@ def test_an_unknown_name_gets_its_path_and_the_nearest(study_values, path, value
         ("evaluation.tasks", []),
         ("evaluation.limit", 1),
         ("evaluation.batch_size", 0),
-        ("evaluation.sparse_from", "middle"),
+        ("methods.drop_cold.measure", "sparsity"),
         ("analysis.bootstrap", 99),
         ("analysis.confidence", 1.0),
         ("analysis.reference_level", 1),
@@ -303,3 +304,56 @@ def test_the_kind_of_a_models_source(study_values, source, kind):
 def test_a_wrong_form_is_told_in_the_words_of_yaml(study_values, path, value, form):
     change(study_values, path, value)
     assert f"{path}: {value!r} is refused: {form}" in refusal(study_values)
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "said"),
+    [
+        ("sparsifier", 3, "give a name, or a mapping with `name` and options beside it"),
+        ("sparsifier", {"allocation": "greedy"}, "give a name, or a mapping with `name`"),
+        (
+            "sparsifier",
+            {"name": "teal", "alocation": "greedy"},
+            "teal has no option 'alocation'. Did you mean 'allocation'? It takes: allocation",
+        ),
+        (
+            "sparsifier",
+            {"name": "teal", "allocation": "greddy"},
+            "teal, allocation: 'greddy' is refused: Input should be 'uniform' or 'greedy'",
+        ),
+        ("sparsifier", {"name": "selective"}, "selective needs the option 'distractor'"),
+        (
+            "quantization",
+            {"name": "bf16", "group": 4},
+            "bf16 has no option 'group'. It takes: none",
+        ),
+        ("weights", {"name": "wanda", "share": 1.5}, "wanda, share: 1.5 is refused: "),
+    ],
+)
+def test_options_of_a_part_are_refused_with_their_name(study_values, part, value, said):
+    change(study_values, f"methods.drop_cold.{part}", value)
+    message = refusal(study_values)
+    assert f"  methods.drop_cold.{part}: {value!r} is refused: {said}" in message
+
+
+@pytest.mark.parametrize("value", ["middle", -1, 1.5])
+def test_sparse_from_is_a_word_or_a_number_of_tokens(study_values, value):
+    change(study_values, "methods.drop_cold.sparse_from", value)
+    assert "  methods.drop_cold.sparse_from" in refusal(study_values)
+
+
+def test_a_part_is_a_name_or_a_mapping_and_holds_all_its_options(study_values):
+    named = [parsed(study_values, part) for part in ("teal", {"name": "teal"})]
+    greedy = parsed(study_values, {"name": "teal", "allocation": "greedy"})
+    assert named[0] == named[1] == {"sparsifier": {"name": "teal", "options": UNIFORM}}
+    assert greedy["sparsifier"]["options"] == {"allocation": "greedy"}
+    # What a part is written out as is read as the same.
+    assert parsed(study_values, greedy["sparsifier"]) == greedy
+
+
+UNIFORM = {"allocation": "uniform"}
+
+
+def parsed(values, part):
+    change(values, "methods.drop_cold.sparsifier", part)
+    return parse_study(values).methods["drop_cold"].parts

@@ -29,7 +29,8 @@ def keys_of_first(study):
 
 def missing(full, given, where=""):
     """Paths of keys that the full configuration has and the given one leaves to defaults."""
-    if not isinstance(full, dict):
+    # A part of a method may be its name alone.
+    if not isinstance(full, dict) or isinstance(given, str):
         return []
     return [
         path

@@ -31,6 +31,7 @@ def make_neurons():
         config = Classification(policy=policy, share=share, scope=scope)
         columns, _ = classify(Evidence(profile), config, exact_zeros=True)
         classes = pl.DataFrame(columns)
-        return profile, classes, neurons_of(profile, classes)
+        other = profile.with_columns(sum_contribution=generator.random(active.size))
+        return profile, classes, neurons_of(profile, classes, other)
 
     return make

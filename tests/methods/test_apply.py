@@ -1,4 +1,4 @@
-"""A plan applied to a model: zeroing and slicing agree, and remove what they should."""
+"""Neurons removed from a model: zeroing and slicing agree, and remove what they should."""
 
 import copy
 
@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.methods.plan import Plan
-from pipeline.methods.static import apply
+from pipeline.methods.apply import remove
 from pipeline.models.views import view
 from pipeline.registry import ARCHITECTURES
 
@@ -21,7 +20,7 @@ def logits(model):
 
 def applied(model, dropped, how):
     pruned = copy.deepcopy(model)
-    apply(Plan("any", "0.5", 0, dropped, cold=0), view(pruned), how)
+    remove(dropped, view(pruned), how)
     return pruned
 
 
@@ -84,6 +83,6 @@ def test_every_other_neuron_keeps_its_weights(make_model, how):
     assert torch.equal(columns, before.down.weight[:, kept])
 
 
-def test_a_plan_for_another_number_of_layers_is_an_error(make_model):
+def test_neurons_of_another_number_of_layers_are_an_error(make_model):
     with pytest.raises(ValueError, match="argument"):
         applied(make_model(), np.zeros((3, 24), dtype=bool), "zero")

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hn
 
-from pipeline.methods.plan import Refused
-from pipeline.methods.static import Neurons, fit, level_text
+from pipeline.config.methods import level_text
+from pipeline.methods.plan import Asked, Refused
+from pipeline.methods.static import Neurons, fit
 from pipeline.registry import SPARSIFIERS
 
 # 4 neurons in each of 4 layers; values are chosen so that no two tie.
@@ -23,13 +24,21 @@ def four_by_four(**changes):
         "mean_contribution": np.arange(16.0),
         "weight_norm": np.arange(16.0)[::-1].copy(),
         "hot": HOT.ravel(),
+        "of_distractor": np.arange(16.0) % 5 * 3,
         **changes,
     }
     return Neurons(layer.ravel(), neuron.ravel(), **values)
 
 
 def plan(name, level, neurons=None, seed=0, scope="model"):
-    return fit(name, SPARSIFIERS.load(name)(), neurons or four_by_four(), level, seed, scope)
+    part = {"name": name, "options": {}}
+    asked = Asked({"sparsifier": part}, level, seed=seed, scope=scope)
+    return fit(asked, neurons or four_by_four())
+
+
+def gone(fitted, shape):
+    """What a plan removes: nothing where it is refused."""
+    return np.zeros(shape, dtype=bool) if fitted.refused else fitted.dropped
 
 
 def removed(name, level, **options):
@@ -55,7 +64,12 @@ def test_a_quarter_of_each_layer_by_hand():
 
 def test_facts_of_a_plan():
     fitted = plan("drop_cold", 0.25)
-    assert (fitted.sparsifier, fitted.level, fitted.seed) == ("drop_cold", "0.25", 0)
+    assert (fitted.parts["sparsifier"]["name"], fitted.level, fitted.seed) == (
+        "drop_cold",
+        "0.25",
+        0,
+    )
+    assert (fitted.share, fitted.neurons) == (0.25, 16)
     assert fitted.dropped.shape == (4, 4) and fitted.dropped.dtype == bool
     assert fitted.cold == 16 - HOT.sum() and fitted.refused is None
 
@@ -64,12 +78,12 @@ def test_removing_beyond_the_hot_set_is_refused_with_the_figures():
     assert HOT.sum() == 7
     fitted = plan("keep_cold", 0.5)
     assert "removing 8 of 16 neurons goes beyond the 7 hot ones" in fitted.refused
-    assert not fitted.dropped.any()
+    assert fitted.dropped is None
 
 
 def test_a_layer_with_too_few_hot_neurons_refuses_the_whole_condition():
     fitted = plan("keep_cold", 0.5, scope="layer")
-    assert fitted.refused and not fitted.dropped.any()
+    assert fitted.refused and fitted.dropped is None
 
 
 def test_levels_as_they_stand_in_paths():
@@ -106,8 +120,9 @@ def test_a_boundary_in_the_middle_of_a_large_tie_is_still_exact(make_neurons):
     assert (plan("keep_cold", "hot", neurons).dropped == hot).all()
 
 
-ORDERED = [name for name in SPARSIFIERS if not SPARSIFIERS.load(name).part]
-PARTED = [name for name in SPARSIFIERS if SPARSIFIERS.load(name).part]
+STATIC = [name for name in SPARSIFIERS if SPARSIFIERS.load(name).static]
+ORDERED = [name for name in STATIC if not SPARSIFIERS.load(name).part]
+PARTED = [name for name in STATIC if SPARSIFIERS.load(name).part]
 
 
 @pytest.mark.parametrize("name", ORDERED)
@@ -159,7 +174,7 @@ def test_a_sparsifier_refuses_with_a_reason_or_not_at_all(name):
     sparsifier = SPARSIFIERS.load(name)()
     for count in (0, 5, 16):
         try:
-            assert sparsifier.check(count, hot=5, total=16) is None
+            assert sparsifier.limit(count, hot=5, total=16) is None
         except Refused as reason:
             assert str(count) in str(reason)
 
@@ -181,9 +196,9 @@ def test_parts_do_not_overlap_and_one_that_is_not_there_is_refused(
 ):
     _, _, neurons = make_neurons(active)
     plans = [plan(name, number, neurons, scope=scope) for number in range(0, 12)]
-    assert sum(p.dropped.astype(int) for p in plans).max(initial=0) <= 1
+    assert sum(gone(p, active.shape).astype(int) for p in plans).max(initial=0) <= 1
     far = plan(name, 99, neurons, scope=scope)
-    assert not far.dropped.any()
+    assert far.dropped is None
     assert far.refused.startswith(f"{SPARSIFIERS.load(name).part} 99: the model has none of this")
 
 
@@ -191,12 +206,13 @@ def test_parts_do_not_overlap_and_one_that_is_not_there_is_refused(
 def test_deciles_cut_all_neurons_from_cold_to_hot(make_neurons, active, scope):
     _, _, neurons = make_neurons(active)
     plans = [plan("drop_decile", number, neurons, scope=scope) for number in range(1, 11)]
-    assert sum(p.dropped.astype(int) for p in plans).min() == 1
+    removed = [gone(p, active.shape) for p in plans]
+    assert sum(d.astype(int) for d in removed).min() == 1
     if scope == "model":
-        sizes = [int(p.dropped.sum()) for p in plans]
+        sizes = [int(d.sum()) for d in removed]
         assert max(sizes) - min(sizes) <= 1
-        score = neurons.frequency.reshape(plans[0].dropped.shape)
-        means = [score[p.dropped] for p in plans if p.dropped.any()]
+        score = neurons.frequency.reshape(active.shape)
+        means = [score[d] for d in removed if d.any()]
         assert all(a.max() <= b.min() for a, b in zip(means, means[1:], strict=False))
 
 

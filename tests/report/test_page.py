@@ -23,6 +23,7 @@ FIGURES = {
     "main_figure": '<svg class="main"><text>main</text></svg>',
     "task_figure": '<svg class="tasks"><text>tasks</text></svg>',
     "part_figure": '<svg class="parts"><text>parts</text></svg>',
+    "compared_figure": '<svg class="compared"></svg>',
     "sparsity_figure": '<svg class="sparsity"></svg>',
     "lorenz_figure": '<svg class="lorenz"></svg>',
     "frequency_figure": '<svg class="frequency"></svg>',
@@ -114,9 +115,46 @@ def test_every_element_is_closed(parts):
     assert Reader(page(parts)).open == []
 
 
-def test_figures_go_in_as_they_are(parts):
-    text = page(parts)
+def test_figures_go_in_as_they_are(parts, measured):
+    text = page(parts | measured)
     assert all(text.count(figure) == 1 for figure in FIGURES.values())
+
+
+@pytest.fixture
+def measured(make_curve, perplexity):
+    """Two methods that were asked for an achieved measure, one of them on one model only."""
+    asked = {
+        "measure": "model_weight_sparsity",
+        "level": "0.5",
+        "model_weight_sparsity_total": 0.507,
+    }
+    places = [("ref-reglu", "teal", 0.2), ("ref-swiglu", "teal", 0.1), ("ref-swiglu", "wina", 0.3)]
+    rows = [
+        make_curve(m, name, loss=loss, loss_low=loss - 0.01, loss_high=loss + 0.02, **asked)
+        for m, name, loss in places
+    ]
+    texts = [
+        {**perplexity[0], "model": m, "method": n, "level": "0.5", "measure": asked["measure"],
+         "loss": loss}
+        for m, n, loss in places
+    ]  # fmt: skip
+    return {"curves": rows, "perplexity": texts}
+
+
+def test_methods_at_one_achieved_level_stand_side_by_side(parts, measured):
+    measured["perplexity"][2]["loss"] = 0.25
+    (teal,) = table_rows(parts | measured, "teal", "20.0")
+    (wina,) = table_rows(parts | measured, "wina")
+    assert teal[1:3] + teal[4:5] == ["20.0", "[19.0, 22.0]", "50.7%"]
+    assert teal[5] == "10.0"
+    # One that a model lacks comes last, with a dash for it.
+    assert wina == ["wina", "–", "", "", "", "30.0", "[29.0, 32.0]", "0.25", "50.7%"]
+    text = words(parts | measured)
+    assert "50% of the weights of the blocks' linear layers not read" in text
+
+
+def test_without_an_achieved_measure_nothing_is_compared(parts):
+    assert "No method of this study was asked for an achieved measure." in words(parts)
 
 
 def test_the_page_asks_for_nothing(parts):
@@ -341,7 +379,7 @@ def build_report():
     return module.main
 
 
-SPECS = ("main", "task", "part", "sparsity", "lorenz", "frequency", "overlap")
+SPECS = ("main", "task", "part", "compared", "sparsity", "lorenz", "frequency", "overlap")
 
 
 def build(main, folder, parts, manifest):

@@ -20,6 +20,7 @@ def test_every_file_that_a_job_reads_again_is_described():
     described = {path for files in document.FILES.values() for path in files}
     rules = {(path.split("/")[1], path.split("/")[-1]) for path in described}
     alike = {"evaluate_dense": "evaluate", "evaluate_dense_shard": "evaluate_shard"}
+    alike["fit_with_model"] = "fit"
     for rule, files in FILES.items():
         for file in files:
             place = alike.get(rule, rule), file

@@ -83,7 +83,7 @@ def test_seven_shards_of_every_long_stage_give_the_bytes_of_undivided_ones(edite
         shutil.rmtree(edited.work / "results/shared" / stage)
     edited.edit("configs/tiny.yaml", "    shards: 1\n", "    shards: 7\n")
     edited.edit("configs/tiny.yaml", "  shards: 2\n", "  shards: 7\n")
-    edited.edit("configs/tiny.yaml", "  shards: 1\n  sparse_from", "  shards: 7\n  sparse_from")
+    edited.edit("configs/tiny.yaml", "  shards: 1\n\nanalysis", "  shards: 7\n\nanalysis")
     condition = "results/tiny/evaluate/ref-reglu/drop_cold/0.25/0/samples.parquet"
     (edited.work / condition).unlink()
     edited.run("--until", "merge_profile")
@@ -107,7 +107,7 @@ def whole(artifacts):
 
 
 def test_profiling_code_edited_plans_profiling_and_downstream(edited):
-    edited.edit("src/pipeline/profiling/cett.py", "_BISECTIONS = 30", "_BISECTIONS = 31")
+    edited.edit("src/pipeline/models/cett.py", "_BISECTIONS = 30", "_BISECTIONS = 31")
     downstream = {
         "profile_sample",
         "profile_shard",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pipeline.artifacts import Manifest, write_text
 from pipeline.entry import job
-from pipeline.report.figures import main_figure, part_figure, task_figure
+from pipeline.report.figures import compared_figure, main_figure, part_figure, task_figure
 from pipeline.report.neurons import Profiles
 from pipeline.report.page import named
 from pipeline.report.page import page as compose
@@ -46,6 +46,7 @@ def main(
         "main_figure": main_figure(rows["curves"], answer["models"]),
         "task_figure": task_figure(rows["curves"], answer["models"]),
         "part_figure": part_figure(rows.pop("units"), answer["models"]),
+        "compared_figure": compared_figure(rows["curves"], answer["models"]),
         **profiles.figures(),
     }
     for spec, path in zip(drawn.values(), specs, strict=True):

@@ -2,13 +2,14 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from pipeline.config.base import Name
 from pipeline.config.study import StudyConfig
+from pipeline.registry import PARTS
 
 _OPENING = """\
 # Configuration
@@ -37,7 +38,21 @@ def markdown() -> str:
             entries = ".NAME" if "$ref" not in schema["properties"][key] else ""
             parts += ["", f"## `{key}{entries}`", "", definition["description"], ""]
             parts += _table(definition)
+        if key == "methods":
+            parts += [line for kind in PARTS for line in _entries(kind)]
     return "\n".join(parts) + "\n"
+
+
+def _entries(kind: str) -> Iterator[str]:
+    """What can be named as one part of a method, with its options."""
+    yield from ("", f"### `methods.NAME.{kind}`", "")
+    yield "| name | option | type | default | meaning |"
+    yield "|---|---|---|---|---|"
+    for name in sorted(PARTS[kind]):
+        model = PARTS[kind].load(name).Options.model_json_schema()
+        rows = list(_rows(model)) or [("", "", "", "no options")]
+        for place, row in enumerate(rows):
+            yield _line(("" if place else f"`{name}`", *row))
 
 
 def _section(field: Mapping[str, Any]) -> str | None:
@@ -49,11 +64,20 @@ def _section(field: Mapping[str, Any]) -> str | None:
 def _table(model: Mapping[str, Any]) -> Iterator[str]:
     yield "| key | type | default | meaning |"
     yield "|---|---|---|---|"
+    for row in _rows(model):
+        yield _line(row)
+
+
+def _rows(model: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Key, type, default and meaning of every key."""
     required = model.get("required", ())
-    for key, field in model["properties"].items():
+    for key, field in model.get("properties", {}).items():
         default = "" if key in required else f"`{json.dumps(field.get('default'))}`"
-        cells = (f"`{key}`", _type(field), default, field.get("description", ""))
-        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+        yield f"`{key}`", _type(field), default, field.get("description", "")
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def _type(schema: Mapping[str, Any]) -> str:

@@ -17,13 +17,16 @@ from pipeline.methods.masks import Masks, Seen
 from pipeline.methods.plan import Arrays
 from pipeline.methods.sparsifier import Curve, Evidence, PerToken
 from pipeline.models.forward import Forward, Skipped
-from pipeline.models.views import linear_layers, matrix
+from pipeline.models.views import linear_layers
 
 if TYPE_CHECKING:
     import torch
 
+    Rule = Callable[[torch.Tensor], torch.Tensor]
+
 #: Share of a block's weights that one greedy step spares.
 STEP = 1 / 40
+_ROUNDING = 1e-9
 
 
 class Options(Section):
@@ -45,9 +48,7 @@ class ByInput(PerToken):
         """What the rule of linear layer `name` in a block is set to, to skip `share`."""
         raise NotImplementedError
 
-    def keep(
-        self, module: "torch.nn.Module", setting: float
-    ) -> "Callable[[torch.Tensor], torch.Tensor]":
+    def keep(self, module: "torch.nn.Module", setting: float) -> "Rule":
         """A rule: input (..., channels) -> bool of its shape, true for channels read."""
         raise NotImplementedError
 
@@ -60,10 +61,12 @@ class ByInput(PerToken):
         """`LAYER/path`, (steps, linear layers): shares along the greedy path, the first all 0."""
         if options.allocation == "uniform":
             return {}, []
-        return {
-            f"{layer}/path": self._path(evidence, layer)
-            for layer in range(len(evidence.shape.blocks))
-        }, []
+        found: Arrays = {}
+        hidden = evidence.blocks.first
+        for layer in range(len(evidence.shape.blocks)):
+            found[f"{layer}/path"] = self._path(evidence, layer, hidden)
+            hidden = evidence.blocks.run(layer, hidden)
+        return found, []
 
     def at(self, evidence: Evidence, prepared: Arrays, options: Any, share: float) -> Arrays:
         """`shares` and `settings`, (layers, linear layers of a block) float64."""
@@ -83,41 +86,32 @@ class ByInput(PerToken):
     def attach(self, masks: Masks, arrays: Arrays, options: Any) -> None:
         """Hook the rule of every linear layer."""
         for layer, settings in enumerate(arrays["settings"]):
-            self._attach(masks, layer, list(settings))
-
-    def _attach(self, masks: Masks, layer: int, settings: Sequence[float]) -> None:
-        down = masks.shape.ffns[layer].down.module
-        block = masks.shape.blocks[layer]
-        for (_, module), setting in zip(linear_layers(block), settings, strict=True):
-            keep = self.keep(module, float(setting))
-            if module is down:
-                masks.neurons(layer, _hidden(keep))
-            else:
-                masks.inputs(module, keep)
+            named = linear_layers(masks.shape.blocks[layer])
+            rules = [self.keep(m, float(s)) for (_, m), s in zip(named, settings, strict=True)]
+            _hook(masks, layer, rules)
 
     def _set(self, evidence: Evidence, layer: int, name: str, share: float) -> float:
-        """`setting`; 0, which skips zeros and nothing else, for a share of 0."""
+        """`setting`; 0, at which a rule skips zeros at most, for a share of 0."""
         return self.setting(evidence, layer, name, float(share)) if share > 0 else 0.0
 
-    def _path(self, evidence: Evidence, layer: int) -> np.ndarray:
-        """The greedy path of one block, with what reaches it in the dense model."""
+    def _path(self, evidence: Evidence, layer: int, hidden: "Sequence[torch.Tensor]") -> np.ndarray:
+        """The greedy path of one block; `hidden` is what reaches it in the dense model."""
         named = list(linear_layers(evidence.shape.blocks[layer]))
         blocks = evidence.blocks
-        hidden = blocks.first
-        for before in range(layer):
-            hidden = blocks.run(before, hidden)
         whole = blocks.counted(blocks.run(layer, hidden))
-        known: dict[tuple[int, float], float] = {}
+        known: dict[tuple[int, float], Rule] = {}
+
+        def rule(place: int, share: float) -> "Rule":
+            # A trial changes the share of one layer.
+            if (place, share) not in known:
+                name, module = named[place]
+                known[place, share] = self.keep(module, self._set(evidence, layer, name, share))
+            return known[place, share]
 
         def error(shares: np.ndarray) -> float:
-            settings = []
-            for place, ((name, _), share) in enumerate(zip(named, shares, strict=True)):
-                key = place, float(share)
-                if key not in known:
-                    known[key] = self._set(evidence, layer, name, share)
-                settings.append(known[key])
+            rules = [rule(place, float(share)) for place, share in enumerate(shares)]
             with ExitStack() as ends:
-                self._attach(Masks(evidence.shape, Forward(), ends), layer, settings)
+                _hook(Masks(evidence.shape, Forward(), ends), layer, rules)
                 output = blocks.counted(blocks.run(layer, hidden))
             # Over channels, token by token.
             return float((output - whole).double().norm(dim=-1).mean())
@@ -125,7 +119,17 @@ class ByInput(PerToken):
         return greedy(np.array([module.weight.numel() for _, module in named]), error)
 
 
-def _hidden(keep: "Callable[[torch.Tensor], torch.Tensor]") -> Callable[[Seen], Skipped]:
+def _hook(masks: Masks, layer: int, rules: "Sequence[Rule]") -> None:
+    """Hook the rules of a block's linear layers."""
+    down = masks.shape.ffns[layer].down.module
+    for (_, module), keep in zip(linear_layers(masks.shape.blocks[layer]), rules, strict=True):
+        if module is down:
+            masks.neurons(layer, _hidden(keep))
+        else:
+            masks.inputs(module, keep)
+
+
+def _hidden(keep: "Rule") -> Callable[[Seen], Skipped]:
     return lambda seen: Skipped(hidden=~keep(seen.hidden))
 
 
@@ -145,7 +149,9 @@ def greedy(
         trials = []
         for layer in np.flatnonzero(shares < 1):
             trial = shares.copy()
-            trial[layer] = min(1.0, trial[layer] + step * sizes.sum() / sizes[layer])
+            longer = trial[layer] + step * sizes.sum() / sizes[layer]
+            # Sums of steps end beside 1, and what is missing to it is no step of its own.
+            trial[layer] = longer if longer < 1 - _ROUNDING else 1.0
             trials.append(trial)
         shares = min(trials, key=error)
         path.append(shares)
@@ -159,14 +165,15 @@ def along(path: np.ndarray, sizes: np.ndarray, share: float) -> np.ndarray:
     return np.array([np.interp(share, spared, column) for column in path.T])
 
 
-def column_norms(module: "torch.nn.Module") -> "torch.Tensor":
-    """||W[:, i]||_2 of every input channel, (inputs,), in the weights' type."""
-    weight = matrix(module).detach()
-    return weight.double().norm(dim=0).to(weight.dtype)
+def column_norms(weight: "torch.Tensor") -> "torch.Tensor":
+    """||W[:, i]||_2 of every input channel, (inputs,), float32: products with inputs of half
+    precision would round to equal ones, or overflow."""
+    return weight.detach().double().norm(dim=0).float()
 
 
 def largest(scores: "torch.Tensor", number: int) -> "torch.Tensor":
-    """Bool like `scores`, (..., channels): true at the `number` largest of each row."""
+    """Bool like `scores`, (..., channels): true at the `number` largest of each row, which of equal
+    ones is open."""
     import torch
 
     kept = torch.zeros_like(scores, dtype=torch.bool)

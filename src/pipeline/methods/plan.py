@@ -91,6 +91,7 @@ class Plan:
             "seed": self.seed,
             "model": record["name"],
             "source": source,
+            "dtype": record["dtype"],
             "weights_digest": record["weights_digest"],
             "share": self.share,
             "reach": list(self.reach) if self.reach else None,

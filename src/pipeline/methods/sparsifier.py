@@ -28,7 +28,7 @@ _DRAW = 0
 Curve = list[dict[str, Any]]
 
 
-@dataclass
+@dataclass(eq=False)
 class Evidence:
     """What fitting may look at: the model as the earlier parts of the method left it, and text.
 

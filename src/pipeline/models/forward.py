@@ -17,10 +17,11 @@ START, CONTINUATION = "start", "continuation"
 
 @dataclass(frozen=True)
 class Skipped:
-    """Neurons that a method skips, each (tokens, d_ff) bool or None, by what it takes to know.
+    """Neurons that a method skips, each (sequences, length, d_ff) bool or None, by what it takes to
+    know; no neuron is in two of them.
 
-    `before` needs nothing of the neuron; `gate` its gate row, and is marked only where act(gate) is
-    not zero by itself; `hidden` all of h, and is marked only where h is not zero by itself.
+    `before` needs nothing of the neuron; `gate` its gate row, and is marked only where h is not
+    zero by itself; `hidden` all of h, and is marked only there as well.
     """
 
     before: "torch.Tensor | None" = None
@@ -33,11 +34,10 @@ class Forward:
 
     Whoever asks the model sets `ended` (which sequences of a batch have ended, (sequences,) bool,
     or None), `contexts` (for likelihoods: how many tokens of each sequence are context,
-    (sequences,)
-    int) and `text` (for perplexity: all of a sequence is scored). Methods tell `kept`, `extra` and
-    `skipped`; `removed`, (layers, d_ff) bool, are neurons gone for good, and `pruned` tells of
-    matrices with weights removed which are left, (outputs, inputs) float of 0 and 1. `stop` are
-    tokens after which a sequence is over.
+    (sequences,) int) and `text` (for perplexity: all of a sequence is scored). Methods tell `kept`,
+    `extra` and `skipped`; `removed`, (layers, d_ff) bool, are neurons gone for good, and `pruned`
+    tells which weights are left, (outputs, inputs) bool, of matrices that some were removed from.
+    `stop` are tokens after which a sequence is over.
     """
 
     def __init__(
@@ -54,20 +54,29 @@ class Forward:
         self.ended: Callable[[], torch.Tensor | None] = lambda: None
         self.contexts: torch.Tensor | None = None
         self.text = False
+        #: Channels that a module reads, or that are zero by themselves, (sequences, length,
+        #: channels) bool, in the last pass.
+        self.kept: dict[torch.nn.Module, torch.Tensor] = {}
+        #: Further weights a token that a module reads in the others' place, in the last pass.
+        self.extra: dict[torch.nn.Module, int] = {}
+        self.skipped: dict[int, Skipped] = {}
+        self._end()
+
+    def _end(self) -> None:
+        """Be outside of a pass."""
         #: True for a pass that begins sequences, false for a step that goes on with them.
         self.begins = True
         #: Tokens that count, (sequences, length) bool; None outside a pass.
         self.counted: torch.Tensor | None = None
+        #: How many these are.
+        self.tokens = 0
         #: Tokens that are there at all, (sequences, length) bool.
         self.present: torch.Tensor | None = None
         #: Tokens at which the method is at work, (sequences, length) bool; None for all.
         self.sparse: torch.Tensor | None = None
-        #: Channels that a module reads, (sequences, length, channels) bool, in this pass.
-        self.kept: dict[torch.nn.Module, torch.Tensor] = {}
-        #: Further weights a token that a module reads in their place, in this pass.
-        self.extra: dict[torch.nn.Module, int] = {}
-        self.skipped: dict[int, Skipped] = {}
         self._running: torch.Tensor | None = None
+        self._read: torch.Tensor | None = None
+        self._places: torch.Tensor | None = None
 
     @contextmanager
     def watching(self, model: Any) -> Iterator[None]:
@@ -77,7 +86,20 @@ class Forward:
             yield
         finally:
             hook.remove()
-            self.counted = self._running = None
+            self._end()
+
+    def counted_of(self, values: "torch.Tensor") -> "torch.Tensor":
+        """Of (sequences, length, channels), or the same as (sequences * length, channels), what
+        belongs to tokens that count: (tokens, channels)."""
+        rows = values.reshape(-1, values.shape[-1])
+        return rows if self._places is None else rows.index_select(0, self._places)
+
+    @property
+    def working(self) -> int:
+        """Tokens that count at which the method is at work."""
+        if self.sparse is None or self.counted is None:
+            return self.tokens
+        return int((self.counted & self.sparse).sum())
 
     def _before(self, _module: Any, args: tuple, kwargs: dict[str, Any]) -> None:
         tokens: torch.Tensor = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
@@ -96,30 +118,30 @@ class Forward:
             self._running = running = running if ended is None else running & ~ended
             marked = running[:, None]
         self.counted = marked
+        places = marked.flatten().nonzero().squeeze(1)
+        self.tokens = len(places)
+        self._places = None if self.tokens == marked.numel() else places
         self.present = marked if self.begins else tokens.new_ones(tokens.shape).bool()
-        self.sparse = self._sparse(tokens, attention)
+        self.sparse = self._sparse(tokens, self.present)
         self.kept, self.extra, self.skipped = {}, {}, {}
 
-    def _sparse(
-        self, tokens: "torch.Tensor", attention: "torch.Tensor | None"
-    ) -> "torch.Tensor | None":
+    def _sparse(self, tokens: "torch.Tensor", present: "torch.Tensor") -> "torch.Tensor | None":
         """A dense start would make the loss of a text falsely small, so texts have none."""
         if self.text or self.sparse_from == START:
             return None
-        import torch
-
-        length = tokens.shape[1]
-        places = torch.arange(length, device=tokens.device).expand(tokens.shape)
         if self.sparse_from == CONTINUATION:
             if not self.begins:
                 return None
             if self.contexts is None:
                 return tokens.new_zeros(tokens.shape).bool()
+            places = tokens.new_ones(tokens.shape).cumsum(1) - 1
             return places >= self.contexts.to(tokens.device)[:, None]
-        if attention is not None:
-            # Padding stands on the left of prompts, and is no place in a sequence.
-            places = (attention.cumsum(1) - 1)[:, -length:]
-        return places >= int(self.sparse_from)
+        # Padding stands on the left of prompts, and is no place in a sequence.
+        read = present.cumsum(1)
+        if self._read is not None and not self.begins:
+            read = read + self._read
+        self._read = read[:, -1:]
+        return read > int(self.sparse_from)
 
 
 def _begins(tokens: "torch.Tensor", attention: "torch.Tensor | None", sequences: int) -> bool:

@@ -1,12 +1,14 @@
 """Measure on the tokens that count how much of a model was skipped."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pipeline.models.forward import Forward, Skipped
-from pipeline.models.views import FFNView, ModelView, counted, linear_layers
+from pipeline.models.views import FFNView, ModelView, linear_layers
 from pipeline.models.views import matrix as weights_of
 
 if TYPE_CHECKING:
@@ -15,44 +17,131 @@ if TYPE_CHECKING:
 #: What a matrix is to the neurons: the first one that h needs, the other one, the one that reads h,
 #: or none of these.
 _FIRST, _SECOND, _DOWN, _OTHER = range(4)
+_BASES = _IMPOSED, _TOTAL = "imposed", "total"
+
+#: Sets of neurons, which share none: removed for good, those of Skipped, and h not zero.
+_GONE, _BEFORE, _GATE, _HIDDEN, _LIVE = "gone", "before", "gate", "hidden", "live"
+#: Of a matrix' rows (columns, of the one that reads h): whether the sets are those that are needed,
+#: or those that are not. A neuron that is zero by itself is known by its row of the first matrix.
+_SETS: Mapping[tuple[int, str], tuple[bool, tuple[str, ...]]] = {
+    (_FIRST, _IMPOSED): (False, (_GONE, _BEFORE)),
+    (_FIRST, _TOTAL): (False, (_GONE, _BEFORE)),
+    (_SECOND, _IMPOSED): (False, (_GONE, _BEFORE, _GATE)),
+    (_SECOND, _TOTAL): (True, (_LIVE, _HIDDEN)),
+    (_DOWN, _IMPOSED): (False, (_GONE, _BEFORE, _GATE, _HIDDEN)),
+    (_DOWN, _TOTAL): (True, (_LIVE,)),
+    (_OTHER, _IMPOSED): (False, ()),
+    (_OTHER, _TOTAL): (False, ()),
+}
 
 
 @dataclass(frozen=True)
 class _Matrix:
-    """A linear layer, or those of its outputs that are one matrix of an FFN."""
+    """A linear layer, or those of its outputs that are one matrix of an FFN.
+
+    `left`, (outputs, inputs) bool, are the weights that pruning left; None for all.
+    """
 
     module: "torch.nn.Module"
     role: int
     outputs: int
     inputs: int
-    start: int = 0
+    start: int
+    left: "torch.Tensor | None"
 
     @property
     def weights(self) -> int:
         return self.outputs * self.inputs
 
+    @cached_property
+    def remaining(self) -> int:
+        """Weights that pruning left."""
+        return self.weights if self.left is None else int(self.left.sum())
+
+    @cached_property
+    def by_output(self) -> "torch.Tensor | int":
+        """Weights left of each output, (outputs,), or one number for all."""
+        return self.inputs if self.left is None else self.left.sum(1)
+
+    @cached_property
+    def by_input(self) -> "torch.Tensor | int":
+        """Weights left of each input, (inputs,), or one number for all."""
+        return self.outputs if self.left is None else self.left.sum(0)
+
+
+class _Pairs:
+    """(token, channel) pairs, (tokens, channels) bool, and what they sum to."""
+
+    def __init__(self, marked: "torch.Tensor") -> None:
+        import torch
+
+        # Sums of bools are several times slower.
+        self._marked = marked.view(torch.uint8)
+
+    @cached_property
+    def by_token(self) -> "torch.Tensor":
+        """Pairs of each token, (tokens,)."""
+        import torch
+
+        return self._marked.sum(1, dtype=torch.int32)
+
+    @cached_property
+    def by_channel(self) -> "torch.Tensor":
+        """Pairs of each channel, (channels,)."""
+        # A product of ones, which float32 holds exactly up to 2^24 tokens.
+        values = self.values
+        return (values.new_ones(len(values)) @ values).long()
+
+    @cached_property
+    def size(self) -> int:
+        """All pairs."""
+        return int(self.by_token.sum())
+
+    @property
+    def values(self) -> "torch.Tensor":
+        """1 and 0, float32."""
+        return self._marked.float()
+
+
+@dataclass
+class _Sums:
+    """What one layer adds up to since the last reset."""
+
+    nonfinite: int = 0
+    #: Pairs by set of neurons; of each neuron, (d_ff,), where matrices of the FFN are pruned.
+    neurons: "dict[str, Any]" = field(default_factory=dict)
+    #: By place of the matrix and basis: weights of unread channels in rows that are needed.
+    unread: dict[tuple[int, str], int] = field(default_factory=dict)
+    #: By place of the matrix: weights read in the place of others.
+    extra: dict[int, int] = field(default_factory=dict)
+
+    def pairs(self, names: Sequence[str]) -> Any:
+        """Pairs in all of these sets."""
+        return sum(self.neurons.get(name, 0) for name in names)
+
 
 class Meter:
     """Counts what a forward pass need not read, at the tokens that `forward` counts.
 
-    A weight is read when its input channel is read and its output is needed. A neuron that is zero
-    by itself needs its gate (or fc1) row to be known as zero, and none of its remaining weights.
-    Weights that pruning removed are never read. Counts are whole numbers, exact up to 2^24 weights
-    a token and matrix where weights were pruned.
+    A weight is read when its input channel is read, its output is needed, and pruning left it. A
+    neuron that is zero by itself needs its gate (or fc1) row to be known as zero, and none of its
+    remaining weights. Counts are whole numbers, and exact.
     """
 
     def __init__(self, shape: ModelView, forward: Forward) -> None:
         self.shape = shape
         self.forward = forward
         self._matrices = [
-            _matrices(block, ffn) for block, ffn in zip(shape.blocks, shape.ffns, strict=True)
+            _matrices(block, ffn, forward.pruned)
+            for block, ffn in zip(shape.blocks, shape.ffns, strict=True)
         ]
+        self._gone: dict[tuple[int, torch.device], torch.Tensor] = {}
         self.reset()
 
     def reset(self) -> None:
         """Start counting anew."""
         self.tokens = 0
-        self._rows = [dict.fromkeys(_COUNTED, 0) for _ in self.shape.ffns]
+        self._sums = [_Sums() for _ in self.shape.ffns]
 
     @contextmanager
     def watching(self, model: Any) -> Iterator[None]:
@@ -67,148 +156,155 @@ class Meter:
         without the task and the block."""
         rows = []
         for layer, (ffn, matrices) in enumerate(zip(self.shape.ffns, self._matrices, strict=True)):
-            inner = [m.weights for m in matrices if m.role != _OTHER]
-            rows.append(
-                {
-                    "layer": layer,
-                    "tokens": self.tokens,
-                    **self._rows[layer],
-                    "neurons": ffn.d_ff,
-                    "ffn_weights": sum(inner),
-                    "linear_weights": sum(m.weights for m in matrices),
-                }
-            )
+            sums = self._sums[layer]
+            inner = [matrix for matrix in matrices if matrix.role != _OTHER]
+            imposed = _SETS[_DOWN, _IMPOSED][1]
+            row = {
+                "layer": layer,
+                "tokens": self.tokens,
+                "zeros": self.tokens * ffn.d_ff - _total(sums.pairs([_LIVE])),
+                "skipped": _total(sums.pairs(imposed)),
+                "nonfinite": sums.nonfinite,
+            }
+            for name, some in (("ffn", inner), ("linear", matrices)):
+                for basis in _BASES:
+                    spared = [self._spared(sums, place, basis, m) for place, m in enumerate(some)]
+                    row[f"{name}_spared_{basis}"] = sum(spared)
+            row["neurons"] = ffn.d_ff
+            row["ffn_weights"] = sum(matrix.weights for matrix in inner)
+            row["linear_weights"] = sum(matrix.weights for matrix in matrices)
+            rows.append(row)
         return rows
 
+    def _spared(self, sums: _Sums, place: int, basis: str, matrix: _Matrix) -> int:
+        """Weights of a matrix that need not be read, over all tokens."""
+        needed, names = _SETS[matrix.role, basis]
+        each = matrix.by_input if matrix.role == _DOWN else matrix.by_output
+        told = _total(sums.pairs(names) * each)
+        without = self.tokens * matrix.remaining - told if needed else told
+        pruned = self.tokens * (matrix.weights - matrix.remaining)
+        return pruned + without + sums.unread.get((place, basis), 0) - sums.extra.get(place, 0)
+
     def _counter(self, layer: int) -> Any:
+        pruned = any(m.left is not None and m.role != _OTHER for m in self._matrices[layer])
+
         def count(h: "torch.Tensor") -> None:
-            mask = self.forward.counted
-            if mask is None:
+            forward = self.forward
+            if forward.counted is None:
                 raise ValueError("a metered model runs within Forward.watching")
-            inner = counted(h, mask)
             if not layer:
-                self.tokens += len(inner)
-            row = self._rows[layer]
-            bases = self._skipped(layer, inner == 0, mask)
-            row["zeros"] += bases["total"][_DOWN].size
-            row["skipped"] += bases["imposed"][_DOWN].size
-            row["nonfinite"] += int((~inner.isfinite()).sum())
-            for matrix in self._matrices[layer]:
-                for basis, sets in bases.items():
-                    skipped = sets.get(matrix.role, _Neurons.none())
-                    spared = self._spared(matrix, skipped, len(inner), mask)
-                    row[f"linear_spared_{basis}"] += spared
-                    if matrix.role != _OTHER:
-                        row[f"ffn_spared_{basis}"] += spared
+                self.tokens += forward.tokens
+            sums = self._sums[layer]
+            inner = forward.counted_of(h)
+            sums.nonfinite += _nonfinite(inner)
+            sets = self._sets(layer, inner)
+            for name, pairs in sets.items():
+                added = pairs.by_channel if pruned else pairs.size
+                # What is gone is so at every token.
+                added = added * forward.tokens if name == _GONE else added
+                sums.neurons[name] = sums.neurons.get(name, 0) + added
+            if forward.kept or forward.extra:
+                self._channels(layer, sets)
+            forward.skipped.pop(layer, None)
 
         return count
 
-    def _skipped(
-        self, layer: int, zero: "torch.Tensor", mask: "torch.Tensor"
-    ) -> "dict[str, dict[int, _Neurons]]":
-        """By basis and role: the neurons whose rows, or columns, of a matrix are not needed."""
+    def _sets(self, layer: int, inner: "torch.Tensor") -> dict[str, _Pairs]:
+        """The sets of neurons that there are, at the tokens that count."""
         import torch
 
         told = self.forward.skipped.get(layer, Skipped())
-        before = _Neurons.of(told.before, mask)
-        if self.forward.removed is not None:
-            gone = torch.from_numpy(self.forward.removed[layer]).to(zero.device)
-            before = before | _Neurons(gone.expand_as(zero), len(zero) * int(gone.sum()))
-        known = before | _Neurons.of(told.gate, mask)
-        hidden = _Neurons.of(told.hidden, mask)
-        zeros = _Neurons(zero)
-        late = zeros if hidden.mask is None else _Neurons(zero & ~hidden.mask)
-        return {
-            "imposed": {_FIRST: before, _SECOND: known, _DOWN: known | hidden},
-            # A neuron that is zero by itself is known by its row of the first matrix.
-            "total": {_FIRST: before, _SECOND: late, _DOWN: zeros},
+        marked = {_BEFORE: told.before, _GATE: told.gate, _HIDDEN: told.hidden}
+        found = {
+            name: self.forward.counted_of(mask) for name, mask in marked.items() if mask is not None
         }
+        found[_LIVE] = inner.bool()
+        if self.forward.removed is not None:
+            key = layer, inner.device
+            if key not in self._gone:
+                gone = torch.from_numpy(self.forward.removed[layer]).bool()
+                self._gone[key] = gone.to(inner.device)[None]
+            found = {name: mask & ~self._gone[key] for name, mask in found.items()}
+            found[_GONE] = self._gone[key]
+        return {name: _Pairs(mask) for name, mask in found.items()}
 
-    def _spared(
-        self, matrix: _Matrix, skipped: "_Neurons", tokens: int, mask: "torch.Tensor"
-    ) -> int:
-        """Weights of a matrix that need not be read, over all tokens."""
-        down = matrix.role == _DOWN
-        kept = None if down else self.forward.kept.get(matrix.module)
-        left = self.forward.pruned.get(matrix.module)
-        more = 0 if matrix.start else self._extra(matrix.module, mask)
-        if left is None and kept is None:
-            return skipped.size * (matrix.outputs if down else matrix.inputs) - more
-        needed = None if skipped.mask is None else ~skipped.mask
-        outputs = None if down else needed
-        inputs = needed if down else None if kept is None else counted(kept, mask)
-        if left is not None:
-            rows = left[matrix.start : matrix.start + matrix.outputs]
-            if inputs is None:
-                each = rows.sum(1).expand(tokens, -1)
-            else:
-                each = inputs.to(rows.dtype) @ rows.T
-            read = int((each if outputs is None else each * outputs).double().sum())
-        elif inputs is not None and outputs is not None:
-            read = int((inputs.sum(1) * outputs.sum(1)).sum())
-        else:
-            read = 0 if inputs is None else int(inputs.sum()) * matrix.outputs
-        return tokens * matrix.weights - read - more
-
-    def _extra(self, module: "torch.nn.Module", mask: "torch.Tensor") -> int:
-        """Weights that a module reads in the place of skipped ones, over all tokens."""
-        extra = self.forward.extra.get(module, 0)
-        sparse = self.forward.sparse
-        return extra and extra * int((mask if sparse is None else mask & sparse).sum())
+    def _channels(self, layer: int, sets: Mapping[str, _Pairs]) -> None:
+        """Add what the layer's modules do not read of their inputs, and what they read instead."""
+        forward, sums = self.forward, self._sums[layer]
+        unread: dict[torch.nn.Module, _Pairs] = {}
+        for place, matrix in enumerate(self._matrices[layer]):
+            module = matrix.module
+            if forward.extra.get(module) and not matrix.start:
+                more = forward.extra[module] * forward.working
+                sums.extra[place] = sums.extra.get(place, 0) + more
+            if module in forward.kept:
+                unread[module] = _Pairs(~forward.counted_of(forward.kept.pop(module)))
+            if module not in unread:
+                continue
+            known: dict[object, int] = {}
+            for basis in _BASES:
+                needs = _SETS[matrix.role, basis]
+                if needs not in known:
+                    known[needs] = _unread(matrix, *needs, sets, unread[module])
+                sums.unread[place, basis] = sums.unread.get((place, basis), 0) + known[needs]
 
 
-class _Neurons:
-    """A set of (token, neuron) pairs: `mask`, (tokens, d_ff) bool or None for none, and its size,
-    counted once."""
+def _unread(
+    matrix: _Matrix,
+    needed: bool,
+    names: Sequence[str],
+    sets: Mapping[str, _Pairs],
+    unread: _Pairs,
+) -> int:
+    """Weights of unread channels in rows that are needed, where pruning left them."""
+    import torch
 
-    def __init__(self, mask: "torch.Tensor | None", size: int | None = None) -> None:
-        self.mask = mask
-        self._size = 0 if mask is None else size
-
-    @staticmethod
-    def of(told: "torch.Tensor | None", mask: "torch.Tensor") -> "_Neurons":
-        """What a method told, at the tokens that count."""
-        return _Neurons(None if told is None else counted(told, mask))
-
-    @staticmethod
-    def none() -> "_Neurons":
-        """The empty set."""
-        return _Neurons(None)
-
-    @property
-    def size(self) -> int:
-        """Pairs in the set."""
-        if self._size is None:
-            self._size = 0 if self.mask is None else int(self.mask.sum())
-        return self._size
-
-    def __or__(self, other: "_Neurons") -> "_Neurons":
-        if self.mask is None or other.mask is None:
-            return other if self.mask is None else self
-        return _Neurons(self.mask | other.mask)
+    told = [sets[name] for name in names if name in sets]
+    if not told and not needed:
+        if matrix.left is None:
+            return unread.size * matrix.outputs
+        return _total(unread.by_channel * matrix.by_input)
+    if matrix.left is None:
+        rows: Any = sum(pairs.by_token.long() for pairs in told)
+        return _total((rows if needed else matrix.outputs - rows) * unread.by_token)
+    rows = sum(pairs.values for pairs in told)
+    # Sums of ones, which float32 holds exactly up to 2^24 inputs.
+    each = unread.values @ matrix.left.view(torch.uint8).float().T
+    return int((each * (rows if needed else 1 - rows)).sum(dtype=torch.float64))
 
 
-_COUNTED = (
-    "zeros",
-    "skipped",
-    "nonfinite",
-    "ffn_spared_imposed",
-    "ffn_spared_total",
-    "linear_spared_imposed",
-    "linear_spared_total",
-)
+def _nonfinite(inner: "torch.Tensor") -> int:
+    """How many values are not finite; without them, their sum tells it for a tenth of the time."""
+    import torch
+
+    if math.isfinite(float(inner.sum(dtype=torch.float32))):
+        return 0
+    return int((~inner.isfinite()).sum())
 
 
-def _matrices(block: "torch.nn.Module", ffn: FFNView) -> list[_Matrix]:
-    """All matrices of a block; those of the FFN by their outputs."""
+def _total(sums: Any) -> int:
+    """A number, or the sum of a tensor's."""
+    return sums if isinstance(sums, int) else int(sums.sum())
+
+
+def _matrices(
+    block: "torch.nn.Module",
+    ffn: FFNView,
+    pruned: "Mapping[torch.nn.Module, torch.Tensor]",
+) -> list[_Matrix]:
+    """All matrices of a block, first those of the FFN, by their outputs."""
     found = []
     projections = dict(zip((_FIRST, _SECOND), ffn.inner, strict=False))
     for role, part in [*projections.items(), (_DOWN, ffn.down)]:
-        found.append(_Matrix(part.module, role, part.out_features, part.in_features, part.start))
+        left = pruned.get(part.module)
+        left = None if left is None else left[part.start : part.stop]
+        size = part.out_features, part.in_features
+        found.append(_Matrix(part.module, role, *size, part.start, left))
     taken = {matrix.module for matrix in found}
     for _, module in linear_layers(block):
         if module not in taken:
-            found.append(_Matrix(module, _OTHER, *weights_of(module).shape))
+            size = weights_of(module).shape
+            found.append(_Matrix(module, _OTHER, *size, 0, pruned.get(module)))
     return found
 
 

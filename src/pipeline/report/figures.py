@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.report.compared import MEASURES, at_measure
 from pipeline.report.style import INK, QUIET, Spec, finished, header, nothing
-from pipeline.tables.curves import DENSE, REASONING, is_part
+from pipeline.tables.curves import DENSE, NEURONS_REMOVED, REASONING, is_part
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -92,6 +93,35 @@ def task_figure(rows: Rows, models: Rows) -> Spec:
     )
 
 
+def compared_figure(rows: Rows, models: Rows) -> Spec:
+    """Accuracy lost on the mean of the reasoning tasks against an achieved measure of sparsity, a
+    row a measure and a column a model."""
+    import altair as alt
+
+    kept = [row for row in at_measure(rows) if row["task"] == REASONING]
+    if not kept:
+        return nothing(_NO_MEASURE)
+    names = _model_names(kept, models)
+    width = _WIDTHS[_COLUMNS.get(len(names), 3)]
+    charts = []
+    for measure, title in MEASURES.items():
+        own = [row for row in kept if row["measure"] == measure]
+        if not own:
+            continue
+        data = _curve_data(own, f"{measure}_total")
+        data += [{"part": "zero", "model": name, "loss": 0.0} for name in names]
+        layers = _layers(
+            _methods(own), width=width, height=300, named=False, across=f"{_upper(title)}, %"
+        )
+        facet = alt.Facet("model:N", title=None, sort=names, header=header(15))
+        chart = alt.layer(*layers, data=alt.InlineData(values=data))
+        charts.append(chart.facet(facet, columns=_COLUMNS.get(len(names), 3)))
+    return finished(
+        alt.vconcat(*charts).resolve_scale(color="independent", shape="independent"),
+        "Points of reasoning accuracy lost against achieved sparsity, by method.",
+    )
+
+
 def part_figure(units: Rows, models: Rows) -> Spec:
     """Accuracy lost when one decile, or the cold neurons of one layer, are removed alone.
 
@@ -142,8 +172,13 @@ _PARTS = {
 
 
 def _on_curves(rows: Rows) -> Rows:
-    """Rows of pruned conditions whose level is a share or a set; single parts make no curve."""
-    return [row for row in _pruned(rows) if not is_part(row["level"])]
+    """Rows of conditions that remove a share or a set of the neurons for good; single parts make no
+    curve, and what else is skipped or removed is compared at an achieved measure."""
+    return [
+        row
+        for row in _pruned(rows)
+        if row["measure"] == NEURONS_REMOVED and not is_part(row["level"])
+    ]
 
 
 def _pruned(rows: Rows) -> Rows:
@@ -165,13 +200,23 @@ def looks(methods: Sequence[str]) -> dict[str, Look]:
     return chosen
 
 
-def _layers(styles: Mapping[str, Look], width: int, height: int, named: bool) -> list[Any]:
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _layers(
+    styles: Mapping[str, Look],
+    width: int,
+    height: int,
+    named: bool,
+    across: str = "FFN neurons removed, %",
+) -> list[Any]:
     """Zero line, cold rule, intervals, lines and points of one facet."""
     import altair as alt
 
     base = alt.Chart(width=width, height=height)
     cold = base.transform_filter("datum.part === 'cold'")
-    x = alt.X("sparsity:Q", title="FFN neurons removed, %", axis=alt.Axis(tickCount=8))
+    x = alt.X("sparsity:Q", title=across, axis=alt.Axis(tickCount=8))
     y = alt.Y("loss:Q", title="Accuracy lost, points", axis=alt.Axis(grid=True, tickCount=6))
     layers = [
         base.transform_filter("datum.part === 'zero'")
@@ -213,8 +258,8 @@ def _points(base: Any, styles: Mapping[str, Look]) -> Any:
     )
 
 
-def _curve_data(rows: Rows) -> list[dict[str, Any]]:
-    """One point a row, in percent and points."""
+def _curve_data(rows: Rows, column: str = "neuron_sparsity_imposed") -> list[dict[str, Any]]:
+    """One point a row, in percent and points; `column` holds the sparsity."""
     points = [
         {
             "part": "curve",
@@ -222,7 +267,7 @@ def _curve_data(rows: Rows) -> list[dict[str, Any]]:
             "method": row["method"],
             "level": row["level"],
             "task": _task_label(row),
-            "sparsity": 100 * row["neuron_sparsity_imposed"],
+            "sparsity": 100 * row[column],
             "loss": 100 * row["loss"],
             "low": 100 * row["loss_low"],
             "high": 100 * row["loss_high"],
@@ -272,4 +317,5 @@ def _task_label(row: Mapping[str, Any]) -> str:
 
 
 _NO_CONDITION = "No condition was evaluated, so there is nothing to draw."
+_NO_MEASURE = "No method was asked for an achieved measure, so there is nothing to compare."
 _NO_CURVE = "Only single parts were removed, which make no curve."

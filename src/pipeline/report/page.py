@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import Manifest
-from pipeline.numbers import count, number, p_value, percent, points, span
+from pipeline.config.methods import WHOLE
+from pipeline.numbers import NOTHING, count, number, p_value, percent, points, span
+from pipeline.report.compared import compared
 from pipeline.report.published import SPREADS, TOP_FIFTH_SHARED
 from pipeline.tables.correlations import EXPONENT_RANGE
 from pipeline.tables.curves import DENSE, REASONING, is_part
@@ -36,6 +38,7 @@ def page(
     main_figure: str,
     task_figure: str,
     part_figure: str,
+    compared_figure: str,
     sparsity_figure: str,
     lorenz_figure: str,
     frequency_figure: str,
@@ -61,6 +64,7 @@ def page(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    named_models = [row["model"] for row in finding["models"]]
     environment.filters.update(
         percent=percent,
         points=points,
@@ -92,6 +96,9 @@ def page(
         main_figure=Markup(main_figure),
         task_figure=Markup(task_figure),
         part_figure=Markup(part_figure),
+        compared_figure=Markup(compared_figure),
+        comparisons=compared(curves, perplexity, named_models),
+        compared_models=named_models,
         sparsity_figure=Markup(sparsity_figure),
         lorenz_figure=Markup(lorenz_figure),
         frequency_figure=Markup(frequency_figure),
@@ -233,7 +240,7 @@ def level(text: str) -> str:
     try:
         return text if is_part(text) else f"{100 * float(text):g}%"
     except ValueError:
-        return f"{text} set" if text in ("cold", "hot") else text
+        return f"{text} set" if text in ("cold", "hot") else NOTHING if text == WHOLE else text
 
 
 def _several(number_of: int, noun: str) -> str:

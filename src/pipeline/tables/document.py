@@ -122,8 +122,11 @@ FILES: dict[str, dict[str, Table | Document | Arrays]] = {
         f"{_OWN}/power_law/MODEL/hot_overlaps.parquet": power_law.HOT_OVERLAPS,
     },
     "Methods and their evaluation": {
+        f"{_OWN}/prepare/MODEL/METHOD/prepared.safetensors": plan.PREPARED,
+        f"{_OWN}/prepare/MODEL/METHOD/training.parquet": plan.TRAINING,
         f"{_OWN}/fit/MODEL/METHOD/LEVEL/SEED/plan.json": plan.PLAN,
         f"{_OWN}/fit/MODEL/METHOD/LEVEL/SEED/plan.safetensors": plan.PLAN_ARRAYS,
+        f"{_OWN}/fit/MODEL/METHOD/LEVEL/SEED/training.parquet": plan.TRAINING,
         f"{_EVALUATED}/samples.parquet": samples.SAMPLES,
         f"{_EVALUATED}/sparsity.parquet": samples.SPARSITY,
         "STUDY/evaluate_shard/MODEL/METHOD/LEVEL/SEED/SHARD/counts.parquet": samples.COUNTS,

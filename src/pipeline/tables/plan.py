@@ -17,6 +17,7 @@ PLAN = Document(
         "seed": "seed as configured",
         "model": "name of the model",
         "source": "built-in name or Hub id and commit; empty for a local folder",
+        "dtype": "type that the model was loaded in",
         "weights_digest": "digest of the model's weights, as in model.json",
         "share": "what the sparsifier was set to, in its own unit; null without one",
         "reach": "lowest and highest value of `measure` on calibration text, or null",

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from pipeline.config.base import Section
+from pipeline.errors import UserError
 from pipeline.methods.compensation.sites import Repair, Sites, modules
 from pipeline.methods.plan import Arrays
 from pipeline.methods.sparsifier import Curve
-from pipeline.models.views import matrix
+from pipeline.models.views import counted, matrix
 
 if TYPE_CHECKING:
     import torch
@@ -39,40 +40,50 @@ class MeanBias:
         import torch
 
         evidence, sites = repair.evidence, modules(repair.evidence.shape, options.sites)
-        original = modules(repair.original_shape, options.sites)
-        read: dict[str, torch.Tensor] = {}
-        made: dict[str, torch.Tensor] = {}
-        tokens = 0
+        base, read, made = evidence.model.base_model, _Means(), _Means()
         with ExitStack() as ends, torch.inference_mode():
             for place, module in sites.items():
                 # Before the sparsifier's own hook.
-                hook = module.register_forward_pre_hook(_adding(read, place, repair), prepend=True)
-                ends.callback(hook.remove)
-                hook = module.register_forward_hook(_adding(made, place, repair))
-                ends.callback(hook.remove)
-            ends.enter_context(repair.forward.watching(evidence.model))
-            for batch in evidence.in_batches(evidence.sequences):
-                tokens += int(batch.counted.sum())
-                repair.counted = batch.counted
-                evidence.model(
-                    input_ids=batch.tokens, attention_mask=batch.attention, use_cache=False
+                hook = module.register_forward_pre_hook(
+                    lambda _module, given, place=place: read.add(place, given[0]), prepend=True
                 )
+                ends.callback(hook.remove)
+                hook = module.register_forward_hook(
+                    lambda _module, _given, output, place=place: made.add(place, output)
+                )
+                ends.callback(hook.remove)
+            ends.enter_context(repair.forward.watching(base))
+            for batch in evidence.in_batches(evidence.sequences):
+                read.mask = made.mask = batch.counted
+                base(input_ids=batch.tokens, attention_mask=batch.attention, use_cache=False)
         found = {}
-        for place, module in original.items():
-            whole = matrix(module).detach().double() @ (read[place] / max(1, tokens))
+        for place, module in modules(repair.original_shape, options.sites).items():
+            whole = matrix(module).detach().double() @ read.of(place)
             if module.bias is not None:
                 whole = whole + module.bias.detach().double()
-            found[place] = (whole - made[place] / max(1, tokens)).float().cpu().numpy()
+            found[place] = (whole - made.of(place)).float().cpu().numpy()
         return found, []
 
 
-def _adding(sums: "dict[str, torch.Tensor]", place: str, repair: Repair) -> Any:
-    def add(_module: object, given: tuple, *output: Any) -> None:
-        values = output[0] if output else given[0]
-        mask = repair.counted
-        if mask is None:
-            raise ValueError("no batch is at hand")
-        kept = values.reshape(*mask.shape, values.shape[-1])[mask].double().sum(0)
-        sums[place] = sums[place] + kept if place in sums else kept
+class _Means:
+    """Means over the tokens that count, of what passes at every site."""
 
-    return add
+    def __init__(self) -> None:
+        #: Of the batch at hand, (sequences, length) bool.
+        self.mask: torch.Tensor | None = None
+        self._sums: dict[str, torch.Tensor] = {}
+        self._tokens: dict[str, int] = {}
+
+    def add(self, place: str, values: "torch.Tensor") -> None:
+        """The values of a batch, (sequences, length, channels) or with both in one."""
+        if self.mask is None:
+            raise ValueError("no batch is at hand")
+        kept = counted(values, self.mask).double()
+        self._sums[place] = self._sums.get(place, 0.0) + kept.sum(0)
+        self._tokens[place] = self._tokens.get(place, 0) + len(kept)
+
+    def of(self, place: str) -> "torch.Tensor":
+        """(channels,) float64; UserError where no token counts."""
+        if not self._tokens[place]:
+            raise UserError("mean_bias: no token of the calibration text counts; give more text")
+        return self._sums[place] / self._tokens[place]

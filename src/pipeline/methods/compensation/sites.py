@@ -28,8 +28,6 @@ class Repair:
     evidence: Evidence
     forward: Forward
     teacher: Callable[[], Any]
-    #: Tokens that count in the batch at hand, (sequences, length) bool.
-    counted: "torch.Tensor | None" = None
 
     @cached_property
     def original(self) -> Any:
@@ -63,7 +61,8 @@ def fold(arrays: Mapping[str, np.ndarray], shape: ModelView) -> None:
             module = found[place]
             added = torch.from_numpy(values).to(module.weight)
             if module.bias is None:
-                module.bias = torch.nn.Parameter(added, requires_grad=False)
+                # Not the array's own memory: what removes neurons writes into biases.
+                module.bias = torch.nn.Parameter(added.clone(), requires_grad=False)
             else:
                 module.bias.add_(added)
 

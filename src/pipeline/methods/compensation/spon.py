@@ -2,13 +2,13 @@
 beside its sparse input: y = W s(x) + W alpha (SPON, arXiv 2512.12744). W alpha becomes a bias.
 
 Everything else is frozen. The loss is KL(original model || this model) of the next token's
-distribution, mean over tokens; the original is unpruned and unquantized. Alpha lives in the input
-space of the layer, is added after the mask and starts at 0; thresholds stay as they were fitted.
+distribution, mean over the tokens that another follows; the original is unpruned and unquantized.
+Alpha lives in the input space of the layer, is added after the mask and starts at 0; thresholds
+stay as they were fitted.
 
 `spon_dense` is the control that tells repair from training on the text: the same vectors, of the
-dense
-model, by its cross-entropy on the same text. A loss against the original's distribution would be at
-its minimum from the start.
+dense model, by its cross-entropy on the same text. A loss against the original's distribution would
+be at its minimum from the start.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ from pipeline.methods.compensation.sites import Repair, Sites, biases, modules
 from pipeline.methods.plan import Arrays, Refused
 from pipeline.methods.sparsifier import Curve
 from pipeline.methods.training import Schedule, train
-from pipeline.models.batches import Batch
+from pipeline.models.batches import Batch, batches
 from pipeline.models.loss import text_loss
 from pipeline.models.views import matrix
 
@@ -68,9 +68,12 @@ class Spon:
                 "the dense model is spon_dense"
             )
 
-    def loss(self, student: Any, teacher: Any, batch: Batch) -> "torch.Tensor":
-        """Mean over the tokens of a batch, in nats."""
-        return distance(student, teacher, batch.attention.bool())
+    def loss(self, training: "_Training", batch: Batch) -> "torch.Tensor":
+        """Mean over the tokens of a batch that another follows, in nats."""
+        # After a text's end no model was trained to say anything, and there they differ most.
+        followed = batch.attention[:, 1:].bool()
+        student, teacher = training.student(batch), training.teacher(batch)
+        return distance(student[:, :-1], teacher[:, :-1], followed)
 
     def held_out(self, training: "_Training") -> float:
         """The same over the held-out text."""
@@ -78,9 +81,9 @@ class Spon:
 
         total, tokens = 0.0, 0
         for batch in training.held_out:
-            number = int(batch.attention.sum())
+            number = int(batch.attention[:, 1:].sum())
             with torch.no_grad():
-                total += number * float(self._loss(training, batch))
+                total += number * float(self.loss(training, batch))
             tokens += number
         return total / max(1, tokens)
 
@@ -94,31 +97,26 @@ class Spon:
         schedule = Schedule(
             options.learning_rate, options.steps, options.batch, options.every, options.patience
         )
+        text = [list(map(int, sequence)) for sequence in evidence.sequences]
         with ExitStack() as ends:
             vectors = {}
             for place, module in modules(evidence.shape, options.sites).items():
-                vectors[place] = module.weight.new_zeros(matrix(module).shape[1])
+                vectors[place] = _zeros(module)
                 hook = module.register_forward_pre_hook(_reading(vectors[place]))
                 ends.callback(hook.remove)
             ends.enter_context(repair.forward.watching(model))
             best, curve = train(
                 vectors,
-                lambda items: self._loss(training, training.batch(items)),
+                lambda items: self.loss(training, training.batch(items)),
                 lambda: self.held_out(training),
                 len(training.sequences),
                 schedule,
                 evidence.seed,
                 evidence.checkpoint,
                 "compensation",
-                of_value([type(self).__name__, options.model_dump(), evidence.fingerprint]),
+                of_value([type(self).__name__, options.model_dump(), evidence.fingerprint, text]),
             )
-            return biases(best, evidence.shape), curve
-
-    def _loss(self, training: "_Training", batch: Batch) -> "torch.Tensor":
-        asked = {"input_ids": batch.tokens, "attention_mask": batch.attention, "use_cache": False}
-        return self.loss(
-            training.repair.evidence.model(**asked).logits, training.teacher(asked), batch
-        )
+        return biases(best, evidence.shape), curve
 
 
 class SponDense(Spon):
@@ -130,12 +128,14 @@ class SponDense(Spon):
         if others:
             raise Refused(f"the control is of the dense model; there is also {', '.join(others)}")
 
-    def loss(self, student: Any, teacher: Any, batch: Batch) -> "torch.Tensor":
+    def loss(self, training: "_Training", batch: Batch) -> "torch.Tensor":
         """Cross-entropy of the next token, in nats, mean over tokens that count."""
         import torch
 
         losses = torch.nn.functional.cross_entropy(
-            student[:, :-1].float().transpose(1, 2), batch.tokens[:, 1:], reduction="none"
+            _precise(training.student(batch)[:, :-1]).transpose(1, 2),
+            batch.tokens[:, 1:],
+            reduction="none",
         )
         return losses[batch.counted[:, 1:]].mean()
 
@@ -156,15 +156,26 @@ class _Training:
         return self.repair.evidence.in_batches(self.repair.evidence.held_out)
 
     def batch(self, items: Sequence[int]) -> Batch:
-        """Some sequences of the training text in one batch."""
-        (found,) = self.repair.evidence.in_batches([self.sequences[i] for i in items])
-        return found
+        """Some sequences of the training text in one batch, however many."""
+        evidence = self.repair.evidence
+        rows = [self.sequences[i] for i in items]
+        device = str(next(evidence.model.parameters()).device)
+        return next(batches(rows, len(rows), evidence.special, device))
 
-    def teacher(self, asked: dict[str, Any]) -> Any:
+    def student(self, batch: Batch) -> Any:
+        """Logits of the model that vectors are learned for, (sequences, length, vocabulary)."""
+        return self._logits(self.repair.evidence.model, batch)
+
+    def teacher(self, batch: Batch) -> Any:
+        """Those of the original model."""
         import torch
 
         with torch.no_grad():
-            return self.repair.original(**asked).logits
+            return self._logits(self.repair.original, batch)
+
+    @staticmethod
+    def _logits(model: Any, batch: Batch) -> Any:
+        return model(input_ids=batch.tokens, attention_mask=batch.attention, use_cache=False).logits
 
 
 def distance(student: "torch.Tensor", teacher: "torch.Tensor", mask: "torch.Tensor") -> Any:
@@ -172,9 +183,22 @@ def distance(student: "torch.Tensor", teacher: "torch.Tensor", mask: "torch.Tens
     marks; logits are (sequences, length, vocabulary)."""
     import torch
 
-    told, whole = (logits[mask].float().log_softmax(-1) for logits in (student, teacher))
+    told, whole = (_precise(logits[mask]).log_softmax(-1) for logits in (student, teacher))
     return torch.nn.functional.kl_div(told, whole, log_target=True, reduction="batchmean")
 
 
+def _zeros(module: "torch.nn.Module") -> "torch.Tensor":
+    """A vector of the layer's inputs: small steps of an optimiser are lost in 16 bits."""
+    weight = matrix(module).detach()
+    return _precise(weight.new_zeros(weight.shape[1]))
+
+
+def _precise(values: "torch.Tensor") -> "torch.Tensor":
+    """In float32, or in a longer type as they are."""
+    import torch
+
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def _reading(alpha: "torch.Tensor") -> Any:
-    return lambda _module, given: (given[0] + alpha, *given[1:])
+    return lambda _module, given: (given[0] + alpha.to(given[0].dtype), *given[1:])

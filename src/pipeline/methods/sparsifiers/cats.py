@@ -5,18 +5,16 @@ quantiles over calibration text, from the profile's histograms, which have no la
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from pipeline.methods.masks import Masks, Seen
 from pipeline.methods.plan import Arrays, Refused
 from pipeline.methods.sparsifier import Evidence, PerToken
+from pipeline.methods.sparsifiers.teal import above, limit
 from pipeline.models.forward import Skipped
 from pipeline.models.views import ModelView
-
-if TYPE_CHECKING:
-    import torch
 
 
 class Cats(PerToken):
@@ -30,10 +28,7 @@ class Cats(PerToken):
     def at(self, evidence: Evidence, prepared: Arrays, options: Any, share: float) -> Arrays:
         """The same share in every layer."""
         layers = range(len(evidence.shape.ffns))
-        found = [
-            evidence.magnitudes(layer, "ffn.activation").quantile(share) if share > 0 else 0.0
-            for layer in layers
-        ]
+        found = [limit(evidence.magnitudes(layer, "ffn.activation"), share) for layer in layers]
         return {"thresholds": np.array(found)}
 
     def attach(self, masks: Masks, arrays: Arrays, options: Any) -> None:
@@ -43,11 +38,9 @@ class Cats(PerToken):
 
 
 def _rule(threshold: float) -> Callable[[Seen], Skipped]:
-    return lambda seen: Skipped(gate=below(seen.gate, threshold))
+    def skip(seen: Seen) -> Skipped:
+        if seen.gate is None:
+            raise ValueError("act(gate) was not asked for")
+        return Skipped(gate=~above(seen.gate, threshold))
 
-
-def below(activation: "torch.Tensor | None", threshold: float) -> "torch.Tensor":
-    """Bool like act(gate): |act(gate)| <= threshold."""
-    if activation is None:
-        raise ValueError("act(gate) was not asked for")
-    return activation.abs() <= threshold
+    return skip

@@ -1,10 +1,12 @@
 """`cett`: every layer leaves out the neurons whose contribution is within its own threshold, and
 the thresholds are those at which all layers reach one value of CETT (arXiv 2411.02335).
 
-The share is that value: the mean relative error of a layer's output. All of h must be known first,
-so only the down projection is spared.
+The share is that value: the mean relative error of a layer's output, biases left out, on a sample
+of the text that reaches it in the dense model. All of h must be known first, so only the down
+projection is spared.
 """
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -24,19 +26,22 @@ class Cett(PerToken):
     """Arrays: `thresholds` (layers,) of the contribution."""
 
     def __init__(self) -> None:
-        self._tails: list[Tail] = []
+        self._tails: tuple[Evidence, list[Tail]] | None = None
 
     def at(self, evidence: Evidence, prepared: Arrays, options: Any, share: float) -> Arrays:
-        """Thresholds at a CETT of `share`, on a sample of what reaches the dense model's FFNs."""
-        if not self._tails:
-            self._tails = _tails(evidence)
-        found = [fit_threshold(tail, share)[0] if share > 0 else 0.0 for tail in self._tails]
-        return {"thresholds": np.array(found)}
+        """The largest thresholds whose CETT stays within `share`; 0 at a share of 0, infinite at 1,
+        since other text has larger contributions."""
+        if self._tails is None or self._tails[0] is not evidence:
+            self._tails = evidence, _tails(evidence)
+        layers = self._tails[1]
+        if not 0 < share < 1:
+            return {"thresholds": np.full(len(layers), math.inf if share > 0 else 0.0)}
+        return {"thresholds": np.array([fit_threshold(tail, share)[0] for tail in layers])}
 
     def attach(self, masks: Masks, arrays: Arrays, options: Any) -> None:
         """Hook every layer's threshold."""
         for layer, threshold in enumerate(arrays["thresholds"]):
-            norms = masks.shape.ffns[layer].down_norms()
+            norms = masks.shape.ffns[layer].down_norms().float()
             masks.neurons(layer, _rule(float(threshold), norms))
 
 
@@ -56,5 +61,6 @@ def _rule(threshold: float, norms: "torch.Tensor") -> Callable[[Seen], Skipped]:
 
 
 def within(h: "torch.Tensor", norms: "torch.Tensor", threshold: float) -> "torch.Tensor":
-    """Bool like h, (..., d_ff): |h_i| * norms_i <= threshold."""
-    return h.abs() * norms.to(h.dtype) <= threshold
+    """Bool like h, (..., d_ff): |h_i| * norms_i <= threshold, compared in float32, the type of
+    `norms`, in which thresholds are fitted."""
+    return h.abs() * norms <= threshold

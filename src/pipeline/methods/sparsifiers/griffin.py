@@ -49,11 +49,13 @@ class _Rule:
         if not self.forward.begins and self._chosen is not None:
             return Skipped(before=~self._chosen)
         squares = statistic(seen.hidden, self.forward.present)
-        if self.forward.sparse is None:
+        sparse = self.forward.sparse
+        # Tokens at which the method is not yet at work are the prompt; without any, the whole text
+        # is one to the steps that follow it.
+        prompt = squares if sparse is None else squares.masked_fill(sparse[..., None], 0)
+        self._chosen = largest(prompt.sum(1, keepdim=True), self.number)
+        if sparse is None:
             return Skipped(before=~largest(squares.cumsum(1), self.number))
-        # Tokens at which the method is not yet at work are the prompt.
-        prompt = squares.masked_fill(self.forward.sparse[..., None], 0).sum(1, keepdim=True)
-        self._chosen = largest(prompt, self.number)
         return Skipped(before=~self._chosen.expand_as(squares))
 
 
@@ -62,4 +64,4 @@ def statistic(h: "torch.Tensor", present: "torch.Tensor | None") -> "torch.Tenso
     over a prompt's tokens is the square of GRIFFIN's statistic."""
     length = h.float().norm(dim=-1, keepdim=True)
     squares = (h.float() / length.clamp_min(1e-30)).square()
-    return squares if present is None else squares * present[..., None]
+    return squares if present is None else squares.masked_fill(~present[..., None], 0)

@@ -16,7 +16,7 @@ from pipeline.config.base import Section
 from pipeline.methods.masks import Masks, Seen
 from pipeline.methods.plan import Arrays, Refused
 from pipeline.methods.sparsifier import Evidence, PerToken
-from pipeline.methods.sparsifiers.teal import above
+from pipeline.methods.sparsifiers.teal import above, limit
 from pipeline.models.forward import Skipped
 from pipeline.models.views import ModelView
 
@@ -54,10 +54,7 @@ class Percentile(PerToken):
         layers = range(len(evidence.shape.ffns))
         return {
             name: np.array(
-                [
-                    evidence.magnitudes(layer, tensors[name]).quantile(share) if share > 0 else 0.0
-                    for layer in layers
-                ]
+                [limit(evidence.magnitudes(layer, tensors[name]), share) for layer in layers]
             )
             for name in options.outputs
         }
@@ -79,9 +76,9 @@ def _rule(own: dict[str, float]) -> Any:
     def skip(seen: Seen) -> Skipped:
         gate = up = None
         if "gate" in own and seen.gate_input is not None:
-            gate = seen.gate_input.abs() <= own["gate"]
+            gate = ~above(seen.gate_input, own["gate"])
         if "up" in own and seen.up is not None:
-            up = seen.up.abs() <= own["up"]
+            up = ~above(seen.up, own["up"])
         return Skipped(gate=gate, hidden=up)
 
     return skip

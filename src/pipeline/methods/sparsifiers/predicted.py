@@ -67,15 +67,14 @@ class Options(Section):
 
 
 class Predicted(PerToken):
-    """Arrays: `LAYER/first` (rank, d_model) and `LAYER/second` (d_ff, rank); `thresholds`,
-    `recall`,
-    `precision`, `ranks`, (layers,) each, recall and precision on held-out tokens; `allowed`
-    (layers, d_ff) uint8, 1 for neurons that may be computed."""
+    """Arrays: `LAYER/first` (rank, d_model), `LAYER/second` (d_ff, rank); `thresholds`, `ranks`,
+    `recall`, `precision`, (layers,) each, the latter two of the predictor alone and on held-out
+    tokens; `allowed` (layers, d_ff) uint8, 1 for neurons that may be computed."""
 
     Options = Options
 
     def __init__(self) -> None:
-        self._sample: _Sample | None = None
+        self._sample: tuple[Evidence, int, _Sample] | None = None
 
     @staticmethod
     def prepares(options: Mapping[str, Any]) -> bool:
@@ -92,6 +91,8 @@ class Predicted(PerToken):
 
     def prepare(self, evidence: Evidence, options: Any) -> tuple[Arrays, Curve]:
         """Train the predictors of all layers."""
+        # What has no classification to go by is refused before any training.
+        _allowed(evidence, options)
         sample = self._sampled(evidence, options)
         found, curve = {}, []
         for layer in range(len(evidence.shape.ffns)):
@@ -102,7 +103,8 @@ class Predicted(PerToken):
         return found, curve
 
     def at(self, evidence: Evidence, prepared: Arrays, options: Any, share: float) -> Arrays:
-        """Thresholds below which the share of a layer's logits lie, on the sampled tokens."""
+        """Thresholds below which the share of a layer's logits lie, on the sampled tokens; infinite
+        at shares of 0 and 1."""
         import torch
 
         sample = self._sampled(evidence, options)
@@ -111,7 +113,10 @@ class Predicted(PerToken):
             predictor = _of(prepared, layer, options.form)
             with torch.inference_mode():
                 logits = predictor.logits(sample.residual(layer))
-            threshold = -math.inf if share <= 0 else threshold_for(logits, share)
+            if 0 < share < 1:
+                threshold = threshold_for(logits, share)
+            else:
+                threshold = math.inf if share > 0 else -math.inf
             held = sample.held_out
             told = quality(logits[held], sample.active(layer)[held], threshold)
             columns["thresholds"].append(threshold)
@@ -124,15 +129,18 @@ class Predicted(PerToken):
 
     def _sampled(self, evidence: Evidence, options: Any) -> "_Sample":
         """Collected once, however many settings are tried."""
-        if self._sample is None:
-            self._sample = _Sample(evidence, options)
-        return self._sample
+        held = self._sample
+        if held is None or held[0] is not evidence or held[1] != options.tokens:
+            held = self._sample = evidence, options.tokens, _Sample(evidence, options)
+        return held[2]
 
     def attach(self, masks: Masks, arrays: Arrays, options: Any) -> None:
         """Hook every layer's predictor."""
         for layer in range(len(masks.shape.ffns)):
             predictor = _of(arrays, layer, options.form)
-            rule = _rule(predictor, float(arrays["thresholds"][layer]), arrays["allowed"][layer])
+            device = masks.shape.ffns[layer].down.weight.device
+            threshold, allowed = float(arrays["thresholds"][layer]), arrays["allowed"][layer]
+            rule = _rule(predictor, threshold, allowed, device)
             masks.neurons(layer, rule, sees=("residual",))
 
 
@@ -199,7 +207,7 @@ def _fitted(
 
     def good(rank: int) -> bool:
         everywhere = np.ones(ffn.d_ff, dtype=np.uint8)
-        rule = _rule(of_rank(rank)[0], 0.0, everywhere)
+        rule = _rule(of_rank(rank)[0], 0.0, everywhere, ffn.down.weight.device)
         with ExitStack() as ends:
             Masks(evidence.shape, Forward(), ends).neurons(layer, rule, sees=("residual",))
             loss = text_loss(evidence.model, held_out)
@@ -207,9 +215,8 @@ def _fitted(
 
     start = first_rank(float(active.double().mean()), inputs.shape[1], ffn.d_ff)
     most = max(8, min(inputs.shape[1], ffn.d_ff))
-    rank = adapt(start, good, most)
-    predictor, rows = of_rank(rank)
-    return predictor, [row for r in sorted(made) for row in made[r][1]] if made else rows
+    predictor, _ = of_rank(adapt(start, good, most))
+    return predictor, [row for rank in sorted(made) for row in made[rank][1]]
 
 
 def _of(arrays: Arrays, layer: int, form: str) -> Predictor:
@@ -229,16 +236,18 @@ def _allowed(evidence: Evidence, options: Any) -> np.ndarray:
     return evidence.hot if options.neurons == "hot_only" else ~evidence.hot
 
 
-def _rule(predictor: Predictor, threshold: float, allowed: np.ndarray) -> Callable[[Seen], Skipped]:
+def _rule(
+    predictor: Predictor, threshold: float, allowed: np.ndarray, device: "torch.device"
+) -> Callable[[Seen], Skipped]:
     import torch
 
-    never = torch.from_numpy(allowed == 0)
+    never = torch.from_numpy(allowed == 0).to(device)
+    first, second = predictor.first.to(device), predictor.second.to(device)
+    own = Predictor(first, second, predictor.form)
 
     def skip(seen: Seen) -> Skipped:
         if seen.residual is None:
             raise ValueError("the residual stream was not asked for")
-        device = seen.hidden.device
-        own = Predictor(predictor.first.to(device), predictor.second.to(device), predictor.form)
-        return Skipped(before=(own.logits(seen.residual) < threshold) | never.to(device))
+        return Skipped(before=(own.logits(seen.residual) < threshold) | never)
 
     return skip

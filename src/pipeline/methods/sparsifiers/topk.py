@@ -43,9 +43,7 @@ class TopK(PerToken):
     def attach(self, masks: Masks, arrays: Arrays, options: Any) -> None:
         """Hook every layer."""
         for layer, ffn in enumerate(masks.shape.ffns):
-            weigh = None
-            if options.by == "contribution":
-                weigh = ffn.down_norms().to(ffn.down.weight.dtype)
+            weigh = ffn.down_norms().float() if options.by == "contribution" else None
             masks.neurons(layer, _rule(int(arrays["kept"]), weigh))
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.methods.inputs_by_token import ByInput, column_norms, largest
 from pipeline.methods.sparsifier import Evidence
+from pipeline.models.views import matrix
 
 if TYPE_CHECKING:
     import torch
@@ -26,12 +27,12 @@ class Wina(ByInput):
         self, module: "torch.nn.Module", setting: float
     ) -> "Callable[[torch.Tensor], torch.Tensor]":
         """The largest products, as many at every token."""
-        norms = column_norms(module)
+        norms = column_norms(matrix(module))
         return lambda x: kept(x, norms, setting)
 
 
 def kept(x: "torch.Tensor", norms: "torch.Tensor", share: float) -> "torch.Tensor":
     """Bool like x, (..., channels): all but round(share * channels) of each token's, those with the
-    smallest |x_i| * norms_i."""
+    smallest |x_i| * norms_i; `norms` (channels,) float32."""
     number = x.shape[-1] - round(share * x.shape[-1])
     return largest(x.abs() * norms, number)

@@ -72,10 +72,10 @@ def apply(arrays: Arrays, shape: ModelView) -> None:
 
 
 def pruned(arrays: Arrays, shape: ModelView) -> "dict[torch.nn.Module, torch.Tensor]":
-    """1 where a weight is left and 0 where not, (outputs, inputs) float32, of the matrices that
-    the arrays prune; those of the model as it is."""
+    """Which weights are left, (outputs, inputs) bool, of the matrices that the arrays prune; those
+    of the model as it is."""
     return {
-        module: (matrix(module).detach() != 0).float()
+        module: matrix(module).detach().bool()
         for layer, block in enumerate(shape.blocks)
         for name, module in linear_layers(block)
         if {f"{layer}/{name}/values", f"{layer}/{name}/mask"} & set(arrays)

@@ -1,0 +1,103 @@
+"""Methods at equal achieved sparsity: rows of the analysis put side by side."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.numbers import NOTHING, number, percent, points, span
+from pipeline.tables.curves import DENSE, REASONING
+
+Row = Mapping[str, Any]
+Rows = Sequence[Row]
+
+#: Achieved measures as people read them.
+MEASURES = {
+    "neuron_sparsity": "FFN neurons skipped",
+    "ffn_weight_sparsity": "FFN weights not read",
+    "model_weight_sparsity": "weights of the blocks' linear layers not read",
+}
+
+
+def at_measure(rows: Rows) -> list[Row]:
+    """Rows of pruned conditions whose levels are shares of an achieved measure."""
+    return [row for row in rows if row["measure"] in MEASURES and row["method"] != DENSE]
+
+
+def compared(curves: Rows, perplexity: Rows, models: Sequence[str]) -> list[dict[str, Any]]:
+    """A table for every measure and level: `measure` in words, `level`, and `rows`, one a method.
+
+    Each row holds the method and, by model, what it lost on the mean of the reasoning tasks, in
+    points with its interval, and on texts, in nats a token, mean over tasks, with what was achieved
+    on the reasoning tasks; null where there is no such condition. Methods stand by their mean loss
+    over the models, those that some model lacks last.
+    """
+    lost = _nats(at_measure(perplexity))
+    tables: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+    for row in at_measure(curves):
+        if row["task"] == REASONING:
+            cell = {
+                "loss": row["loss"],
+                "low": row["loss_low"],
+                "high": row["loss_high"],
+                "achieved": row[f"{row['measure']}_total"],
+                "nats": lost.get(_key(row)),
+            }
+            methods = tables.setdefault((row["measure"], row["level"]), {})
+            methods.setdefault(row["method"], {})[row["model"]] = cell
+    order = list(MEASURES)
+    return [
+        {
+            "measure": MEASURES[measure],
+            "level": level,
+            "rows": _ranked(tables[measure, level], models),
+        }
+        for measure, level in sorted(tables, key=lambda k: (-order.index(k[0]), float(k[1])))
+    ]
+
+
+def cell_text(cell: Row | None) -> str:
+    """A cell in words: points with their interval, then nats."""
+    if cell is None:
+        return NOTHING
+    text = f"{points(cell['loss'])} {span(cell['low'], cell['high'])}"
+    return text if cell["nats"] is None else f"{text}; {number(cell['nats'])}"
+
+
+def markdown(tables: Rows, models: Sequence[str], measure: str, levels: Sequence[str]) -> str:
+    """Tables of one measure at some levels, for the README: a row a method, a column a model."""
+    parts = []
+    for table in tables:
+        if table["measure"] != MEASURES[measure] or table["level"] not in levels:
+            continue
+        head = f"{percent(float(table['level']), 0)} of the {table['measure']}"
+        lines = [[head, *(f"`{model}`" for model in models)], ["---"] * (len(models) + 1)]
+        lines += [
+            [f"`{row['method']}`", *(cell_text(row["cells"].get(model)) for model in models)]
+            for row in table["rows"]
+        ]
+        parts.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
+    return "\n\n".join(parts)
+
+
+def _nats(perplexity: Rows) -> dict[tuple[str, ...], float]:
+    """Nats a token lost, mean over the tasks that score texts."""
+    found: dict[tuple[str, ...], list[float]] = {}
+    for row in perplexity:
+        found.setdefault(_key(row), []).append(row["loss"])
+    return {key: sum(losses) / len(losses) for key, losses in found.items()}
+
+
+def _key(row: Row) -> tuple[str, ...]:
+    return row["model"], row["method"], row["level"]
+
+
+def _ranked(
+    methods: Mapping[str, Mapping[str, Any]], models: Sequence[str]
+) -> list[dict[str, Any]]:
+    def rank(method: str) -> tuple[int, float, str]:
+        cells = methods[method]
+        return -len(cells), sum(c["loss"] for c in cells.values()) / len(cells), method
+
+    return [
+        {"method": method, "cells": {m: methods[method].get(m) for m in models}}
+        for method in sorted(methods, key=rank)
+    ]

@@ -1,0 +1,116 @@
+"""Methods side by side at equal achieved sparsity."""
+
+import pytest
+
+from pipeline.report.compared import MEASURES, cell_text, compared, markdown
+from pipeline.report.figures import compared_figure, main_figure
+from pipeline.report.render import spec_text, svg
+
+MODELS = ["ref-reglu", "ref-swiglu"]
+
+
+@pytest.fixture
+def rows(make_curve):
+    """A function: (model, method, level, loss), ... -> rows of one measure, with a control each."""
+
+    def make(*conditions, measure="model_weight_sparsity"):
+        return [
+            make_curve(
+                model, method, level, task, measure=measure, loss=loss, loss_low=loss - 0.01,
+                loss_high=loss + 0.01, model_weight_sparsity_total=float(level) + 0.003,
+            )
+            for model, method, level, loss in conditions
+            for task in ("reasoning", "copying")
+        ]  # fmt: skip
+
+    return make
+
+
+@pytest.fixture
+def texts(perplexity):
+    """A function: model, method, level, losses of its texts -> rows of PERPLEXITY."""
+
+    def make(model, method, level, *losses):
+        facts = {"model": model, "method": method, "level": level}
+        facts["measure"] = "model_weight_sparsity"
+        return [
+            {**perplexity[0], **facts, "task": f"text {n}", "loss": loss}
+            for n, loss in enumerate(losses)
+        ]
+
+    return make
+
+
+def test_a_table_a_measure_and_level_with_methods_by_their_mean_loss(rows, texts):
+    curves = rows(
+        ("ref-reglu", "worse", "0.5", 0.3),
+        ("ref-swiglu", "worse", "0.5", 0.1),
+        ("ref-reglu", "better", "0.5", 0.2),
+        ("ref-swiglu", "better", "0.5", 0.1),
+        ("ref-swiglu", "rare", "0.5", 0.0),
+        ("ref-swiglu", "better", "0.25", 0.05),
+    )
+    tables = compared(curves, texts("ref-reglu", "better", "0.5", 0.1, 0.3), MODELS)
+    assert [(t["measure"], t["level"]) for t in tables] == [
+        (MEASURES["model_weight_sparsity"], "0.25"),
+        (MEASURES["model_weight_sparsity"], "0.5"),
+    ]
+    half = tables[1]["rows"]
+    assert [row["method"] for row in half] == ["better", "worse", "rare"]
+    assert half[0]["cells"]["ref-reglu"] == {
+        "loss": 0.2, "low": pytest.approx(0.19), "high": pytest.approx(0.21), "achieved": 0.503,
+        "nats": pytest.approx(0.2),
+    }  # fmt: skip
+    assert half[0]["cells"]["ref-swiglu"]["nats"] is None
+    assert half[2]["cells"]["ref-reglu"] is None
+
+
+def test_what_is_removed_for_good_or_asked_in_other_units_is_not_compared(rows, make_curve):
+    others = rows(("ref-reglu", "own", "0.5", 0.1), measure=None)
+    assert compared([*others, make_curve(level="0.5")], [], MODELS) == []
+
+
+def test_a_cell_in_words():
+    cell = {"loss": 0.2, "low": 0.19, "high": 0.213, "achieved": 0.5, "nats": 0.126}
+    assert cell_text(cell) == "20.0 [19.0, 21.3]; 0.13"
+    assert cell_text({**cell, "nats": None}) == "20.0 [19.0, 21.3]"
+    assert cell_text(None) == "–"
+
+
+def test_the_readmes_tables_hold_the_levels_that_are_asked_for(rows):
+    curves = rows(*(("ref-reglu", "teal", level, 0.1) for level in ("0.25", "0.5", "0.75")))
+    tables = compared(curves, [], MODELS)
+    text = markdown(tables, MODELS, "model_weight_sparsity", ["0.25", "0.75"])
+    assert text.splitlines() == [
+        "| 25% of the weights of the blocks' linear layers not read | `ref-reglu` | `ref-swiglu` |",
+        "| --- | --- | --- |",
+        "| `teal` | 10.0 [9.0, 11.0] | – |",
+        "",
+        "| 75% of the weights of the blocks' linear layers not read | `ref-reglu` | `ref-swiglu` |",
+        "| --- | --- | --- |",
+        "| `teal` | 10.0 [9.0, 11.0] | – |",
+    ]
+
+
+def test_the_figure_draws_each_measure_against_what_was_achieved(rows, finding):
+    curves = rows(("ref-reglu", "teal", "0.5", 0.1), ("ref-swiglu", "wina", "0.5", 0.2))
+    curves += rows(("ref-reglu", "cats", "0.5", 0.1), measure="neuron_sparsity")
+    spec = compared_figure(curves, finding["models"])
+    drawn = {
+        row["method"]: row["sparsity"]
+        for data in spec["datasets"].values()
+        for row in data
+        if row["part"] == "curve"
+    }
+    wanted = {row["method"]: 100 * row[f"{row['measure']}_total"] for row in curves}
+    assert drawn == {method: pytest.approx(value) for method, value in wanted.items()}
+    text = svg(spec)
+    assert "FFN neurons skipped, %" in text and "linear layers not read, %" in text
+    assert spec_text(compared_figure(curves[::-1], finding["models"])) == spec_text(spec)
+
+
+def test_methods_at_a_measure_are_not_on_the_curve_of_removed_neurons(rows, finding):
+    curves = rows(("ref-reglu", "teal", "0.5", 0.1))
+    assert "there is nothing to draw" in svg(main_figure([], finding["models"]))
+    assert "teal" not in spec_text(main_figure(curves, finding["models"]))
+    assert "nothing to compare" in svg(compared_figure([], finding["models"]))
