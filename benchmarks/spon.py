@@ -126,7 +126,7 @@ class Bench:
                     "best_step": best["step"],
                     "last_step": curve[-1]["step"],
                     "seconds": time.perf_counter() - begin,
-                    "curve": curve,
+                    "held_out_by_step": {row["step"]: row["held_out"] for row in curve},
                 }
             yield {"sites": sites, "learning_rate": None, **self.closed_form(plan, sites)}
 
@@ -155,7 +155,7 @@ class Bench:
             "best_step": 0,
             "last_step": 0,
             "seconds": seconds,
-            "curve": [],
+            "held_out_by_step": {0: before},
         }
 
 

@@ -57,9 +57,9 @@ rule fit_with_model:
         arrays=f"{RESULTS}/fit/{PLAN}/plan.safetensors",
         training=f"{RESULTS}/fit/{PLAN}/training.parquet",
     log:
-        f"{LOGS}/{CONFIG.study}/fit_with_model/{PLAN}.log",
+        f"{LOGS}/{CONFIG.study}/fit/{PLAN}.log",
     benchmark:
-        f"{TIMING}/{CONFIG.study}/fit_with_model/{PLAN}.tsv"
+        f"{TIMING}/{CONFIG.study}/fit/{PLAN}.tsv"
     wildcard_constraints:
         method=names(name for name in CONFIG.methods if not STUDY.by_tables(name)),
     threads: 1

@@ -6,7 +6,7 @@ the model that its earlier ones left, which no stage has profiled.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -102,4 +102,4 @@ class Files:
     def _fingerprint(self, asked: Asked) -> str:
         record = MODEL.read(self.record)
         text = SEQUENCES.read(self.sequences).hash_rows().sum()
-        return of_value([record["weights_digest"], str(text), asked.parts, asked.level, asked.seed])
+        return of_value([record["weights_digest"], str(text), asdict(asked)])

@@ -29,8 +29,8 @@ def keys_of_first(study):
 
 def missing(full, given, where=""):
     """Paths of keys that the full configuration has and the given one leaves to defaults."""
-    # A part of a method may be its name alone.
-    if not isinstance(full, dict) or isinstance(given, str):
+    # A part of a method is its name, alone or with the options that are not as usual.
+    if not isinstance(full, dict) or isinstance(given, str) or "options" in full:
         return []
     return [
         path

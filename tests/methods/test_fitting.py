@@ -455,7 +455,6 @@ def test_nothing_is_left_on_the_model(make_model):
 CHANNELS = ("wanda", {"share": 0.25, "pattern": "channels"})
 
 
-@pytest.mark.xfail(strict=True, reason="apply quantizes before it removes, fitting after")
 def test_channels_are_gone_before_the_rest_is_quantized(make_model, monkeypatch):
     model = make_model(hidden_act="silu")
     at_the_end = with_the_model_at_the_end(monkeypatch)
@@ -471,13 +470,11 @@ def test_a_bias_does_not_bring_channels_back(make_model):
     assert achieved(model, plan, TEXT)["total"] == pytest.approx(plan.achieved["total"])
 
 
-@pytest.mark.xfail(strict=True, reason="preparing does not check")
 def test_what_is_refused_is_not_prepared(make_model):
     model = make_model("OPTForCausalLM", do_layer_norm_before=False)
     assert prepare(asked("whole", sparsifier="predicted"), evidence_of(model, TEXT)) == ({}, [])
 
 
-@pytest.mark.xfail(strict=True, reason="its reach is measured at a share that it refuses")
 def test_hot_neurons_go_up_to_a_measure(small, neurons):
     evidence = evidence_of(small["silu"], TEXT, neurons=neurons)
     question = asked(0.05, "neuron_sparsity", sparsifier="keep_cold")

@@ -45,6 +45,27 @@ def test_work_by_hand(small):
     assert jobs["analyse"].tokens == 3 * 8
 
 
+TEAL = {
+    "sparsifier": {"name": "teal", "allocation": "greedy"}, "corpus": "reasoning", "levels": [0.5],
+    "measure": "model_weight_sparsity",
+}  # fmt: skip
+SPON = {"name": "spon", "steps": 10, "batch": 2}
+
+
+def test_fitting_with_the_model_measures_on_text_and_trains_on_it(small):
+    """1000 tokens in sequences of 64, measured about ten times to meet a level; ten steps of two
+    sequences, at four passes each."""
+    asked = by_rule(small(methods={"teal": TEAL}))
+    assert asked["prepare"].tokens == asked["fit_with_model"].tokens == 10_000
+    assert asked["fit_with_model"].flops == 2 * 1000 * 10_000
+    job = by_rule(small(methods={"teal": {**TEAL, "compensation": SPON}}))["fit_with_model"]
+    assert job.tokens == 10_000 + 10 * 2 * 64
+    assert job.flops == 2 * 1000 * (10_000 + 4 * 1280)
+    own = by_rule(small(methods={"teal": {**TEAL, "measure": None}}))["fit_with_model"]
+    assert own.tokens == 2000
+    assert str(job.log) == "results/logs/small/fit/backbone/teal/0.5/0.log"
+
+
 def test_half_the_items_are_half_the_work_and_so_is_half_a_shard(small):
     whole = by_rule(small())["evaluate"]
     assert by_rule(small(), Size(3000, 2, 20, 50))["evaluate"].flops == 3 * whole.flops

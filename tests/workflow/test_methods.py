@@ -114,12 +114,16 @@ def test_nothing_is_left_to_do(methods):
     assert methods.planned(config=CONFIG) == {}
 
 
+CATS, INTEGERS = {"cats/0.5", "cats/0.9"}, {"everything/0.3", "int4/whole"}
+
+
 @pytest.mark.parametrize(
     ("module", "old", "new", "conditions"),
     [
         ("methods/weights/wanda.py", '"row")', '"matrix")', {"everything/0.3", "wanda/0.25"}),
-        ("methods/sparsifiers/teal.py", "x.abs() > t", "x.abs() >= t", {"greedy/0.4"}),
-        ("methods/quantizers/integers.py", "bits = 4", "bits = 3", {"everything/0.3", "int4/whole"}),
+        ("methods/sparsifiers/wina.py", "share * x.shape", "2 * x.shape", {"everything/0.3"}),
+        ("methods/sparsifiers/cats.py", "for layer in layers", "for _ in layers", CATS),
+        ("methods/quantizers/integers.py", "bits = 4", "bits = 3", INTEGERS),
         ("methods/compensation/spon.py", "new_zeros", "new_ones", {"everything/0.3"}),
     ],
 )

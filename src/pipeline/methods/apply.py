@@ -28,11 +28,15 @@ def entry_of(kind: str, name: str) -> Any:
 def apply(plan: Plan, shape: ModelView, ends: ExitStack) -> Forward:
     """Apply all parts in place, in their order; hooks last as long as `ends`. What is told of the
     model's passes."""
-    layers.apply(plan.of("weights"), shape)
-    pruned = layers.pruned(plan.of("weights"), shape)
+    weights = plan.of("weights")
+    layers.apply(weights, shape)
+    pruned = layers.pruned(weights, shape)
+    gone = [weights.get("dropped")]
+    if gone[0] is not None:
+        # Before the weights are quantized, which go in groups.
+        remove(gone[0].astype(bool), shape)
     if part := plan.parts.get("quantization"):
         quantize(part, shape)
-    gone = [plan.of("weights").get("dropped")]
     sparsifier = plan.of("sparsifier")
     if plan.sparse_from == START:
         # Neurons that no token has can go with their weights.

@@ -26,6 +26,7 @@ def prepare(asked: Asked, evidence: Evidence) -> tuple[Arrays, Curve]:
     """
     try:
         fitting = _Fitting(asked, evidence, {})
+        fitting.check()
         fitting.weights()
         fitting.quantization()
         part = asked.parts["sparsifier"]
@@ -146,17 +147,15 @@ class _Fitting:
         if not own:
             own, self.curve = entry.prepare(self.evidence, options)
         level = self.asked.level
-        known: dict[float, Arrays] = {}
 
-        def at(share: float) -> Arrays:
-            if share not in known:
-                known[share] = entry.at(self.evidence, own, options, share)
-            return known[share]
+        def at(share: Any) -> Arrays:
+            found: Arrays = entry.at(self.evidence, own, options, share)
+            return found
 
         measure = self.asked.measure
         if measure is None:
             self.share = float(level) if isinstance(level, float) else None
-            arrays = at(level)  # type: ignore[arg-type]
+            arrays = at(level)
         else:
 
             def achieved(share: float) -> float:
@@ -166,8 +165,9 @@ class _Fitting:
                     found = figures(_counts(self.evidence, forward))
                 return found["total"][measure]
 
-            self.reach = reach(achieved)
-            self.share = settle(achieved, float(level), self.reach)
+            most = entry.most(self.evidence)
+            self.reach = reach(achieved, most)
+            self.share = settle(achieved, float(level), self.reach, most)
             arrays = at(self.share)
         attach(part, arrays, Masks(self.evidence.shape, self.forward, ends))
         self.arrays |= named(arrays, "sparsifier")

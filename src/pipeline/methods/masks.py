@@ -119,9 +119,7 @@ class Masks:
 
         self.ends.callback(module.register_forward_hook(after).remove)
 
-    def _told(
-        self, told: Skipped, h: "torch.Tensor"
-    ) -> "tuple[Skipped, torch.Tensor | None]":
+    def _told(self, told: Skipped, h: "torch.Tensor") -> "tuple[Skipped, torch.Tensor | None]":
         """Where the method is at work; of values, those that are not zero by themselves, each once.
         Then all of them together."""
         sparse = self.forward.sparse
@@ -131,7 +129,7 @@ class Masks:
             mask = getattr(told, name)
             if mask is None:
                 continue
-            mask = mask if sparse is None else mask & sparse[..., None]
+            mask = mask.expand_as(h) if sparse is None else mask & sparse[..., None]
             if name != "before":
                 mask = mask & h.bool()
                 mask = mask if either is None else mask & ~either

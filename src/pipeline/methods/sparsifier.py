@@ -127,6 +127,10 @@ class PerToken:
     def check(self, shape: ModelView, options: Any) -> None:
         """Raise Refused where the method makes no sense for this model."""
 
+    def most(self, evidence: Evidence) -> float:
+        """The highest share there is a condition for."""
+        return 1.0
+
     def prepare(self, evidence: Evidence, options: Any) -> tuple[Arrays, Curve]:
         """What all levels share, and the loss curves of what was trained for it."""
         return {}, []

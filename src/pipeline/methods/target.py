@@ -10,13 +10,19 @@ TOLERANCE = 0.002
 _MEASUREMENTS, _NARROW = 24, 2.0**-20
 
 
-def reach(achieved: Callable[[float], float]) -> tuple[float, float]:
-    """(lowest, highest) measure between a share of 0 and one of 1."""
-    return achieved(0.0), achieved(1.0)
+def reach(achieved: Callable[[float], float], most: float = 1.0) -> tuple[float, float]:
+    """(lowest, highest) measure between a share of 0 and the highest one."""
+    return achieved(0.0), achieved(most)
 
 
-def settle(achieved: Callable[[float], float], target: float, ends: tuple[float, float]) -> float:
-    """The share from 0 to 1 at which `achieved`, which grows with it, is nearest to the target.
+def settle(
+    achieved: Callable[[float], float],
+    target: float,
+    ends: tuple[float, float],
+    most: float = 1.0,
+) -> float:
+    """The share from 0 to `most` at which `achieved`, which grows with it, is nearest to the
+    target.
 
     False position with an Illinois step, until TOLERANCE is met or the bracket is as narrow as it
     gets: the target then lies in a jump, and of its two ends the nearer one is taken. Where that
@@ -30,8 +36,8 @@ def settle(achieved: Callable[[float], float], target: float, ends: tuple[float,
             f"{target:g} is outside what this method can reach on this model, {low:.3f} to "
             f"{high:.3f}"
         )
-    best = min((abs(low - target), 0.0), (abs(high - target), 1.0))
-    left, right = (0.0, low - target), (1.0, high - target)
+    best = min((abs(low - target), 0.0), (abs(high - target), most))
+    left, right = (0.0, low - target), (most, high - target)
     moved = 0
     for rest in range(_MEASUREMENTS, 0, -1):
         width = right[0] - left[0]

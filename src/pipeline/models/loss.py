@@ -18,11 +18,12 @@ def text_loss(model: Any, batches: Sequence[Batch]) -> float | None:
         for batch in batches:
             logits = model(
                 input_ids=batch.tokens, attention_mask=batch.attention, use_cache=False
-            ).logits[:, :-1]
-            losses = torch.nn.functional.cross_entropy(
-                logits.float().transpose(1, 2), batch.tokens[:, 1:], reduction="none"
-            )
+            ).logits
+            # Logits take the most memory by far, so only those that count are made float32.
             counted = batch.counted[:, 1:]
-            total += float(losses[counted].double().sum())
+            losses = torch.nn.functional.cross_entropy(
+                logits[:, :-1][counted].float(), batch.tokens[:, 1:][counted], reduction="none"
+            )
+            total += float(losses.double().sum())
             tokens += int(counted.sum())
     return total / tokens if tokens else None

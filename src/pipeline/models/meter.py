@@ -298,13 +298,13 @@ def _matrices(
     for role, part in [*projections.items(), (_DOWN, ffn.down)]:
         left = pruned.get(part.module)
         left = None if left is None else left[part.start : part.stop]
-        size = part.out_features, part.in_features
-        found.append(_Matrix(part.module, role, *size, part.start, left))
+        outputs, inputs = part.weight.shape
+        found.append(_Matrix(part.module, role, outputs, inputs, part.start, left))
     taken = {matrix.module for matrix in found}
     for _, module in linear_layers(block):
         if module not in taken:
-            size = weights_of(module).shape
-            found.append(_Matrix(module, _OTHER, *size, 0, pruned.get(module)))
+            outputs, inputs = weights_of(module).shape
+            found.append(_Matrix(module, _OTHER, outputs, inputs, 0, pruned.get(module)))
     return found
 
 

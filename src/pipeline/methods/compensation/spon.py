@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     import torch
 
 
+#: Learning rates by site, the best of those that benchmarks/spon.py tried on two models.
+RATES: Mapping[Sites, float] = {"down": 0.003, "all": 0.01}
+
+
 class Options(Section):
     """Where vectors are learned, and how: AdamW with a constant learning rate."""
 
@@ -43,12 +47,17 @@ class Options(Section):
     corpus: Name | None = Field(
         None, description="corpus they are learned on; null for the one thresholds are fitted on"
     )
-    learning_rate: float = Field(0.01, gt=0)
-    steps: int = Field(150, ge=1, description="most optimiser steps")
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="null for the site's own, 0.003 at `down` and 0.01 at `all`, the best of a "
+        "sweep (benchmarks/spon.py)",
+    )
+    steps: int = Field(300, ge=1, description="most optimiser steps")
     batch: int = Field(8, ge=1, description="sequences a step")
     every: int = Field(25, ge=1, description="steps between measurements on held-out text")
     patience: int = Field(
-        3, ge=1, description="measurements without improvement after which it stops"
+        4, ge=1, description="measurements without improvement after which it stops"
     )
 
 
@@ -95,7 +104,11 @@ class Spon:
         for parameter in model.parameters():
             parameter.requires_grad_(False)
         schedule = Schedule(
-            options.learning_rate, options.steps, options.batch, options.every, options.patience
+            options.learning_rate or RATES[options.sites],
+            options.steps,
+            options.batch,
+            options.every,
+            options.patience,
         )
         text = [list(map(int, sequence)) for sequence in evidence.sequences]
         with ExitStack() as ends:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from pipeline.methods.plan import Refused
+from pipeline.methods.sparsifier import Evidence
 from pipeline.methods.static import Neurons, Ordered
 from pipeline.ranking import heat_ranks
 
@@ -13,6 +14,13 @@ class KeepCold(Ordered):
     def scores(self, neurons: Neurons, seed: int) -> np.ndarray:
         """Ranks as the classification's, from the hottest."""
         return heat_ranks(neurons.heat, neurons.layer, neurons.neuron)
+
+    def most(self, evidence: Evidence) -> float:
+        """The hot set's share, of the layer that has fewest where each gives its own."""
+        hot, layers = evidence.neurons.hot, evidence.neurons.layer
+        if evidence.scope == "layer":
+            return float(min(hot[layers == layer].mean() for layer in np.unique(layers)))
+        return float(hot.mean())
 
     def limit(self, removed: int, hot: int, total: int) -> None:
         """Refused beyond the hot set: cold neurons would go as well."""

@@ -1,6 +1,6 @@
 """Prune a model's matrices block by block, each on what the pruned blocks before it hand on."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,33 +25,64 @@ def prune(evidence: Evidence, pruner: Pruner, options: Any, share: float) -> Arr
 
     ValueError for a share or a shape that the pattern does not allow.
     """
-    import torch
-
     shape = evidence.shape
     blocks = Blocks(evidence.model, shape.blocks, evidence.batched(TOKENS))
     hidden = blocks.first
     found: Arrays = {}
-    dropped: list[torch.Tensor] = []
-    for layer, (block, ffn) in enumerate(zip(shape.blocks, shape.ffns, strict=True)):
-        named = dict(linear_layers(block))
-        with blocks.inputs(list(named.values())) as values:
-            after = blocks.run(layer, hidden)
-        read = _read(blocks, values)
-        with torch.no_grad():
-            if options.pattern == CHANNELS:
-                scores = pruner.scores(ffn, read[ffn.down.module])
-                dropped.append(channels.dropped(scores, share))
-                ffn.zero(dropped[-1])
-            else:
-                for name, module in named.items():
-                    own = matrix(module)
-                    new = pruner.prune(own.detach(), read[module], share, options)
-                    found |= _arrays(f"{layer}/{name}", new, pruner.changes)
-                    own.copy_(new)
+    dropped: list[np.ndarray] = []
+    for layer in range(len(shape.blocks)):
+        if options.pattern == CHANNELS:
+            dropped.append(_drop(blocks, shape, layer, hidden, pruner, share))
+        else:
+            found |= _prune(blocks, layer, hidden, pruner, options, share)
         # The last block's outputs reach no further one.
-        hidden = blocks.run(layer, hidden) if layer + 1 < len(shape.blocks) else after
+        if layer + 1 < len(shape.blocks):
+            hidden = blocks.run(layer, hidden)
     if dropped:
-        found["dropped"] = torch.stack(dropped).cpu().numpy().astype(np.uint8)
+        found["dropped"] = np.stack(dropped).astype(np.uint8)
+    return found
+
+
+def _prune(
+    blocks: Blocks,
+    layer: int,
+    hidden: "Sequence[torch.Tensor]",
+    pruner: Pruner,
+    options: Any,
+    share: float,
+) -> Arrays:
+    """Prune all matrices of a block, in place."""
+    import torch
+
+    named = dict(linear_layers(blocks.blocks[layer]))
+    read = _read(blocks, layer, hidden, list(named.values()))
+    found: Arrays = {}
+    with torch.no_grad():
+        for name, module in named.items():
+            own = matrix(module)
+            new = pruner.prune(own.detach(), read[module], share, options)
+            found |= _arrays(f"{layer}/{name}", new, pruner.changes)
+            own.copy_(new)
+    return found
+
+
+def _drop(
+    blocks: Blocks,
+    shape: ModelView,
+    layer: int,
+    hidden: "Sequence[torch.Tensor]",
+    pruner: Pruner,
+    share: float,
+) -> np.ndarray:
+    """Remove neurons of a block, in place; which, (d_ff,) bool."""
+    import torch
+
+    ffn = shape.ffns[layer]
+    read = _read(blocks, layer, hidden, [ffn.down.module])
+    with torch.no_grad():
+        gone = channels.dropped(pruner.scores(ffn, read[ffn.down.module]), share)
+        ffn.zero(gone)
+    found: np.ndarray = gone.cpu().numpy()
     return found
 
 
@@ -74,21 +105,29 @@ def apply(arrays: Arrays, shape: ModelView) -> None:
 def pruned(arrays: Arrays, shape: ModelView) -> "dict[torch.nn.Module, torch.Tensor]":
     """Which weights are left, (outputs, inputs) bool, of the matrices that the arrays prune; those
     of the model as it is."""
+    places = {name.rpartition("/")[0] for name in arrays}
     return {
         module: matrix(module).detach().bool()
         for layer, block in enumerate(shape.blocks)
         for name, module in linear_layers(block)
-        if {f"{layer}/{name}/values", f"{layer}/{name}/mask"} & set(arrays)
+        if f"{layer}/{name}" in places
     }
 
 
 def _read(
-    blocks: Blocks, values: "Mapping[torch.nn.Module, list[torch.Tensor]]"
+    blocks: Blocks,
+    layer: int,
+    hidden: "Sequence[torch.Tensor]",
+    modules: "Sequence[torch.nn.Module]",
 ) -> "dict[torch.nn.Module, Read]":
-    """What each module reads; those that read one tensor share it, and its moments."""
+    """What each module of a block reads; those that read one tensor share it, and its moments."""
+    with blocks.inputs(modules) as values:
+        blocks.run(layer, hidden)
     shared: dict[int, Read] = {}
     found = {}
-    for module, tensors in values.items():
+    for module in modules:
+        # The counted tokens are a copy, so the others need not be held beside it.
+        tensors = values.pop(module)
         key = id(tensors[0])
         if key not in shared:
             parts = [
@@ -103,4 +142,4 @@ def _read(
 def _arrays(place: str, weight: "torch.Tensor", changes: bool) -> Arrays:
     if changes:
         return {f"{place}/values": weight.float().cpu().numpy().copy()}
-    return {f"{place}/mask": np.packbits((weight != 0).cpu().numpy(), axis=1)}
+    return {f"{place}/mask": np.packbits(weight.bool().cpu().numpy(), axis=1)}
