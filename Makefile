@@ -47,8 +47,9 @@ docs: $(STAMP)  ## Write docs/configuration.md and docs/formats.md from the type
 	@$(PYTHON) -m pipeline.tables.document > docs/formats.md.new
 	@mv docs/formats.md.new docs/formats.md
 
-readme: $(STAMP)  ## Write the README's computed parts from results/default and the model cards
-	@$(PYTHON) -m pipeline.report.readme README.md results/default resources/models
+readme: $(STAMP)  ## Write the README's computed parts from the default and the full study and the model cards
+	@$(PYTHON) -m pipeline.report.readme README.md results/default resources/models \
+		results/full
 
 bench: study  ## Measure planning, reruns and profiling; writes benchmarks/results
 	@$(PYTHON) benchmarks/planning.py --nothing-to-do .

@@ -1,6 +1,7 @@
 """Evaluation against plain greedy loops: answers, scores, tokens and zeros."""
 
 import copy
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -10,24 +11,37 @@ from pipeline.config.evaluation import Evaluation
 from pipeline.errors import UserError
 from pipeline.evaluation.evaluate import blocks, evaluate, refused, summed
 from pipeline.evaluation.harness import Harness
+from pipeline.methods.apply import apply, remove
 from pipeline.methods.plan import Plan
-from pipeline.methods.static import apply
+from pipeline.models.forward import Forward
 from pipeline.models.views import view
 from pipeline.tables.samples import COUNTS, SAMPLES, SPARSITY
 from pipeline.tasks import find
 
 
-def run(model, tokenizer, task, dropped=None, **changes):
+def run(model, tokenizer, task, forward=None, **changes):
     config = Evaluation(**{"tasks": (task,), "batch_size": 4, **changes})
-    samples, sparsity = summed(*evaluate(model, tokenizer, config, dropped), config)
+    samples, sparsity = summed(*evaluate(model, tokenizer, config, forward), config)
     return SAMPLES.frame(samples), SPARSITY.frame(sparsity)
 
 
+def drawn(share):
+    """Neurons to remove, (2, 24) bool."""
+    return np.random.default_rng(0).random((2, 24)) < share
+
+
 def pruned(model, share):
-    dropped = np.random.default_rng(0).random((2, 24)) < share
+    """(a copy that neurons are removed from by a plan, what is told of its passes)."""
     changed = copy.deepcopy(model)
-    apply(Plan("any", "0.5", 0, dropped, cold=0), view(changed))
-    return changed, dropped
+    plan = Plan(
+        {"sparsifier": {"name": "drop_cold", "options": {}}},
+        "any",
+        0,
+        {"sparsifier/dropped": drawn(share).astype(np.uint8)},
+    )
+    with ExitStack() as ends:
+        forward = apply(plan, view(changed), ends)
+    return changed, forward
 
 
 @pytest.fixture
@@ -104,25 +118,29 @@ def test_a_limit_takes_the_first_items(writer, tokenizer, task_file):
 def test_the_model_given_is_the_one_that_answers(writer, tokenizer, task_file):
     task = task_file()
     dense, _ = run(writer, tokenizer, task)
-    changed, dropped = pruned(writer, 0.9)
-    sparse, sparsity = run(changed, tokenizer, task, dropped)
+    changed, forward = pruned(writer, 0.9)
+    sparse, sparsity = run(changed, tokenizer, task, forward)
     assert sparse["prompt_hash"].equals(dense["prompt_hash"])
     assert not sparse["response"].equals(dense["response"])
     again, _ = run(writer, tokenizer, task)
     assert again.equals(dense)
     imposed = sparsity.to_dicts()[0]
     assert imposed["basis"] == "imposed"
-    assert imposed["neuron_sparsity"] == pytest.approx(dropped.mean())
-    assert imposed["ffn_weight_sparsity"] == pytest.approx(dropped.mean())
+    share = drawn(0.9).mean()
+    assert imposed["neuron_sparsity"] == pytest.approx(share)
+    assert imposed["ffn_weight_sparsity"] == pytest.approx(share)
+    # A block has four matrices of 32 x 32 besides three of 32 x 24.
+    assert imposed["model_weight_sparsity"] == pytest.approx(share * 3 * 24 / (3 * 24 + 4 * 32))
 
 
 def test_sliced_and_zeroed_models_answer_alike(writer, tokenizer, task_file):
-    zeroed, dropped = pruned(writer, 0.3)
+    zeroed, _ = pruned(writer, 0.3)
     sliced = copy.deepcopy(writer)
-    apply(Plan("any", "0.5", 0, dropped, cold=0), view(sliced), "slice")
+    remove(drawn(0.3), view(sliced), "slice")
     task = find(task_file())
     one, other = (
-        list(Harness(model, tokenizer, 4).samples(task, range(6))) for model in (zeroed, sliced)
+        list(Harness(model, tokenizer, 4, Forward()).samples(task, range(6)))
+        for model in (zeroed, sliced)
     )
     assert one == other
 
@@ -149,7 +167,7 @@ def test_several_tasks_are_measured_one_by_one(writer, tokenizer):
 def test_no_hook_and_no_state_stay_behind(writer, tokenizer, task_file):
     before = {name: value.clone() for name, value in writer.state_dict().items()}
     run(writer, tokenizer, task_file(), limit=2)
-    assert not any(m._forward_pre_hooks for m in writer.modules())
+    assert not any(m._forward_pre_hooks or m._forward_hooks for m in writer.modules())
     after = writer.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
 
@@ -201,12 +219,12 @@ def test_a_refused_condition_has_no_samples_and_its_reason_in_every_row():
 @pytest.mark.parametrize("shards", [1, 2, 7])
 def test_shards_of_blocks_together_give_the_rows_of_one_job(writer, tokenizer, shards):
     """Written answers, choices and texts; blocks of two leave ragged ends."""
-    changed, dropped = pruned(writer, 0.3)
+    changed, forward = pruned(writer, 0.3)
     config = Evaluation(
         tasks=("chain", "boolean_choice", "prose"), limit=5, batch_size=4, block_items=2
     )
-    whole = summed(*evaluate(changed, tokenizer, config, dropped), config)
-    parts = [evaluate(changed, tokenizer, config, dropped, n, shards) for n in range(shards)]
+    whole = summed(*evaluate(changed, tokenizer, config, forward), config)
+    parts = [evaluate(changed, tokenizer, config, forward, n, shards) for n in range(shards)]
     samples = [row for part, _ in reversed(parts) for row in part]
     counts = [COUNTS.frame(part).to_dicts() for _, part in reversed(parts)]
     assert summed(samples, [row for part in counts for row in part], config) == whole

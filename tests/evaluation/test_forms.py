@@ -119,11 +119,15 @@ def test_sparsity_of_texts_counts_no_padding(make_model, tokenizer, text, size):
 
 
 def test_a_row_is_told_from_its_padding_even_where_it_ends_in_token_0():
-    asked = frozenset({(5, 6), (5, 7, 0), (0,)})
+    asked = {(5, 6): 1, (5, 7, 0): 2, (0,): 0}
     rows = torch.tensor([[5, 6, 0, 0], [5, 7, 0, 0], [0, 0, 0, 0]])
-    assert padding_mask(rows, asked).tolist() == [[1, 1, 0, 0], [1, 1, 1, 0], [1, 0, 0, 0]]
-    both = asked | {(5, 6, 0)}
-    assert padding_mask(rows[:1], both).tolist() == [[1, 1, 1, 0]]
+    mask, contexts = padding_mask(rows, asked)
+    assert mask.tolist() == [[1, 1, 0, 0], [1, 1, 1, 0], [1, 0, 0, 0]]
+    assert contexts.tolist() == [1, 2, 0]
+    assert mask.dtype == contexts.dtype == torch.long
+    both = asked | {(5, 6, 0): 3}
+    mask, contexts = padding_mask(rows[:1], both)
+    assert (mask.tolist(), contexts.tolist()) == ([[1, 1, 1, 0]], [3])
     with pytest.raises(ValueError, match="none of the sequences"):
         padding_mask(torch.tensor([[9, 9]]), asked)
 

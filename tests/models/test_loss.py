@@ -45,9 +45,17 @@ def test_a_text_without_a_token_to_predict_has_no_loss(make_model):
     assert text_loss(model, list(batches([[5], [1, 2]], 2, SPECIAL, "cpu"))) is None
 
 
-def test_logits_of_half_precision_are_summed_in_double(make_model):
-    """Exactly the mean of the losses of single tokens, however many there are."""
+def test_logits_of_half_precision_are_made_exact_first(make_model):
     model = make_model().to(torch.bfloat16)
-    rows = [[1, *range(5, 60)]] * 40
-    one = text_loss(model, list(batches(rows[:1], 1, SPECIAL, "cpu")))
-    assert text_loss(model, list(batches(rows, 1, SPECIAL, "cpu"))) == pytest.approx(one, rel=1e-12)
+    total, tokens = loop(model)
+    found = text_loss(model, list(batches(SEQUENCES, 1, SPECIAL, "cpu")))
+    assert found == pytest.approx(total / tokens, rel=1e-6)
+
+
+def test_losses_are_summed_in_double(make_model):
+    """The mean over many texts is that of one, to more places than a float32 has."""
+    model = make_model()
+    row = [[1, *range(5, 42)]]
+    one = text_loss(model, list(batches(row, 1, SPECIAL, "cpu")))
+    many = text_loss(model, list(batches(row * 301, 301, SPECIAL, "cpu")))
+    assert many == pytest.approx(one, rel=1e-9)

@@ -7,11 +7,12 @@ import pytest
 from pipeline.digest import SOURCE_ROOT
 from pipeline.errors import UserError
 from pipeline.report.readme import main, with_backbones, with_finding
+from pipeline.tables.curves import CURVES, PERPLEXITY
 from pipeline.tables.finding import FINDING
 from pipeline.tables.training import CARD
 
-TEXT = "before\n<!-- finding: made -->\nold\n<!-- end of finding -->\nafter\n"
-TABLE = "<!-- backbones: made -->\nold\n<!-- end of backbones -->\n"
+TEXT = "before\n<!-- finding: made -->\nthe last one\n<!-- end of finding -->\nafter\n"
+TABLE = "<!-- backbones: made -->\nthe last one\n<!-- end of backbones -->\n"
 
 
 def a_card(model, sparsity):
@@ -63,7 +64,8 @@ def test_the_finding_and_the_figure_come_from_the_results(tmp_path, finding, man
     (tmp_path / "README.md").write_text(TEXT + TABLE)
     for name, sparsity in (("two", 0.6), ("one", 0.9)):
         CARD.write(tmp_path / "models" / name / "card.json", a_card(name, sparsity), manifest)
-    main(tmp_path / "README.md", results, tmp_path / "models")
+    # Without a full study its table stays as it is.
+    main(tmp_path / "README.md", results, tmp_path / "models", tmp_path / "full")
     written = (tmp_path / "README.md").read_text()
     assert all(f"> {sentence}\n" in written for sentence in finding["sentences"])
     assert "](docs/accuracy-lost.svg)" in written
@@ -75,7 +77,7 @@ def test_a_readme_without_the_marks_is_refused_and_left_alone(tmp_path, finding,
     FINDING.write(tmp_path / "analyse" / "finding.json", finding, manifest)
     (tmp_path / "README.md").write_text("no marks\n")
     with pytest.raises(UserError, match="README.md: no .*finding"):
-        main(tmp_path / "README.md", tmp_path, tmp_path)
+        main(tmp_path / "README.md", tmp_path, tmp_path, tmp_path)
     assert (tmp_path / "README.md").read_text() == "no marks\n"
 
 
@@ -83,3 +85,35 @@ def test_the_projects_own_readme_has_the_marks(tmp_path):
     shutil.copy(SOURCE_ROOT.parent / "README.md", tmp_path)
     text = (tmp_path / "README.md").read_text()
     assert with_finding(text, ["x"]) != text != with_backbones(text, [a_card("x", 0.5)])
+
+
+CELLS = (("one", "teal", 0.2), ("two", "teal", 0.1), ("two", "wina", 0.3))
+
+
+def test_the_table_of_methods_comes_from_the_full_study(
+    tmp_path, finding, manifest, make_curve, perplexity
+):
+    rows = [
+        make_curve(
+            model, method, "0.5", measure="model_weight_sparsity", loss=loss, loss_low=loss,
+            loss_high=loss,
+        )
+        for model, method, loss in CELLS
+    ]  # fmt: skip
+    CURVES.write(tmp_path / "full" / "analyse" / "curves.parquet", rows, manifest)
+    PERPLEXITY.write(tmp_path / "full" / "analyse" / "perplexity.parquet", perplexity, manifest)
+    FINDING.write(tmp_path / "analyse" / "finding.json", finding, manifest)
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "accuracy-lost.svg").write_text("<svg/>")
+    (tmp_path / "docs").mkdir()
+    CARD.write(tmp_path / "models" / "one" / "card.json", a_card("one", 0.9), manifest)
+    marks = "<!-- methods: x -->\nthe last one\n<!-- end of methods -->\n"
+    (tmp_path / "README.md").write_text(TEXT + TABLE + marks)
+    main(tmp_path / "README.md", tmp_path, tmp_path / "models", tmp_path / "full")
+    written = (tmp_path / "README.md").read_text()
+    head = "| 50% of the weights of the blocks' linear layers not read | `one` | `two` |"
+    assert (
+        f"{head}\n| --- | --- | --- |\n| `teal` | 20.0 [20.0, 20.0] | 10.0 [10.0, 10.0] |"
+        in written
+    )
+    assert "the last one" not in written

@@ -58,8 +58,9 @@ class Masks:
             x = given[0]
             kept = self._or_dense(keep(x), x)
             masked = _only(x, kept)
-            # A zero would not be read in any case, so it is not the method that skips it.
+            # A zero need not be read in any case, so it is not the method that skips it.
             self.forward.kept[module] = self._by_sequence(kept | ~x.bool())
+            self.forward.live[module] = self._by_sequence(masked.bool())
             if rest is not None:
                 self.forward.extra[module] = extra
                 left.append(x - masked)
@@ -85,7 +86,7 @@ class Masks:
         extra: int = 0,
     ) -> None:
         """An FFN goes without the neurons that `skip` marks; `sees` names what Seen is to hold
-        besides h. `rest` and `extra` as for `inputs`."""
+        besides h. `rest` as for `inputs`; `extra` are weights read beyond the FFN's own."""
         ffn = self.shape.ffns[layer]
         left: list[torch.Tensor] = []
         held: dict[str, torch.Tensor] = {}
@@ -96,8 +97,9 @@ class Masks:
             seen = Seen(self._by_sequence(h), **{n: self._by_sequence(v) for n, v in held.items()})
             self.forward.skipped[layer], skipped = self._told(skip(seen), seen.hidden)
             masked = h if skipped is None else _only(h, ~skipped.reshape(h.shape))
-            if rest is not None:
+            if extra:
                 self.forward.extra[ffn.down.module] = extra
+            if rest is not None:
                 left.append(h - masked)
             return masked
 

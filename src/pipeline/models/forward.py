@@ -34,7 +34,7 @@ class Forward:
 
     Whoever asks the model sets `ended` (which sequences of a batch have ended, (sequences,) bool,
     or None), `contexts` (for likelihoods: how many tokens of each sequence are context,
-    (sequences,) int) and `text` (for perplexity: all of a sequence is scored). Methods tell `kept`,
+    (sequences,) int) and `text` (for perplexity: all of a sequence is scored). Methods tell `kept`, `live`,
     `extra` and `skipped`; `removed`, (layers, d_ff) bool, are neurons gone for good, and `pruned`
     tells which weights are left, (outputs, inputs) bool, of matrices that some were removed from.
     `stop` are tokens after which a sequence is over.
@@ -57,6 +57,8 @@ class Forward:
         #: Channels that a module reads, or that are zero by themselves, (sequences, length,
         #: channels) bool, in the last pass.
         self.kept: dict[torch.nn.Module, torch.Tensor] = {}
+        #: Those of them that are not zero by themselves.
+        self.live: dict[torch.nn.Module, torch.Tensor] = {}
         #: Further weights a token that a module reads in the others' place, in the last pass.
         self.extra: dict[torch.nn.Module, int] = {}
         self.skipped: dict[int, Skipped] = {}
@@ -123,7 +125,7 @@ class Forward:
         self._places = None if self.tokens == marked.numel() else places
         self.present = marked if self.begins else tokens.new_ones(tokens.shape).bool()
         self.sparse = self._sparse(tokens, self.present)
-        self.kept, self.extra, self.skipped = {}, {}, {}
+        self.kept, self.live, self.extra, self.skipped = {}, {}, {}, {}
 
     def _sparse(self, tokens: "torch.Tensor", present: "torch.Tensor") -> "torch.Tensor | None":
         """A dense start would make the loss of a text falsely small, so texts have none."""

@@ -186,6 +186,8 @@ class Meter:
         return pruned + without + sums.unread.get((place, basis), 0) - sums.extra.get(place, 0)
 
     def _counter(self, layer: int) -> Any:
+        import torch
+
         pruned = any(m.left is not None and m.role != _OTHER for m in self._matrices[layer])
 
         def count(h: "torch.Tensor") -> None:
@@ -195,9 +197,10 @@ class Meter:
             if not layer:
                 self.tokens += forward.tokens
             sums = self._sums[layer]
-            inner = forward.counted_of(h)
-            sums.nonfinite += _nonfinite(inner)
-            sets = self._sets(layer, inner)
+            # Of all tokens, the sum tells it for a tenth of the time.
+            if not math.isfinite(float(h.sum(dtype=torch.float32))):
+                sums.nonfinite += int((~forward.counted_of(h).isfinite()).sum())
+            sets = self._sets(layer, forward.counted_of(h.bool()))
             for name, pairs in sets.items():
                 added = pairs.by_channel if pruned else pairs.size
                 # What is gone is so at every token.
@@ -209,7 +212,7 @@ class Meter:
 
         return count
 
-    def _sets(self, layer: int, inner: "torch.Tensor") -> dict[str, _Pairs]:
+    def _sets(self, layer: int, live: "torch.Tensor") -> dict[str, _Pairs]:
         """The sets of neurons that there are, at the tokens that count."""
         import torch
 
@@ -218,12 +221,12 @@ class Meter:
         found = {
             name: self.forward.counted_of(mask) for name, mask in marked.items() if mask is not None
         }
-        found[_LIVE] = inner.bool()
+        found[_LIVE] = live
         if self.forward.removed is not None:
-            key = layer, inner.device
+            key = layer, live.device
             if key not in self._gone:
                 gone = torch.from_numpy(self.forward.removed[layer]).bool()
-                self._gone[key] = gone.to(inner.device)[None]
+                self._gone[key] = gone.to(live.device)[None]
             found = {name: mask & ~self._gone[key] for name, mask in found.items()}
             found[_GONE] = self._gone[key]
         return {name: _Pairs(mask) for name, mask in found.items()}
@@ -231,22 +234,23 @@ class Meter:
     def _channels(self, layer: int, sets: Mapping[str, _Pairs]) -> None:
         """Add what the layer's modules do not read of their inputs, and what they read instead."""
         forward, sums = self.forward, self._sums[layer]
-        unread: dict[torch.nn.Module, _Pairs] = {}
+        unread: dict[torch.nn.Module, dict[str, _Pairs]] = {}
         for place, matrix in enumerate(self._matrices[layer]):
             module = matrix.module
             if forward.extra.get(module) and not matrix.start:
                 more = forward.extra[module] * forward.working
                 sums.extra[place] = sums.extra.get(place, 0) + more
             if module in forward.kept:
-                unread[module] = _Pairs(~forward.counted_of(forward.kept.pop(module)))
+                read = {_IMPOSED: forward.kept.pop(module), _TOTAL: forward.live.pop(module)}
+                unread[module] = {
+                    basis: _Pairs(~forward.counted_of(mask)) for basis, mask in read.items()
+                }
             if module not in unread:
                 continue
-            known: dict[object, int] = {}
             for basis in _BASES:
-                needs = _SETS[matrix.role, basis]
-                if needs not in known:
-                    known[needs] = _unread(matrix, *needs, sets, unread[module])
-                sums.unread[place, basis] = sums.unread.get((place, basis), 0) + known[needs]
+                needed = _SETS[matrix.role, basis]
+                more = _unread(matrix, *needed, sets, unread[module][basis])
+                sums.unread[place, basis] = sums.unread.get((place, basis), 0) + more
 
 
 def _unread(
@@ -271,15 +275,6 @@ def _unread(
     # Sums of ones, which float32 holds exactly up to 2^24 inputs.
     each = unread.values @ matrix.left.view(torch.uint8).float().T
     return int((each * (rows if needed else 1 - rows)).sum(dtype=torch.float64))
-
-
-def _nonfinite(inner: "torch.Tensor") -> int:
-    """How many values are not finite; without them, their sum tells it for a tenth of the time."""
-    import torch
-
-    if math.isfinite(float(inner.sum(dtype=torch.float32))):
-        return 0
-    return int((~inner.isfinite()).sum())
 
 
 def _total(sums: Any) -> int:

@@ -9,10 +9,14 @@ from typing import Any
 
 from pipeline.errors import UserError, at
 from pipeline.numbers import count, number, percent
+from pipeline.report.compared import compared, markdown
+from pipeline.tables.curves import CURVES, PERPLEXITY
 from pipeline.tables.finding import FINDING
 from pipeline.tables.training import CARD
 
 FIGURE = Path("docs/accuracy-lost.svg")
+#: What methods are compared at.
+_MEASURE, _LEVELS = "model_weight_sparsity", ("0.25", "0.5")
 
 
 def with_finding(text: str, sentences: Sequence[str]) -> str:
@@ -52,6 +56,16 @@ def with_backbones(text: str, cards: Sequence[Mapping[str, Any]]) -> str:
     return between(text, "backbones", "\n".join(f"| {' | '.join(row)} |" for row in rows))
 
 
+def with_methods(
+    text: str, curves: Sequence[Mapping[str, Any]], perplexity: Sequence[Mapping[str, Any]]
+) -> str:
+    """The README with methods side by side at two achieved levels between its two marks; rows are
+    those of tables.curves. UserError when it has none."""
+    models = list(dict.fromkeys(row["model"] for row in curves))
+    tables = compared(curves, perplexity, models)
+    return between(text, "methods", markdown(tables, models, _MEASURE, _LEVELS))
+
+
 def between(text: str, name: str, body: str) -> str:
     """`text` with `body` between the marks of the part `name`; UserError when it has none."""
     part = re.compile(rf"(<!-- {name}[^\n]*-->\n).*?(<!-- end of {name} -->)", re.DOTALL)
@@ -63,8 +77,9 @@ def between(text: str, name: str, body: str) -> str:
     return whole
 
 
-def main(readme: Path, results: Path, models: Path) -> None:
-    """Rewrite the README's parts and copy the figure beside the documents."""
+def main(readme: Path, results: Path, models: Path, full: Path) -> None:
+    """Rewrite the README's parts and copy the figure beside the documents; the table of methods
+    only where the full study has been run."""
     sentences = FINDING.read(results / "analyse" / "finding.json")["sentences"]
     cards = [CARD.read(path) for path in sorted(models.glob("*/card.json"))]
     # The coldest first.
@@ -72,9 +87,15 @@ def main(readme: Path, results: Path, models: Path) -> None:
     with at(readme.name):
         text = with_finding(readme.read_text(encoding="utf-8"), sentences)
         text = with_backbones(text, cards)
+        if (full / "analyse" / "curves.parquet").exists():
+            rows = [
+                table.read(full / "analyse" / f"{table.name}.parquet").to_dicts()
+                for table in (CURVES, PERPLEXITY)
+            ]
+            text = with_methods(text, *rows)
     readme.write_text(text, encoding="utf-8")
     shutil.copyfile(results / "report" / FIGURE.name, readme.parent / FIGURE)
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:4]))
+    main(*map(Path, sys.argv[1:5]))

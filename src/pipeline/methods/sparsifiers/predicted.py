@@ -6,7 +6,7 @@ A predictor a layer, two bias-free layers that read the residual stream before t
 size is adapted layer by layer: the smallest with which the perplexity of held-out text rises by no
 more than the layer's part of a bound, the neurons with odds below even being skipped in that layer
 alone. A fixed rank with `form: linear` is Deja Vu's. What level is asked for then moves the
-thresholds of the logits.
+thresholds of the logits. The predictors' own weights count as read.
 """
 
 import math
@@ -141,7 +141,9 @@ class Predicted(PerToken):
             device = masks.shape.ffns[layer].down.weight.device
             threshold, allowed = float(arrays["thresholds"][layer]), arrays["allowed"][layer]
             rule = _rule(predictor, threshold, allowed, device)
-            masks.neurons(layer, rule, sees=("residual",))
+            # The predictor is read at every token.
+            own = predictor.first.numel() + predictor.second.numel()
+            masks.neurons(layer, rule, sees=("residual",), extra=own)
 
 
 class _Sample:
