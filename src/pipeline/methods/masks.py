@@ -57,10 +57,10 @@ class Masks:
         def before(_module: object, given: tuple) -> tuple:
             x = given[0]
             kept = self._or_dense(keep(x), x)
-            masked = _only(x, kept)
+            masked, live = _only(x, kept), x.bool()
             # A zero need not be read in any case, so it is not the method that skips it.
-            self.forward.kept[module] = self._by_sequence(kept | ~x.bool())
-            self.forward.live[module] = self._by_sequence(masked.bool())
+            self.forward.kept[module] = self._by_sequence(kept | ~live)
+            self.forward.live[module] = self._by_sequence(kept & live)
             if rest is not None:
                 self.forward.extra[module] = extra
                 left.append(x - masked)

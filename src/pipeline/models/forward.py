@@ -34,10 +34,10 @@ class Forward:
 
     Whoever asks the model sets `ended` (which sequences of a batch have ended, (sequences,) bool,
     or None), `contexts` (for likelihoods: how many tokens of each sequence are context,
-    (sequences,) int) and `text` (for perplexity: all of a sequence is scored). Methods tell `kept`, `live`,
-    `extra` and `skipped`; `removed`, (layers, d_ff) bool, are neurons gone for good, and `pruned`
-    tells which weights are left, (outputs, inputs) bool, of matrices that some were removed from.
-    `stop` are tokens after which a sequence is over.
+    (sequences,) int) and `text` (for perplexity: all of a sequence is scored). Methods tell `kept`,
+    `live`, `extra` and `skipped`; `removed`, (layers, d_ff) bool, are neurons gone for good, and
+    `pruned` tells which weights are left, (outputs, inputs) bool, of matrices that some were
+    removed from. `stop` are tokens after which a sequence is over.
     """
 
     def __init__(
@@ -59,7 +59,8 @@ class Forward:
         self.kept: dict[torch.nn.Module, torch.Tensor] = {}
         #: Those of them that are not zero by themselves.
         self.live: dict[torch.nn.Module, torch.Tensor] = {}
-        #: Further weights a token that a module reads in the others' place, in the last pass.
+        #: Further weights a token that a module reads, in the others' place or for the method to
+        #: know what to skip, in the last pass.
         self.extra: dict[torch.nn.Module, int] = {}
         self.skipped: dict[int, Skipped] = {}
         self._end()
