@@ -363,6 +363,13 @@ def test_a_channel_that_is_zero_by_itself_is_not_the_methods():
         Masks(ModelView([], []), forward, ends).inputs(module, lambda x: x.abs() > 0.5)
         module(torch.tensor([[[1.0, 0.1, 0.0], [-0.0, 0.5, -0.6]]]))
     assert forward.kept[module].tolist() == [[[True, False, True], [True, False, True]]]
+    assert forward.live[module].tolist() == [[[True, False, False], [False, False, True]]]
+    with ExitStack() as ends:
+        # Of a rule that would read zeros, too.
+        Masks(ModelView([], []), forward, ends).inputs(module, lambda x: x > -0.5)
+        module(torch.tensor([[[1.0, 0.1, 0.0], [-0.0, 0.5, -0.6]]]))
+    assert forward.kept[module].tolist() == [[[True, True, True], [True, True, False]]]
+    assert forward.live[module].tolist() == [[[True, True, False], [False, True, False]]]
 
 
 def test_gradients_pass_where_values_do():

@@ -101,9 +101,12 @@ def padding_mask(
     import torch
 
     lengths, contexts = [], []
+    # Only a sequence that ends in a zero can be longer than what is not zero.
+    longer = sorted({len(sequence) for sequence in asked if sequence and not sequence[-1]})
     for row in tokens.tolist():
         shortest = max((place + 1 for place, token in enumerate(row) if token), default=0)
-        fits = [n for n in range(shortest, len(row) + 1) if tuple(row[:n]) in asked]
+        sizes = [shortest, *(n for n in longer if shortest < n <= len(row))]
+        fits = [n for n in sizes if tuple(row[:n]) in asked]
         if not fits:
             raise ValueError("a row of the batch is none of the sequences that were asked for")
         lengths.append(fits[-1])
