@@ -117,6 +117,11 @@ def lock(study: StudyConfig, directory: Path, cluster: bool = False) -> Path:
     return jobs
 
 
+#: glibc gives large blocks back and fetches them anew, zeroed, at every tensor; kept, evaluating a
+#: built-in model takes about an eighth less of a core's time and no more memory.
+_KEPT = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
+
+
 def run(line: Sequence[str], jobs_lock: Path | None) -> None:
     """Become Snakemake. The lock's descriptor is inherited; does not return.
 
@@ -124,6 +129,8 @@ def run(line: Sequence[str], jobs_lock: Path | None) -> None:
     """
     if jobs_lock:
         os.environ[JOBS_LOCK] = str(jobs_lock.resolve())
+    for name in _KEPT:
+        os.environ.setdefault(name, str(4 << 30))
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(line[0], list(line))
