@@ -47,6 +47,7 @@ rule build_report:
     params:
         study=CONFIG.study,
         profiled=STUDY.profiled,
+        methods=STUDY.methods,
         seed=CONFIG.seed,
         libraries=rule_source("evaluate_dense")["libraries"] | rule_source("analyse")["libraries"],
         source=source_of("build_report"),

@@ -87,3 +87,14 @@ def test_shares_count_as_the_decimals_that_they_are_written_as():
     made = histogram(np.arange(1, 101))
     for share in (0.07, 0.14, 0.28, 0.55, 0.56):
         assert histograms.quantile(made, share) == pytest.approx(100 * share, rel=1 / 128)
+
+
+def test_interpolated_quantiles_grow_without_jumps_and_stay_within_a_bin():
+    """Half of the values in one bin: what lies in it is told apart by share."""
+    values = torch.cat([torch.linspace(1.0, 1.0155, 500), torch.logspace(0.1, 3, 500)])
+    magnitudes = histograms.Magnitudes(histogram(values))
+    shares = np.linspace(0.001, 0.999, 301)
+    found = np.array([magnitudes.interpolated(share) for share in shares])
+    wanted = np.quantile(values.numpy(), shares, method="inverted_cdf")
+    assert (np.diff(found) > 0).all()
+    assert (np.abs(found / wanted - 1) <= 2 * histograms.RELATIVE_ERROR + 1e-7).all()

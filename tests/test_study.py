@@ -93,13 +93,26 @@ SECOND = {
 
 
 WANDA = {"name": "wanda"}
+HALF = {"name": "wanda", "pattern": "2:4"}
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"sparsifier": None}, "a method has at least one part: weights, quantization"),
-        ({"classification": None}, "classification: drop_cold ranks neurons by one"),
+        ({"classification": None}, "classification: drop_cold goes by one"),
+        (
+            {"sparsifier": {"name": "predicted", "neurons": "hot_only"}, "classification": None},
+            "classification: predicted goes by one",
+        ),
+        (
+            {"sparsifier": None, "weights": HALF, "levels": [0.6]},
+            r"levels: the pattern 2:4 removes 0\.5 of the weights; given \[0\.6\]",
+        ),
+        (
+            {"weights": {**HALF, "share": 0.6}},
+            r"weights\.share: the pattern 2:4 removes 0\.5 of the weights; given \[0\.6\]",
+        ),
         ({"measure": "neuron_sparsity"}, r"a level of drop_cold is a number .*given \['cold'\]"),
         (
             {"sparsifier": "teal", "scope": "layer", "levels": [0.5]},
@@ -176,6 +189,20 @@ def test_what_methods_are_fitted_on_and_compared_at(plan):
     assert rules == {"drop_cold": "fit", **dict.fromkeys(methods, "fit_with_model")}
     prepared = [f.method for f in study.folders.values() if f.rule == "prepare"]
     assert prepared == ["greedy", "both"]
+
+
+def test_a_study_without_a_ranking_is_told_of_its_first_classification(plan, study_values):
+    del study_values["methods"]["drop_cold"], study_values["analysis"]["reference_level"]
+    study = plan(methods__teal=TEAL)
+    assert study.main_classification == "coverage80"
+    assert study.folders["results/small/analyse"].identity
+    with pytest.raises(UserError, match=r"reference_level: 0\.25 is no level of any method"):
+        plan(analysis__reference_level=0.25)
+
+
+def test_methods_that_do_not_start_at_once_are_not_compared_at_a_measure(plan):
+    study = plan(methods__teal={**TEAL, "sparse_from": "continuation"})
+    assert study.measure("teal") is None
 
 
 def test_corpora_that_options_name_are_profiled_or_extracted(plan, study_values):

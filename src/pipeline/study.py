@@ -14,7 +14,9 @@ from pipeline.config.evaluation import is_task_file
 from pipeline.config.methods import CHANNELS, WHOLE, Method, level_text
 from pipeline.config.study import StudyConfig
 from pipeline.errors import UserError, at
+from pipeline.methods.weights.patterns import pattern_share
 from pipeline.models import source as model_source
+from pipeline.models.forward import START
 from pipeline.registry import (
     ARCHITECTURES,
     CORPORA,
@@ -260,12 +262,29 @@ class Study:
         """What methods like this one are compared at: `neurons_removed`, an achieved measure, or
         None where its levels are of its own."""
         section = self.config.methods[method]
+        if section.sparse_from != START:
+            # What is achieved then depends on how much of a task is its questions.
+            return None
         if self.by_tables(method):
             return NEURONS_REMOVED
         if section.sparsifier is None and section.weights is not None:
             matrices = section.weights.options["pattern"] != CHANNELS
             return "model_weight_sparsity" if matrices else None
         return section.measure
+
+    @cached_property
+    def methods(self) -> list[dict[str, Any]]:
+        """What each method's name stands for, for the report."""
+        return [
+            {
+                "name": name,
+                "parts": section.parts,
+                "corpus": section.corpus,
+                "measure": self.measure(name),
+                "sparse_from": str(section.sparse_from),
+            }
+            for name, section in self.config.methods.items()
+        ]
 
     def read_by(self, method: str, kind: str) -> list[str]:
         """Corpora that a method's options name and of which it reads a `kind`: profile or
@@ -411,12 +430,13 @@ class Study:
     def _analysed(self, own: str) -> list[str]:
         """Folders of the profiles and classifications that the analysis reads."""
         methods = self.config.methods
-        read = [(model, self._main_method) for model in self.config.models]
-        read += [(model, methods[name]) for model, name, _ in self.parted]
-        profiles = [self.profile_key(model, method.corpus) for model, method in read]
+        main = self.main_corpus, self.main_classification
+        read = [(model, *main) for model in self.config.models]
+        for model, name, _ in self.parted:
+            read.append((model, methods[name].corpus, str(methods[name].classification)))
+        profiles = [self.profile_key(model, corpus) for model, corpus, _ in read]
         return [f"results/shared/merge_profile/{key}" for key in profiles] + [
-            f"{own}/classify/{model}/{method.corpus}/{method.classification}"
-            for model, method in read
+            f"{own}/classify/{model}/{corpus}/{name}" for model, corpus, name in read
         ]
 
     def _shared_folders(self) -> dict[str, Folder]:
@@ -617,6 +637,8 @@ def _check_method(method: Method, config: StudyConfig) -> None:
         raise UserError(
             f"seeds: {drawing} draws nothing, so one seed is enough; given {list(method.seeds)}"
         )
+    if method.weights is not None:
+        _check_pattern(method)
     for kind, entry in entries.items():
         for option in entry.reads:
             named = getattr(method, kind).options[option]
@@ -640,6 +662,19 @@ def _check_method(method: Method, config: StudyConfig) -> None:
         raise UserError(
             f"sparse_from: {method.compensation.name} becomes a bias, which every token meets; "
             "give start"
+        )
+
+
+def _check_pattern(method: Method) -> None:
+    """Refuse a share that a pattern of zeros does not have."""
+    options = method.weights.options
+    if options["pattern"] == CHANNELS or (own := pattern_share(options["pattern"])) is None:
+        return
+    asked = method.levels if options["share"] is None else (options["share"],)
+    if method.sparsifier is None and asked != (own,) or options["share"] not in (None, own):
+        raise UserError(
+            f"{'levels' if options['share'] is None else 'weights.share'}: the pattern "
+            f"{options['pattern']} removes {own} of the weights; given {list(asked)}"
         )
 
 
@@ -686,9 +721,9 @@ def _check_parted(method: Method, sparsifier: Any) -> None:
 
 def _check_sparsifier(method: Method, sparsifier: Any) -> None:
     name = method.sparsifier.name
-    if sparsifier.static:
+    if sparsifier.needs_classification(method.sparsifier.options):
         _needs_classification(method)
-    elif method.scope != "model":
+    if not sparsifier.static and method.scope != "model":
         raise UserError(f"scope: {name} goes token by token, in every layer; give model")
     if sparsifier.sparse_from and method.sparse_from != sparsifier.sparse_from:
         raise UserError(
@@ -708,8 +743,7 @@ def _check_sparsifier(method: Method, sparsifier: Any) -> None:
 def _needs_classification(method: Method) -> None:
     if method.classification is None:
         raise UserError(
-            f"classification: {method.sparsifier.name} ranks neurons by one; name one of the "
-            "configuration's"
+            f"classification: {method.sparsifier.name} goes by one; name one of the configuration's"
         )
 
 

@@ -321,6 +321,12 @@ def test_a_wrong_form_is_told_in_the_words_of_yaml(study_values, path, value, fo
             {"name": "teal", "allocation": "greddy"},
             "teal, allocation: 'greddy' is refused: Input should be 'uniform' or 'greedy'",
         ),
+        (
+            "weights",
+            {"name": "wanda", "pattern": 124},
+            "wanda, pattern: 124 is refused: Input should be 'unstructured', '2:4', '4:8' or "
+            "'channels'; put it in quotes, or YAML reads a number",
+        ),
         ("sparsifier", {"name": "selective"}, "selective needs the option 'distractor'"),
         (
             "quantization",

@@ -32,7 +32,10 @@ def written(plan, model, folder):
     """(what was said, logits of the model as it was changed, logits of the one read back)."""
     from transformers import AutoModelForCausalLM
 
-    said = export(plan, model, Tokenizer(), folder)
+    *said, size = export(plan, model, Tokenizer(), folder)
+    assert size.endswith(" MB, weights in float32")
+    assert folder.stat().st_mode & 0o777 == 0o755
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o644}
     again = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     return said, logits(model), logits(again)
 

@@ -94,13 +94,19 @@ def test_a_function_that_stays_where_it_is_is_met_where_it_is(height, part):
     assert found == height and measurements == 0
 
 
-@pytest.mark.parametrize("part", [0.0, 1.0])
-@pytest.mark.parametrize("off", [-TOLERANCE, 0.0, TOLERANCE])
-def test_an_end_is_met_without_a_measurement(part, off):
+@pytest.mark.parametrize("target", [0.2 - 0.99 * TOLERANCE, 0.2, 0.7, 0.7 + 0.99 * TOLERANCE])
+def test_an_end_is_met_without_a_measurement(target):
     """As near outside as the tolerance is near enough."""
     achieved = Counted(lambda share: 0.2 + 0.5 * share)
-    assert settle(achieved, 0.2 + 0.5 * part + 0.99 * off, (0.2, 0.7)) == part
+    assert settle(achieved, target, (0.2, 0.7)) == (target > 0.5)
     assert not achieved.asked
+
+
+@pytest.mark.parametrize("target", [0.2 + 0.9 * TOLERANCE, 0.7 - 0.9 * TOLERANCE])
+def test_within_reach_an_end_is_not_taken_for_what_lies_beside_it(target):
+    """At the end all may be skipped, which is another thing than nearly all."""
+    found = settle(Counted(lambda share: 0.2 + 0.5 * share), target, (0.2, 0.7))
+    assert 0 < found < 1 and abs(0.2 + 0.5 * found - target) <= TOLERANCE
 
 
 def test_a_straight_line_takes_one_measurement():

@@ -155,7 +155,7 @@ def test_single_parts_make_no_curve(make_curve, finding):
     rows = [make_curve(), make_curve(method="one_part", level="3")]
     for figure in (main_figure, task_figure):
         alone = figure(rows[1:], finding["models"])
-        assert "Only single parts were removed" in json.dumps(alone)
+        assert "so there is no curve" in json.dumps(alone)
         assert "one_part" not in json.dumps(figure(rows, finding["models"]))
 
 

@@ -29,6 +29,20 @@ FIGURES = {
     "frequency_figure": '<svg class="frequency"></svg>',
     "overlap_figure": '<svg class="overlap"></svg>',
 }
+METHODS = [
+    {
+        "name": "drop_cold", "parts": {"sparsifier": {"name": "drop_cold", "options": {}}},
+        "corpus": "reasoning", "measure": "neurons_removed", "sparse_from": "start",
+    },
+    {
+        "name": "both",
+        "parts": {
+            "weights": {"name": "wanda", "options": {"pattern": "2:4", "share": None}},
+            "quantization": {"name": "int4", "options": {"group": 32}},
+        },
+        "corpus": "prose", "measure": None, "sparse_from": "start",
+    },
+]  # fmt: skip
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 HOSTILE = "<script>alert('x')</script>&\"<img src=x onerror=y>"
 
@@ -81,6 +95,7 @@ def parts(
         "models": models,
         "classifications": classifications,
         "profiles": profiles,
+        "methods": METHODS,
         "libraries": {"torch": "2.13.0"},
         "manifest": manifest,
         **FIGURES,
@@ -151,6 +166,15 @@ def test_methods_at_one_achieved_level_stand_side_by_side(parts, measured):
     assert wina == ["wina", "–", "", "", "", "30.0", "[29.0, 32.0]", "0.25", "50.7%"]
     text = words(parts | measured)
     assert "50% of the weights of the blocks' linear layers not read" in text
+
+
+def test_what_a_methods_name_stands_for(parts):
+    (cold,) = table_rows(parts, "drop_cold", "–", "–", "drop_cold")
+    (both,) = table_rows(parts, "both")
+    assert cold[4:] == ["–", "reasoning", "FFN neurons removed", "start"]
+    assert both[1:] == [
+        "wanda (pattern 2:4)", "int4 (group 32)", "–", "–", "prose", "its own", "start"
+    ]  # fmt: skip
 
 
 def test_without_an_achieved_measure_nothing_is_compared(parts):
@@ -433,6 +457,7 @@ def arguments(folder, corpora, models, classifications, manifest):
         "models": models,
         "classifications": classifications,
         "study": "small",
+        "methods": METHODS,
         "libraries": {"torch": "2.13.0"},
         "page": folder / "index.html",
         "figure": folder / "main.svg",

@@ -72,7 +72,7 @@ def test_every_method_has_a_plan_and_the_impossible_one_its_reason(methods):
     refused = {name: body["refused"] for name, body in found.items() if body["refused"]}
     assert list(refused) == ["cats/0.9"] and "0.000 to 0.667" in refused["cats/0.9"]
     page = (methods.work / "results/methods/report/index.html").read_text()
-    assert "0.9 is outside what this method can reach on this model" in page
+    assert "ffn_weight_sparsity 0.9 is outside what this method can reach on this model" in page
 
 
 def test_targets_are_met_on_the_evaluated_text_and_weights_are_counted(methods):
@@ -164,7 +164,7 @@ def test_a_plan_becomes_a_model(methods, tmp_path, capsys, condition, said):
     [
         ("greedy/0.4", "teal decides at every token"),
         ("everything/0.3", "wina decides at every token .* wanda and int8 and spon alone"),
-        ("cats/0.9", "this plan was refused, so there is nothing to apply: 0.9 is outside"),
+        ("cats/0.9", "this plan was refused, so there is nothing to apply: ffn_weight_sparsity 0.9 is outside"),
         ("none/0.5", "no plan is there; give a folder of results/STUDY/fit"),
     ],
 )

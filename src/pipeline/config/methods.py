@@ -32,7 +32,7 @@ def _level(value: Any) -> float | int | str:
     if isinstance(value, float) and 0 < value < 1:
         return value
     raise ValueError(
-        "a level is a share between 0 and 1, 'cold', 'hot' or 'whole', or a part's whole number"
+        "a level is a share above 0 and below 1, 'cold', 'hot' or 'whole', or a part's number"
     )
 
 
@@ -104,7 +104,9 @@ def _problem(name: str, kinds: type[Section], problem: Mapping[str, Any]) -> str
         return f"{name} has no option {key!r}.{hint} It takes: {', '.join(known) or 'none'}"
     if problem["type"] == "missing":
         return f"{name} needs the option {key!r}"
-    return f"{name}, {key}: {problem['input']!r} is refused: {problem['msg']}"
+    quotes = problem["type"] == "literal_error" and not isinstance(problem["input"], str)
+    hint = "; put it in quotes, or YAML reads a number" if quotes else ""
+    return f"{name}, {key}: {problem['input']!r} is refused: {problem['msg']}{hint}"
 
 
 def _field(kind: str) -> Any:

@@ -73,7 +73,8 @@ class StudyConfig(Section):
             self._boundary_has_one_scope(name, method)
         levels = {level for method in self.methods.values() for level in method.levels}
         shares = sorted(level for level in levels if isinstance(level, float))
-        if shares and self.analysis.reference_level not in shares:
+        chosen = "reference_level" in self.analysis.model_fields_set
+        if shares and chosen and self.analysis.reference_level not in shares:
             raise UserError(
                 f"analysis.reference_level: {self.analysis.reference_level} is no level of any "
                 f"method; there are {', '.join(map(str, shares))}"

@@ -32,7 +32,7 @@ def export(plan: Plan, model: Any, tokenizer: Any, folder: Path) -> list[str]:
     """
     import torch
 
-    _check(plan, folder)
+    check(plan, folder)
     before = {name for name, _ in model.named_parameters()}
     with ExitStack() as ends:
         apply(plan, view(model), ends)
@@ -52,10 +52,17 @@ def export(plan: Plan, model: Any, tokenizer: Any, folder: Path) -> list[str]:
                 "configuration cannot say what was changed, so nothing was written"
             )
         shutil.copytree(partial, folder)
+    # Made for its owner alone, as temporary folders are.
+    folder.chmod(0o755)
+    for path in folder.iterdir():
+        path.chmod(0o644)
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    said.append(f"{size / 1e6:,.1f} MB, weights in {str(model.dtype).removeprefix('torch.')}")
     return said
 
 
-def _check(plan: Plan, folder: Path) -> None:
+def check(plan: Plan, folder: Path) -> None:
+    """Raise the UserErrors that need no model."""
     if folder.exists():
         raise UserError(f"{folder} is there already; give --out another folder, or remove it")
     if plan.refused:
@@ -65,8 +72,8 @@ def _check(plan: Plan, folder: Path) -> None:
         others = [part["name"] for kind, part in plan.parts.items() if kind != "sparsifier"]
         raise UserError(
             f"{sparsifier['name']} decides at every token what is skipped, which no weights can "
-            "hold; a study runs it. "
-            + (f"A method of {' and '.join(others)} alone can be written." if others else "")
+            "hold; a study runs it."
+            + (f" A method of {' and '.join(others)} alone can be written." if others else "")
         )
     if sparsifier and plan.sparse_from != START:
         raise UserError(

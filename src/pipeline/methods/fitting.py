@@ -71,7 +71,7 @@ def fit(
             fitting.compensation(teacher, text)
             achieved = figures(_counts(evidence, fitting.forward))
     except Refused as reason:
-        return Plan(**facts, refused=str(reason)), []
+        return Plan(**facts, reach=fitting.reach, refused=str(reason)), []
     return Plan(
         **facts, arrays=fitting.arrays, share=fitting.share, reach=fitting.reach, achieved=achieved
     ), fitting.curve
@@ -167,7 +167,7 @@ class _Fitting:
 
             most = entry.most(self.evidence)
             self.reach = reach(achieved, most)
-            self.share = settle(achieved, float(level), self.reach, most)
+            self.share = settle(achieved, float(level), self.reach, most, measure)
             arrays = at(self.share)
         attach(part, arrays, Masks(self.evidence.shape, self.forward, ends))
         self.arrays |= named(arrays, "sparsifier")

@@ -124,6 +124,11 @@ class PerToken:
         """True where levels share work worth a job of its own."""
         return False
 
+    @classmethod
+    def needs_classification(cls, options: Mapping[str, Any]) -> bool:
+        """True where it goes by what is hot and cold."""
+        return cls.static
+
     def check(self, shape: ModelView, options: Any) -> None:
         """Raise Refused where the method makes no sense for this model."""
 

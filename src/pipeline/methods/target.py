@@ -20,6 +20,7 @@ def settle(
     target: float,
     ends: tuple[float, float],
     most: float = 1.0,
+    measure: str = "",
 ) -> float:
     """The share from 0 to `most` at which `achieved`, which grows with it, is nearest to the
     target.
@@ -33,10 +34,14 @@ def settle(
     low, high = ends
     if not low - TOLERANCE <= target <= high + TOLERANCE:
         raise Refused(
-            f"{target:g} is outside what this method can reach on this model, {low:.3f} to "
-            f"{high:.3f}"
+            f"{measure} {target:g} is outside what this method can reach on this model, {low:.3f} "
+            f"to {high:.3f}"
         )
-    best = min((abs(low - target), 0.0), (abs(high - target), most))
+    # An end is taken where the target is at it or beyond: within reach, nearly all is not all.
+    ends_off = min((abs(low - target), 0.0), (abs(high - target), most))
+    if not low < target < high:
+        return ends_off[1]
+    best = (float("inf"), 0.0)
     left, right = (0.0, low - target), (most, high - target)
     moved = 0
     for rest in range(_MEASUREMENTS, 0, -1):
@@ -59,4 +64,4 @@ def settle(
             right = share, off
             left = (left[0], left[1] / 2) if moved > 0 else left
             moved = 1
-    return best[1]
+    return min(best, ends_off)[1] if best[0] > TOLERANCE else best[1]

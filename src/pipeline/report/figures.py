@@ -318,4 +318,4 @@ def _task_label(row: Mapping[str, Any]) -> str:
 
 _NO_CONDITION = "No condition was evaluated, so there is nothing to draw."
 _NO_MEASURE = "No method was asked for an achieved measure, so there is nothing to compare."
-_NO_CURVE = "Only single parts were removed, which make no curve."
+_NO_CURVE = "No share of the neurons was removed and nothing else done, so there is no curve."

@@ -11,15 +11,18 @@ from typing import Any
 from pipeline.artifacts import Manifest
 from pipeline.config.methods import WHOLE
 from pipeline.numbers import NOTHING, count, number, p_value, percent, points, span
-from pipeline.report.compared import compared
+from pipeline.registry import PARTS
+from pipeline.report.compared import MEASURES, compared
 from pipeline.report.published import SPREADS, TOP_FIFTH_SHARED
 from pipeline.tables.correlations import EXPONENT_RANGE
-from pipeline.tables.curves import DENSE, REASONING, is_part
+from pipeline.tables.curves import DENSE, NEURONS_REMOVED, REASONING, is_part
 
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
 
 _TEMPLATE = "template.html.j2"
+#: What methods are compared at, as people read it.
+_COMPARED = {NEURONS_REMOVED: "FFN neurons removed", **MEASURES}
 
 
 def page(
@@ -33,6 +36,7 @@ def page(
     corpora: Mapping[str, Row],
     models: Rows,
     classifications: Rows,
+    methods: Rows,
     libraries: Mapping[str, str],
     manifest: Manifest,
     main_figure: str,
@@ -50,7 +54,8 @@ def page(
     `curves`, `perplexity` and `refused` are rows of tables.curves, `correlations` those of
     tables.correlations, `finding` the body of FINDING, `corpora` the
     bodies of CORPUS by a name for each, `models` the bodies of MODEL, `classifications` those of
-    CLASSIFICATION with model, corpus and name, `spreads` those of neurons.Profiles.spreads,
+    CLASSIFICATION with model, corpus and name, `methods` what Study.methods tells, `spreads` those
+    of neurons.Profiles.spreads,
     `libraries` the versions of what computed the results. The figures are SVG text.
     """
     import jinja2
@@ -91,6 +96,7 @@ def page(
         corpora=corpora,
         models=with_profile(models, finding["models"]),
         classifications=classifications,
+        methods=[in_words(row) for row in methods],
         libraries=libraries,
         manifest=manifest,
         main_figure=Markup(main_figure),
@@ -107,6 +113,21 @@ def page(
         published=SPREADS,
         top_fifth_shared=TOP_FIFTH_SHARED,
     )
+
+
+def in_words(method: Row) -> dict[str, Any]:
+    """A method of the configuration as the page names it: its parts with the options that it has,
+    a dash for a part that it lacks."""
+
+    def words(part: Row | None) -> str:
+        if part is None:
+            return NOTHING
+        options = [f"{key} {value}" for key, value in part["options"].items() if value is not None]
+        return f"{part['name']} ({', '.join(options)})" if options else str(part["name"])
+
+    measure = _COMPARED.get(method["measure"], "its own")
+    parts = [words(method["parts"].get(kind)) for kind in PARTS]
+    return {**method, "parts": parts, "measure": measure}
 
 
 def named(path: Path) -> dict[str, str]:

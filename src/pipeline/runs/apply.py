@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from pipeline.config.models import Model
 from pipeline.errors import UserError
-from pipeline.methods.export import export
+from pipeline.methods.export import check, export
 from pipeline.methods.plan import Plan
 from pipeline.models.loading import load
 from pipeline.models.resolve import resolve
@@ -27,15 +27,19 @@ def apply(path: Path, out: Path, source: str | None = None) -> list[str]:
         )
     body = PLAN.read(document)
     plan = Plan.read(document, document.with_suffix(".safetensors"))
+    check(plan, out)
     named = source or body["source"]
     if not named:
         raise UserError(
             f"the plan is of the local model {body['model']!r}; give its --model FOLDER"
         )
+    from transformers.utils import logging as transformers_logging
+
     model = _section(named, body["dtype"])
     record = resolve(body["model"], model)
     if record["weights_digest"] != body["weights_digest"]:
         raise UserError(f"{named}: not the weights that this plan was fitted on")
+    transformers_logging.disable_progress_bar()
     loaded, tokenizer = load(model, record)
     return export(plan, loaded, tokenizer, out)
 

@@ -52,7 +52,7 @@ CURVES = Table(
     "curves",
     2,
     "One row a condition (seeds pooled) and task; task `reasoning` is the mean of the reasoning "
-    "tasks, each with equal weight.",
+    "tasks, each with equal weight; its sparsity is that of all their tokens.",
     {
         "model": Column("String", "model name"),
         "method": Column("String", "method name, or dense"),

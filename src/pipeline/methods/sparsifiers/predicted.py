@@ -81,6 +81,11 @@ class Predicted(PerToken):
         """Predictors are trained once for all levels."""
         return True
 
+    @classmethod
+    def needs_classification(cls, options: Mapping[str, Any]) -> bool:
+        """Where only some neurons may be computed."""
+        return bool(options["neurons"] != "all")
+
     def check(self, shape: ModelView, options: Any) -> None:
         """Refused where no norm stands before the FFNs."""
         if shape.ffns[0].before is None:

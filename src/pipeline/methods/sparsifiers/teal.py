@@ -39,7 +39,7 @@ def limit(magnitudes: Magnitudes, share: float) -> float:
     """
     if share <= 0:
         return 0.0
-    return magnitudes.quantile(share) if share < 1 else math.inf
+    return magnitudes.interpolated(share) if share < 1 else math.inf
 
 
 def above(x: "torch.Tensor", threshold: float) -> "torch.Tensor":
