@@ -186,7 +186,8 @@ def test_cats_reads_the_gate_so_a_third_is_always_read(small):
     )[0]  # fmt: skip
     assert not found.arrays and found.achieved is None
     low, high = interval(found.refused)
-    assert found.refused.startswith("ffn_weight_sparsity 0.68 is outside what this method can reach on this model")
+    said = "ffn_weight_sparsity 0.68 is outside what this method can reach on this model"
+    assert found.refused.startswith(said)
     assert low == 0 and 0.66 <= high <= 0.667
 
 
