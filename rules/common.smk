@@ -132,9 +132,11 @@ def work_of(rule, wildcards):
     corpus = KEYED[key][1] if key else getattr(wildcards, "corpus", None)
     if model and SIZES[model] is None:
         sizes_now()
-    known = rule, model, corpus, SIZES.get(model)
+    # What fitting costs hangs on the method; what evaluating costs does not.
+    method = wildcards.method if rule in ("prepare", "fit_with_model") else None
+    known = rule, model, corpus, method, SIZES.get(model)
     if known not in WORK:
-        WORK[known] = job_like(STUDY, rule, model, corpus, SIZES)
+        WORK[known] = job_like(STUDY, rule, model, corpus, SIZES, method)
     return WORK[known]
 
 

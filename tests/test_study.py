@@ -94,6 +94,7 @@ SECOND = {
 
 WANDA = {"name": "wanda"}
 HALF = {"name": "wanda", "pattern": "2:4"}
+PLAIN = {"classification": None}
 
 
 @pytest.mark.parametrize(
@@ -115,11 +116,14 @@ HALF = {"name": "wanda", "pattern": "2:4"}
         ),
         ({"measure": "neuron_sparsity"}, r"a level of drop_cold is a number .*given \['cold'\]"),
         (
-            {"sparsifier": "teal", "scope": "layer", "levels": [0.5]},
+            {**PLAIN, "sparsifier": "teal", "scope": "layer", "levels": [0.5]},
             "scope: teal goes token by token.*give model",
         ),
-        ({"sparsifier": "teal"}, r"a level of teal is a number .*given \['cold'\]"),
-        ({"sparsifier": "griffin"}, "sparse_from: griffin .*prompt ends; give continuation"),
+        ({**PLAIN, "sparsifier": "teal"}, r"a level of teal is a number .*given \['cold'\]"),
+        (
+            {**PLAIN, "sparsifier": "griffin"},
+            "sparse_from: griffin .*prompt ends; give continuation",
+        ),
         ({"weights": WANDA}, r"weights\.share: with a sparsifier the levels are the sparsifier's"),
         (
             {"sparsifier": None, "weights": {"name": "wanda", "share": 0.5}, "levels": [0.5]},
@@ -152,6 +156,19 @@ HALF = {"name": "wanda", "pattern": "2:4"}
         (
             {"sparsifier": "drop_decile", "measure": "neuron_sparsity", "levels": [1]},
             "measure: drop_decile removes parts by number; give null",
+        ),
+        ({"sparsifier": "teal"}, "classification: teal has no use for one; give null"),
+        (
+            {"sparsifier": {"name": "selective", "distractor": "reasoning"}},
+            r"sparsifier\.distractor: reasoning is the method's own corpus",
+        ),
+        (
+            {"sparsifier": None, "compensation": "mean_bias", "levels": ["whole"]},
+            "compensation: nothing is left out, so there is no mean",
+        ),
+        (
+            {"compensation": "spon_dense"},
+            "compensation: the control is of the dense model; there is also sparsifier",
         ),
     ],
 )
@@ -559,8 +576,8 @@ SECTIONS = {
     "fit": {"base", "methods"},
     "prepare": {"base", "methods", "models", "profile"},
     "fit_with_model": {"base", "methods", "models", "profile"},
-    "evaluate": {"base", "evaluation", "methods", "models"},
-    "evaluate_shard": {"base", "evaluation", "methods", "models"},
+    "evaluate": {"base", "evaluation", "models"},
+    "evaluate_shard": {"base", "evaluation", "models"},
     "evaluate_dense_shard": {"base", "evaluation", "models"},
     "evaluate_dense": {"base", "evaluation", "models"},
     "analyse": {"analysis", "base", "methods"},

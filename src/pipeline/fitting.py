@@ -53,8 +53,9 @@ class Files:
         """(model, tokenizer), the model anew each time."""
         return load(self.model, MODEL.read(self.record))
 
-    def evidence(self, asked: Asked, checkpoint: Path) -> Evidence:
-        """What fitting may look at; a model that earlier parts change is profiled anew."""
+    def evidence(self, asked: Asked, checkpoint: Path, source: str) -> Evidence:
+        """What fitting may look at; a model that earlier parts change is profiled anew. `source` is
+        the digest of the code that fits: training goes on from no other's checkpoint."""
         model, tokenizer = self.load()
         rows = SEQUENCES.read(self.sequences)["tokens"].to_list()
         special = tokenizer.all_special_ids
@@ -65,13 +66,14 @@ class Files:
                 return histograms(model, rows, special, self.profile)
             return HISTOGRAMS.read(self.histograms)
 
-        def residuals(tokens: int) -> dict[str, np.ndarray]:
+        def residuals(text: Sequence[Sequence[int]], tokens: int) -> dict[str, np.ndarray]:
             above = magnitudes(THRESHOLDS.read(self.thresholds), NORMS.read(self.norms))
-            return residual_sample(model, rows, special, above, tokens, self.profile.batch_size)
+            size = self.profile.batch_size
+            return residual_sample(model, text, special, above, tokens, size)
 
         return Evidence(
             model, rows, special, tables, residuals, self._hot, self._neurons, asked.scope,
-            asked.seed, self.profile.batch_size, checkpoint, self._fingerprint(asked),
+            asked.seed, self.profile.batch_size, checkpoint, self._fingerprint(asked, source),
         )  # fmt: skip
 
     @contextmanager
@@ -99,7 +101,8 @@ class Files:
         hot[found.layer, found.neuron] = found.hot
         return hot
 
-    def _fingerprint(self, asked: Asked) -> str:
+    def _fingerprint(self, asked: Asked, source: str) -> str:
         record = MODEL.read(self.record)
         text = SEQUENCES.read(self.sequences).hash_rows().sum()
-        return of_value([record["weights_digest"], str(text), asdict(asked)])
+        settings = [self.model.model_dump(), self.profile.model_dump(), asdict(asked)]
+        return of_value([source, record["weights_digest"], str(text), settings])

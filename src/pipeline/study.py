@@ -14,6 +14,7 @@ from pipeline.config.evaluation import is_task_file
 from pipeline.config.methods import CHANNELS, WHOLE, Method, level_text
 from pipeline.config.study import StudyConfig
 from pipeline.errors import UserError, at
+from pipeline.methods.plan import Refused
 from pipeline.methods.weights.patterns import pattern_share
 from pipeline.models import source as model_source
 from pipeline.models.forward import START
@@ -29,6 +30,8 @@ from pipeline.registry import (
 from pipeline.tables.curves import NEURONS_REMOVED
 
 PROJECT = digest.SOURCE_ROOT.parent
+#: Parts that are prepared once for all levels.
+PREPARED = ("weights", "quantization", "sparsifier")
 _KEY_DIGITS = 12
 
 Source = dict[str, Any]
@@ -229,18 +232,20 @@ class Study:
 
     def fitting(self, method: str, level: str) -> dict[str, Any]:
         """What fitting is told of a method at one level, given as its text: keys of plan.Asked."""
-        return self.preparing(method) | {"level": self.level(method, level)}
-
-    @cache  # noqa: B019
-    def preparing(self, method: str) -> dict[str, Any]:
-        """The same without a level."""
         section = self.config.methods[method]
         return {
             "parts": section.parts,
+            "level": self.level(method, level),
             "measure": section.measure,
             "sparse_from": section.sparse_from,
             "scope": section.scope,
         }
+
+    @cache  # noqa: B019
+    def preparing(self, method: str) -> dict[str, Any]:
+        """What all levels of a method share: its parts up to the sparsifier."""
+        parts = self.config.methods[method].parts
+        return {"parts": {kind: part for kind, part in parts.items() if kind in PREPARED}}
 
     @cache  # noqa: B019
     def by_tables(self, method: str) -> bool:
@@ -571,6 +576,8 @@ class Study:
                 entries += self._views(model)
         if method:
             parts = self.config.methods[method].parts
+            if rule == "prepare":
+                parts = self.preparing(method)["parts"]
             entries += [_entry(PARTS[kind], part["name"]) for kind, part in parts.items()]
         data = []
         if rule in _OF_TASKS:
@@ -646,6 +653,10 @@ def _check_method(method: Method, config: StudyConfig) -> None:
                 raise UserError(
                     f"{kind}.{option}: " + unknown_name("corpus", named, config.calibration)
                 )
+            if named == method.corpus and entry.reads[option] == "profile":
+                raise UserError(
+                    f"{kind}.{option}: {named} is the method's own corpus; name another"
+                )
     if method.sparsifier is None:
         _check_without_sparsifier(method)
     elif entries["sparsifier"].part:
@@ -658,6 +669,11 @@ def _check_method(method: Method, config: StudyConfig) -> None:
             "weights.share: with a sparsifier the levels are the sparsifier's; say how much of "
             "the weights is removed"
         )
+    if method.compensation is not None:
+        try:
+            entries["compensation"]().check(method.parts)
+        except Refused as reason:
+            raise UserError(f"compensation: {reason}") from None
     if method.compensation is not None and method.sparse_from != "start":
         raise UserError(
             f"sparse_from: {method.compensation.name} becomes a bias, which every token meets; "
@@ -723,6 +739,8 @@ def _check_sparsifier(method: Method, sparsifier: Any) -> None:
     name = method.sparsifier.name
     if sparsifier.needs_classification(method.sparsifier.options):
         _needs_classification(method)
+    elif method.classification is not None:
+        raise UserError(f"classification: {name} has no use for one; give null")
     if not sparsifier.static and method.scope != "model":
         raise UserError(f"scope: {name} goes token by token, in every layer; give model")
     if sparsifier.sparse_from and method.sparse_from != sparsifier.sparse_from:

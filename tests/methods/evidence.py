@@ -23,9 +23,9 @@ def random_text(sequences, seed=0, shortest=12, longest=24, words=WORDS):
 def evidence_of(model, rows, special=SPECIAL_IDS, batch_size=16, **facts):
     """The tables are made of the model as it is when they are asked for."""
 
-    def residuals(tokens):
+    def residuals(text, tokens):
         above = [np.zeros(ffn.down.in_features) for ffn in evidence.shape.ffns]
-        return residual_sample(model, rows, special, above, tokens, batch_size)
+        return residual_sample(model, text, special, above, tokens, batch_size)
 
     def tables():
         return histograms(model, rows, special, Profile(batch_size=batch_size))

@@ -347,12 +347,15 @@ def test_what_was_prepared_is_what_fitting_alone_finds(make_model, chosen):
         assert one.achieved == other.achieved
 
 
-def test_a_share_that_a_pattern_does_not_allow_is_refused_and_nothing_is_prepared(make_model):
-    chosen = {"weights": ("wanda", {"share": 0.4, "pattern": "2:4"}), "sparsifier": "teal"}
-    model = make_model()
+def test_rows_that_a_pattern_does_not_cut_are_refused_and_nothing_is_prepared(make_model):
+    chosen = {"weights": ("wanda", {"share": 0.5, "pattern": "2:4"}), "sparsifier": "teal"}
+    model = make_model(hidden_size=18, head_dim=8)
     assert prepare(asked("whole", **chosen), evidence_of(copy.deepcopy(model), TEXT)) == ({}, [])
     plan, _ = fit(asked(0.5, **chosen), evidence_of(copy.deepcopy(model), TEXT), {}, pytest.fail)
-    assert "the pattern 2:4 removes 0.5 of the weights and no other share" in plan.refused
+    said = (
+        "the pattern 2:4 needs rows of a multiple of 4 inputs; self_attn.q_proj of block 0 has 18"
+    )
+    assert plan.refused == said
 
 
 def test_the_teacher_is_the_original_model(make_model):

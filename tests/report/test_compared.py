@@ -65,6 +65,13 @@ def test_a_table_a_measure_and_level_with_methods_by_their_mean_loss(rows, texts
     assert half[2]["cells"]["ref-reglu"] is None
 
 
+def test_what_achieved_another_sparsity_than_its_level_is_left_out(rows):
+    near, far = rows(("ref-reglu", "teal", "0.5", 0.1), ("ref-reglu", "wanda", "0.5", 0.1))[::2]
+    far["model_weight_sparsity_total"] = 0.77
+    (table,) = compared([near, far], [], MODELS)
+    assert [row["method"] for row in table["rows"]] == ["teal"]
+
+
 def test_what_is_removed_for_good_or_asked_in_other_units_is_not_compared(rows, make_curve):
     others = rows(("ref-reglu", "own", "0.5", 0.1), measure=None)
     assert compared([*others, make_curve(level="0.5")], [], MODELS) == []

@@ -521,8 +521,10 @@ def test_conditions_below_chance_are_counted_and_exponents_at_an_end_are_not_tol
 
 def test_texts_are_told_in_nats_without_the_dense_run(parts):
     (row,) = table_rows(parts, "prose", "ref-reglu")
-    assert row[2:] == ["drop_cold", "10%", "10.0%", "0.37", "[0.35, 0.40]", "1.67", "1.30", "1",
-                       "500"]  # fmt: skip
+    assert row[2:] == [
+        "drop_cold", "10%", "10.0%", "10.0%", "10.0%", "0.37", "[0.35, 0.40]", "1.67", "1.30", "1",
+        "500",
+    ]  # fmt: skip
     parts["perplexity"] = []
     assert "Text that needs no reasoning" not in words(parts)
 

@@ -164,7 +164,10 @@ def test_a_plan_becomes_a_model(methods, tmp_path, capsys, condition, said):
     [
         ("greedy/0.4", "teal decides at every token"),
         ("everything/0.3", "wina decides at every token .* wanda and int8 and spon alone"),
-        ("cats/0.9", "this plan was refused, so there is nothing to apply: ffn_weight_sparsity 0.9 is outside"),
+        (
+            "cats/0.9",
+            "this plan was refused, .* nothing to apply: ffn_weight_sparsity 0.9 is outside",
+        ),
         ("none/0.5", "no plan is there; give a folder of results/STUDY/fit"),
     ],
 )

@@ -45,7 +45,7 @@ def main(
     own = {name: values for path in prepared for name, values in PREPARED.read(path).items()}
     others = [SEQUENCES.read(path)["tokens"].to_list() for path in text]
     with files.checkpoint(arrays) as checkpoint:
-        evidence = files.evidence(asked, checkpoint)
+        evidence = files.evidence(asked, checkpoint, manifest.source)
         fitted, curve = fit(asked, evidence, own, lambda: files.load()[0], *others)
     fitted.write(plan, arrays, manifest, MODEL.read(record))
     TRAINING.write(training, curve, manifest)

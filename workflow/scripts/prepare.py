@@ -37,7 +37,7 @@ def main(
     )  # fmt: skip
     asked = Asked(**config, level="whole")
     with files.checkpoint(prepared) as checkpoint:
-        found, curve = prepare(asked, files.evidence(asked, checkpoint))
+        found, curve = prepare(asked, files.evidence(asked, checkpoint, manifest.source))
     PREPARED.write(prepared, found, manifest)
     TRAINING.write(training, curve, manifest)
 

@@ -78,8 +78,9 @@ def _part(kind: str) -> Callable[[Any], Any]:
             raise ValueError("give a name, or a mapping with `name` and options beside it")
         PARTS[kind].check(value["name"])
         options = {key: option for key, option in value.items() if key != "name"}
-        if set(value) == {"name", "options"}:
-            options = value["options"]
+        if set(value) == {"name", "options"} and isinstance(value["options"], Mapping):
+            # As a part is written out.
+            options = dict(value["options"])
         return Part(name=value["name"], options=_options(kind, value["name"], options))
 
     return read

@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.methods.compensation.sites import fold
 from pipeline.methods.masks import Masks
 from pipeline.methods.plan import Arrays, Plan
-from pipeline.methods.weights import layers
+from pipeline.methods.weights import written
 from pipeline.models.forward import START, Forward
 from pipeline.models.views import ModelView, linear_layers, matrix
 from pipeline.registry import PARTS
@@ -29,8 +29,8 @@ def apply(plan: Plan, shape: ModelView, ends: ExitStack) -> Forward:
     """Apply all parts in place, in their order; hooks last as long as `ends`. What is told of the
     model's passes."""
     weights = plan.of("weights")
-    layers.apply(weights, shape)
-    pruned = layers.pruned(weights, shape)
+    written.apply(weights, shape)
+    pruned = written.pruned(weights, shape)
     gone = [weights.get("dropped")]
     if gone[0] is not None:
         # Before the weights are quantized, which go in groups.

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from pipeline.config.methods import level_text
+from pipeline.digest import of_bytes, of_value
 from pipeline.methods.apply import attach, entry_of, options_of, quantize, remove
 from pipeline.methods.compensation.sites import Repair, fold
 from pipeline.methods.masks import Masks
 from pipeline.methods.plan import Arrays, Asked, Plan, Refused, named, under
 from pipeline.methods.sparsifier import MEASURED_TOKENS, Curve, Evidence
-from pipeline.methods.target import reach, settle
-from pipeline.methods.weights import layers
+from pipeline.methods.target import BOUND, reach, settle
+from pipeline.methods.weights import layers, written
 from pipeline.models.forward import START, Forward
 from pipeline.models.meter import Meter, figures
 
@@ -101,8 +102,9 @@ class _Fitting:
 
     def check(self) -> None:
         """Raise Refused for what makes no sense on this model, before any work."""
-        if found := self.part("sparsifier"):
-            found[0].check(self.evidence.shape, found[1])
+        for kind in ("weights", "sparsifier"):
+            if found := self.part(kind):
+                found[0].check(self.evidence.shape, found[1])
         if found := self.part("compensation"):
             found[0].check(self.asked.parts)
 
@@ -115,14 +117,11 @@ class _Fitting:
         shape = self.evidence.shape
         own = under(self.prepared, "weights")
         if own:
-            layers.apply(own, shape)
+            written.apply(own, shape)
         else:
             share = self.asked.level if options.share is None else options.share
-            try:
-                own = layers.prune(self.evidence, pruner, options, float(share))
-            except ValueError as error:
-                raise Refused(str(error)) from error
-        self._pruned = layers.pruned(own, shape)
+            own = layers.prune(self.evidence, pruner, options, float(share))
+        self._pruned = written.pruned(own, shape)
         if "dropped" in own:
             self._gone = own["dropped"].astype(bool)
             remove(self._gone, shape)
@@ -131,10 +130,7 @@ class _Fitting:
     def quantization(self) -> None:
         """Quantize the matrices."""
         if part := self.asked.parts.get("quantization"):
-            try:
-                quantize(part, self.evidence.shape)
-            except ValueError as error:
-                raise Refused(str(error)) from error
+            quantize(part, self.evidence.shape)
 
     def sparsifier(self, ends: ExitStack) -> None:
         """Find the setting, and hook the sparsifier on the model."""
@@ -168,6 +164,12 @@ class _Fitting:
             most = entry.most(self.evidence)
             self.reach = reach(achieved, most)
             self.share = settle(achieved, float(level), self.reach, most, measure)
+            missed = achieved(self.share)
+            if abs(missed - float(level)) > BOUND:
+                raise Refused(
+                    f"{measure} {level} cannot be met within {BOUND}: on this model the method "
+                    f"jumps past it, and {missed:.3f} is nearest"
+                )
             arrays = at(self.share)
         attach(part, arrays, Masks(self.evidence.shape, self.forward, ends))
         self.arrays |= named(arrays, "sparsifier")
@@ -180,7 +182,12 @@ class _Fitting:
         if found is None:
             return
         entry, options, _ = found
-        evidence = replace(self.evidence, sequences=text) if text else self.evidence
+        done = [[name, of_bytes(values.tobytes())] for name, values in self.arrays.items()]
+        evidence = replace(
+            self.evidence,
+            sequences=text or self.evidence.sequences,
+            fingerprint=of_value([self.evidence.fingerprint, done]),
+        )
         repair = Repair(evidence, self.forward, teacher)
         biases, curve = entry.fit(repair, options)
         fold(biases, self.evidence.shape)

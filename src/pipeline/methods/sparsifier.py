@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.config.base import Section
 from pipeline.histograms import Magnitudes
 from pipeline.methods.masks import Masks
+from pipeline.methods.part import Part
 from pipeline.methods.plan import Arrays
 from pipeline.models.batches import Batch, batches
 from pipeline.models.blocks import Blocks
@@ -33,7 +33,8 @@ class Evidence:
     """What fitting may look at: the model as the earlier parts of the method left it, and text.
 
     `tables` gives tables.neurons.HISTOGRAMS of that model on that text, and `residuals` the arrays
-    of tables.sampled.RESIDUALS on so many of its tokens. `hot`, (layers, d_ff) bool, and `neurons`
+    of tables.sampled.RESIDUALS on at most so many tokens of given sequences. `hot`, (layers, d_ff)
+    bool, and `neurons`
     (static.Neurons) are those of the original model; None without a classification. `checkpoint` is
     where training may keep what it needs to go on, and `fingerprint` tells what it is about.
     """
@@ -42,7 +43,7 @@ class Evidence:
     sequences: Sequence[Sequence[int]]
     special: Sequence[int]
     tables: "Callable[[], pl.DataFrame]"
-    residuals: Callable[[int], Mapping[str, np.ndarray]]
+    residuals: Callable[[Sequence[Sequence[int]], int], Mapping[str, np.ndarray]]
     hot: np.ndarray | None = None
     neurons: Any = None
     scope: str = "model"
@@ -101,23 +102,15 @@ class Evidence:
         return list(batches(sequences, self.batch_size, self.special, device))
 
 
-class NoOptions(Section):
-    """A part without options."""
-
-
-class PerToken:
+class PerToken(Part):
     """A sparsifier that decides at every token; the defaults of what most have no need for."""
 
-    #: True where the order depends on the seed, and where neurons are the same at every token.
-    seeded = False
+    #: True where neurons are the same at every token.
     static = False
     #: What a part of the model is called, of sparsifiers whose levels number parts.
     part = ""
     #: Where in a sequence the method must start; None where that is a choice.
     sparse_from: str | None = None
-    #: Options that name a corpus, and what is read of it.
-    reads: Mapping[str, str] = {}
-    Options: type[Section] = NoOptions
 
     @staticmethod
     def prepares(options: Mapping[str, Any]) -> bool:

@@ -6,6 +6,8 @@ from pipeline.methods.plan import Refused
 
 #: How near the target is near enough, in shares; a fifth of what is promised on held-out text.
 TOLERANCE = 0.002
+#: How far from it a level may be and still be called by its name, on the text it was fitted on.
+BOUND = 0.01
 #: Most measurements after the two ends, more than halving takes to the narrowest bracket of shares.
 _MEASUREMENTS, _NARROW = 24, 2.0**-20
 

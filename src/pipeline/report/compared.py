@@ -9,6 +9,8 @@ from pipeline.tables.curves import DENSE, REASONING
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
 
+#: How far what was achieved may be from the level that methods are compared at.
+BOUND = 0.03
 #: Achieved measures as people read them.
 MEASURES = {
     "neuron_sparsity": "FFN neurons skipped",
@@ -27,13 +29,13 @@ def compared(curves: Rows, perplexity: Rows, models: Sequence[str]) -> list[dict
 
     Each row holds the method and, by model, what it lost on the mean of the reasoning tasks, in
     points with its interval, and on texts, in nats a token, mean over tasks, with what was achieved
-    on the reasoning tasks; null where there is no such condition. Methods stand by their mean loss
-    over the models, those that some model lacks last.
+    on the reasoning tasks; null where there is no such condition, or it is not near the level.
+    Methods stand by their mean loss over the models, those that some model lacks last.
     """
     lost = _nats(at_measure(perplexity))
     tables: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
     for row in at_measure(curves):
-        if row["task"] == REASONING:
+        if row["task"] == REASONING and near(row):
             cell = {
                 "loss": row["loss"],
                 "low": row["loss_low"],
@@ -52,6 +54,12 @@ def compared(curves: Rows, perplexity: Rows, models: Sequence[str]) -> list[dict
         }
         for measure, level in sorted(tables, key=lambda k: (-order.index(k[0]), float(k[1])))
     ]
+
+
+def near(row: Row) -> bool:
+    """True where a condition achieved what its level says, on the tokens at hand."""
+    achieved: float = row[f"{row['measure']}_total"]
+    return abs(achieved - float(row["level"])) <= BOUND
 
 
 def cell_text(cell: Row | None) -> str:

@@ -102,15 +102,23 @@ def jobs_of(study: Study, known: Mapping[str, Size | None]) -> list[Job]:
 
 
 def job_like(
-    study: Study, rule: str, model: str, corpus: str | None, known: Mapping[str, Size | None]
+    study: Study,
+    rule: str,
+    model: str,
+    corpus: str | None,
+    known: Mapping[str, Size | None],
+    method: str | None = None,
 ) -> Job:
-    """The first job of a rule on a model and, if one is given, a corpus; it stands for the others,
-    which differ in what they remove and not in their work."""
+    """The first job of a rule on a model and, if they are given, a corpus and a method; it stands
+    for the others, whose work is the same."""
     found = {name: size or UNKNOWN for name, size in known.items()}
     path, folder = next(
         (path, folder)
         for path, folder in study.folders.items()
-        if folder.rule == rule and folder.model == model and corpus in (None, folder.corpus)
+        if folder.rule == rule
+        and folder.model == model
+        and corpus in (None, folder.corpus)
+        and method in (None, folder.method)
     )
     return _job(study, path, folder, found)
 

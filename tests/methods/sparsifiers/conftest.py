@@ -37,7 +37,9 @@ def make_evidence():
         rows = random_text(24) if rows is None else rows
         found = evidence_of_text(model, rows, batch_size=8, **facts)
         above = [np.full(ffn.d_ff, 0.2) for ffn in found.shape.ffns]
-        found.residuals = lambda tokens: residual_sample(model, rows, SPECIAL_IDS, above, tokens, 8)
+        found.residuals = lambda text, tokens: residual_sample(
+            model, text, SPECIAL_IDS, above, tokens, 8
+        )
         return found
 
     return make

@@ -59,7 +59,7 @@ def made(sparsifier):
 
 def sampled(made, layer):
     """(residual streams, active, held out) of the sampled tokens, from the arrays alone."""
-    arrays = made.evidence.residuals(made.options.tokens)
+    arrays = made.evidence.residuals(made.evidence.training, made.options.tokens)
     active = np.unpackbits(arrays[f"{layer}/active"], axis=1)[:, :24].astype(bool)
     drawn = sorted(set(arrays["sequence"].tolist()))
     held = np.isin(arrays["sequence"], drawn[-max(1, len(drawn) // 10) :])

@@ -6,8 +6,8 @@ import torch
 from pipeline.methods.inputs_by_token import largest
 from pipeline.methods.plan import Refused
 from pipeline.methods.sparsifiers.cett import within
-from pipeline.methods.sparsifiers.teal import above
 from pipeline.methods.sparsifiers.wina import kept
+from pipeline.methods.thresholds import above
 from pipeline.registry import SPARSIFIERS
 
 NAMES = [name for name in SPARSIFIERS if not SPARSIFIERS.load(name).static]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pipeline.histograms import RELATIVE_ERROR, Magnitudes
-from pipeline.methods.sparsifiers.teal import above, limit
+from pipeline.methods.thresholds import above, limit
 from tests.methods.evidence import SPECIAL_IDS
 
 NAN, INFINITE = float("nan"), float("inf")
@@ -29,7 +29,7 @@ def test_what_is_no_number_is_never_left_out():
 
 
 def test_thresholds_by_hand():
-    # Magnitudes 0, 0, 1 and 2, of which 1 is there with a minus; middles of their bins.
+    # Magnitudes 0, 0, 1 and 2, of which 1 is there with a minus.
     rows = pl.DataFrame(
         {
             "sign": [-1, 0, 1],
@@ -40,15 +40,18 @@ def test_thresholds_by_hand():
     )
     found = Magnitudes(rows)
     assert [limit(found, share) for share in (0.0, 0.25, 0.5)] == [0, 0, 0]
-    assert limit(found, 0.51) == limit(found, 0.75) == 1 + 1 / 128
-    assert limit(found, 0.76) == limit(found, 0.999) == 2 + 1 / 64
+    # As far into a bin as into its values.
+    assert [limit(found, share) for share in (0.51, 0.75)] == pytest.approx(
+        [1 + 0.04 / 64, 1 + 1 / 64]
+    )
+    assert limit(found, 0.875) == 2 + 1 / 64
     assert limit(found, 1.0) == math.inf
 
 
-def test_the_smallest_magnitude_goes_at_the_smallest_share_and_not_at_0():
+def test_the_smallest_share_has_a_threshold_and_0_has_none():
     rows = pl.DataFrame({"sign": [1], "low": [4.0], "high": [4 + 1 / 16], "count": [3]})
     assert limit(Magnitudes(rows), 0.0) == 0.0
-    assert limit(Magnitudes(rows), 1e-9) == 4 + 1 / 32
+    assert limit(Magnitudes(rows), 1e-9) == pytest.approx(4)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pipeline.methods.apply import remove
-from pipeline.methods.weights import layers
+from pipeline.methods.weights import layers, written
 from pipeline.models.forward import Forward
 from pipeline.models.meter import Meter, figures
 from pipeline.models.views import linear_layers, matrix, view
@@ -162,11 +162,11 @@ def test_neurons_go_block_by_block_too(make_model, name):
     assert np.array_equal(arrays["dropped"].astype(bool), wanted)
     assert all(torch.equal(w, weights(own)[p]) for p, w in weights(found).items())
     fresh = copy.deepcopy(model)
-    layers.apply(arrays, view(fresh))
+    written.apply(arrays, view(fresh))
     assert all(torch.equal(w, weights(model)[p]) for p, w in weights(fresh).items())
     remove(wanted, view(fresh))
     assert all(torch.equal(w, weights(own)[p]) for p, w in weights(fresh).items())
-    assert layers.pruned(arrays, view(fresh)) == {}
+    assert written.pruned(arrays, view(fresh)) == {}
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -178,7 +178,7 @@ def test_the_arrays_make_the_same_weights_bit_for_bit(make_model, architecture, 
     model = make_model(architecture, hidden_act="silu", **sizes).to(dtype)
     arrays, found = pruned(model, name, 0.3)
     fresh = copy.deepcopy(model)
-    layers.apply(arrays, view(fresh))
+    written.apply(arrays, view(fresh))
     for (place, one), two in zip(
         found.state_dict().items(), fresh.state_dict().values(), strict=True
     ):
@@ -203,7 +203,7 @@ def test_only_the_matrices_of_the_blocks_are_pruned_and_by_exactly_the_share(
                 parameter.uniform_(-0.3, 0.3)
     arrays, found = pruned(model, name, 0.3)
     shape = view(found)
-    left = layers.pruned(arrays, shape)
+    left = written.pruned(arrays, shape)
     matrices = {m.weight for block in shape.blocks for _, m in linear_layers(block)}
     for (key, before), (_, after) in zip(
         model.named_parameters(), found.named_parameters(), strict=True
@@ -245,7 +245,7 @@ def test_a_weight_that_was_zero_before_stays_so_and_counts_as_removed(make_model
     with torch.no_grad():
         view(model).ffns[0].down.weight[:, :3] = 0
     arrays, found = pruned(model, "magnitude", 0.05)
-    mask = layers.pruned(arrays, view(found))[view(found).ffns[0].down.module]
+    mask = written.pruned(arrays, view(found))[view(found).ffns[0].down.module]
     assert not mask[:, :3].any() and int((~mask).sum()) == 3 * 16
 
 

@@ -10,7 +10,8 @@ from pydantic import Field
 from pipeline.config.base import Section
 from pipeline.errors import UserError
 from pipeline.methods.compensation.sites import Repair, Sites, modules
-from pipeline.methods.plan import Arrays
+from pipeline.methods.part import Part
+from pipeline.methods.plan import Arrays, Refused
 from pipeline.methods.sparsifier import Curve
 from pipeline.models.views import counted, matrix
 
@@ -26,14 +27,15 @@ class Options(Section):
     )
 
 
-class MeanBias:
+class MeanBias(Part):
     """One pass over the calibration text, all sites at once."""
 
     Options = Options
-    reads: dict[str, str] = {}  # noqa: RUF012 - never changed
 
     def check(self, parts: Any) -> None:
-        """Makes sense with every part."""
+        """Refused where nothing was left out."""
+        if list(parts) == ["compensation"]:
+            raise Refused("nothing is left out, so there is no mean to make up for")
 
     def fit(self, repair: Repair, options: Any) -> tuple[Arrays, Curve]:
         """The biases; float64 sums over all tokens that count."""

@@ -20,7 +20,9 @@ from pydantic import Field
 
 from pipeline.config.base import Name, Section
 from pipeline.digest import of_value
+from pipeline.errors import UserError
 from pipeline.methods.compensation.sites import Repair, Sites, biases, modules
+from pipeline.methods.part import Part
 from pipeline.methods.plan import Arrays, Refused
 from pipeline.methods.sparsifier import Curve
 from pipeline.methods.training import Schedule, train
@@ -61,7 +63,7 @@ class Options(Section):
     )
 
 
-class Spon:
+class Spon(Part):
     """Vectors learned against the original model."""
 
     Options: type[Section] = Options
@@ -94,7 +96,9 @@ class Spon:
             with torch.no_grad():
                 total += number * float(self.loss(training, batch))
             tokens += number
-        return total / max(1, tokens)
+        if not tokens:
+            raise UserError("the held-out text has no token that another follows; give more text")
+        return total / tokens
 
     def fit(self, repair: Repair, options: Any) -> tuple[Arrays, Curve]:
         """The biases, and the loss curve."""
@@ -115,7 +119,7 @@ class Spon:
             vectors = {}
             for place, module in modules(evidence.shape, options.sites).items():
                 vectors[place] = _zeros(module)
-                hook = module.register_forward_pre_hook(_reading(vectors[place]))
+                hook = module.register_forward_hook(_adding(vectors[place], matrix(module)))
                 ends.callback(hook.remove)
             ends.enter_context(repair.forward.watching(model))
             best, curve = train(
@@ -154,7 +158,10 @@ class SponDense(Spon):
 
     def held_out(self, training: "_Training") -> float:
         """The same over the held-out text."""
-        return text_loss(training.repair.evidence.model, training.held_out) or 0.0
+        found = text_loss(training.repair.evidence.model, training.held_out)
+        if found is None:
+            raise UserError("the held-out text has no token to predict; give more text")
+        return found
 
 
 class _Training:
@@ -213,5 +220,8 @@ def _precise(values: "torch.Tensor") -> "torch.Tensor":
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
-def _reading(alpha: "torch.Tensor") -> Any:
-    return lambda _module, given: (given[0] + alpha.to(given[0].dtype), *given[1:])
+def _adding(alpha: "torch.Tensor", weight: "torch.Tensor") -> Any:
+    """Add W alpha to a layer's output, as the bias will: added to its input, a small alpha would be
+    lost in 16 bits."""
+    whole = weight.detach()
+    return lambda _module, _given, y: y + (whole.to(alpha.dtype) @ alpha).to(y.dtype)

@@ -3,26 +3,28 @@ in the model's own type."""
 
 from typing import TYPE_CHECKING, Any
 
+from pipeline.methods.part import Part
+from pipeline.methods.plan import Refused
 from pipeline.methods.quantizers.rounding import rounded_to
-from pipeline.methods.sparsifier import NoOptions
 
 if TYPE_CHECKING:
     import torch
 
 
-class Bfloat16:
+class Bfloat16(Part):
     """Eight bits of exponent."""
 
-    Options = NoOptions
-    reads: dict[str, str] = {}  # noqa: RUF012 - never changed
     name = "bfloat16"
 
     def quantize(self, weight: "torch.Tensor", options: Any) -> "torch.Tensor":
-        """The rounded weight, in its own type."""
-        return rounded_to(weight, self.name)
+        """The rounded weight, in its own type; Refused for one that is too large for 16 bits."""
+        try:
+            return rounded_to(weight, self.name)
+        except ValueError as error:
+            raise Refused(str(error)) from error
 
 
 class Float16(Bfloat16):
-    """Five bits of exponent; ValueError for a weight that is too large for them."""
+    """Five bits of exponent."""
 
     name = "float16"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from pipeline.config.base import Section
+from pipeline.methods.part import Part
 from pipeline.methods.quantizers.rounding import quantized, restored
 
 if TYPE_CHECKING:
@@ -20,11 +21,10 @@ class Options(Section):
     )
 
 
-class Integers:
+class Integers(Part):
     """Base of both."""
 
     Options = Options
-    reads: dict[str, str] = {}  # noqa: RUF012 - never changed
     bits = 8
 
     def quantize(self, weight: "torch.Tensor", options: Any) -> "torch.Tensor":

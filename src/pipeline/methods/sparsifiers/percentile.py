@@ -16,7 +16,7 @@ from pipeline.config.base import Section
 from pipeline.methods.masks import Masks, Seen
 from pipeline.methods.plan import Arrays, Refused
 from pipeline.methods.sparsifier import Evidence, PerToken
-from pipeline.methods.sparsifiers.teal import above, limit
+from pipeline.methods.thresholds import above, limit
 from pipeline.models.forward import Skipped
 from pipeline.models.views import ModelView
 

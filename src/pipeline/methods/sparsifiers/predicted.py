@@ -155,7 +155,7 @@ class _Sample:
     """Sampled tokens: their residual streams and active neurons, layer by layer."""
 
     def __init__(self, evidence: Evidence, options: Any) -> None:
-        self.arrays = evidence.residuals(options.tokens)
+        self.arrays = evidence.residuals(evidence.training, options.tokens)
         self.shape = evidence.shape
 
     def residual(self, layer: int) -> "torch.Tensor":

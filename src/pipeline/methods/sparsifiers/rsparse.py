@@ -21,7 +21,7 @@ from pipeline.methods.inputs_by_token import column_norms
 from pipeline.methods.masks import Masks, Seen
 from pipeline.methods.plan import Arrays
 from pipeline.methods.sparsifier import Evidence, PerToken
-from pipeline.methods.sparsifiers.teal import above
+from pipeline.methods.thresholds import above
 from pipeline.models.forward import Skipped
 from pipeline.models.views import linear_layers, matrix
 

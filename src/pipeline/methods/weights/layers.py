@@ -86,34 +86,6 @@ def _drop(
     return found
 
 
-def apply(arrays: Arrays, shape: ModelView) -> None:
-    """Set a model's matrices to a plan's weights, in place; neurons that it drops are left to
-    whoever drops those of the other parts."""
-    import torch
-
-    with torch.no_grad():
-        for layer, block in enumerate(shape.blocks):
-            for name, module in linear_layers(block):
-                own, place = matrix(module), f"{layer}/{name}"
-                if f"{place}/values" in arrays:
-                    own.copy_(torch.from_numpy(arrays[f"{place}/values"]))
-                elif f"{place}/mask" in arrays:
-                    bits = np.unpackbits(arrays[f"{place}/mask"], axis=1, count=own.shape[1])
-                    own.mul_(torch.from_numpy(bits).to(own))
-
-
-def pruned(arrays: Arrays, shape: ModelView) -> "dict[torch.nn.Module, torch.Tensor]":
-    """Which weights are left, (outputs, inputs) bool, of the matrices that the arrays prune; those
-    of the model as it is."""
-    places = {name.rpartition("/")[0] for name in arrays}
-    return {
-        module: matrix(module).detach().bool()
-        for layer, block in enumerate(shape.blocks)
-        for name, module in linear_layers(block)
-        if f"{layer}/{name}" in places
-    }
-
-
 def _read(
     blocks: Blocks,
     layer: int,

@@ -6,11 +6,16 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from pipeline.config.base import Section
+from pipeline.config.methods import CHANNELS
+from pipeline.methods.part import Part
+from pipeline.methods.plan import Refused
+from pipeline.methods.weights.patterns import Pattern
+from pipeline.models.views import linear_layers, matrix
 
 if TYPE_CHECKING:
     import torch
 
-    from pipeline.models.views import FFNView
+    from pipeline.models.views import FFNView, ModelView
 
 
 class Share(Section):
@@ -55,12 +60,25 @@ class Read:
         return (total / self.tokens).sqrt()
 
 
-class Pruner:
-    """Base of all. `changes` is true where weights that are kept take other values."""
+class Pruner(Part):
+    """Base of all; its options have a `share` and a `pattern`. `changes` is true where weights that
+    are kept take other values."""
 
     Options: type[Section] = Patterns
-    reads: dict[str, str] = {}  # noqa: RUF012 - never changed
     changes = False
+
+    def check(self, shape: "ModelView", options: Any) -> None:
+        """Refused where rows cannot be cut into groups of the pattern."""
+        if options.pattern == CHANNELS or (own := Pattern.parse(options.pattern)) is None:
+            return
+        for layer, block in enumerate(shape.blocks):
+            for name, module in linear_layers(block):
+                inputs = matrix(module).shape[1]
+                if inputs % own.of:
+                    raise Refused(
+                        f"the pattern {options.pattern} needs rows of a multiple of {own.of} "
+                        f"inputs; {name} of block {layer} has {inputs}"
+                    )
 
     def prune(
         self, weight: "torch.Tensor", read: Read, share: float, options: Any
