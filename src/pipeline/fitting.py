@@ -78,11 +78,13 @@ class Files:
 
     @contextmanager
     def checkpoint(self, beside: Path) -> Iterator[Path]:
-        """A place for training to go on from, beside an output; gone when the block has ended."""
+        """A place for training to go on from, beside an output, and names that begin like it; all
+        gone when the block has ended."""
         path = beside.with_name("training.checkpoint")
         path.parent.mkdir(parents=True, exist_ok=True)
         yield path
-        path.unlink(missing_ok=True)
+        for left in path.parent.glob(f"{path.name}*"):
+            left.unlink()
 
     @cached_property
     def _neurons(self) -> Any:

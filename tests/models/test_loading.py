@@ -126,7 +126,7 @@ def test_a_model_in_parts_is_for_profiling_alone_and_needs_safetensors(folder):
     model = Model(source=str(folder), max_memory={"cpu": "1KB"})
     record = resolve("mine", model)
     with pytest.raises(
-        UserError, match="can be profiled .*; evaluation and the policy perplexity need"
+        UserError, match="can be profiled .*; methods, evaluation and the policy perplexity need"
     ):
         load(model, record)
     loaded, _ = load(model, record, whole=False)

@@ -53,7 +53,7 @@ def _placement(model: Model, name: str, folder: Path, whole: bool) -> dict[str, 
     if whole:
         raise UserError(
             f"model {name!r}: with max_memory a model can be profiled (--until power_law); "
-            "evaluation and the policy perplexity need all of it on one device"
+            "methods, evaluation and the policy perplexity need all of it on one device"
         )
     if not list(folder.glob("*.safetensors")):
         raise UserError(f"model {name!r}: max_memory reads layers from *.safetensors; convert it")

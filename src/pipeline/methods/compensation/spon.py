@@ -103,7 +103,7 @@ class Spon(Part):
     def fit(self, repair: Repair, options: Any) -> tuple[Arrays, Curve]:
         """The biases, and the loss curve."""
         evidence = repair.evidence
-        training = _Training(repair)
+        training = _Training(repair, options.batch)
         model = evidence.model
         for parameter in model.parameters():
             parameter.requires_grad_(False)
@@ -167,13 +167,17 @@ class SponDense(Spon):
 class _Training:
     """The text that vectors are learned on, and what the original model says of it."""
 
-    def __init__(self, repair: Repair) -> None:
+    def __init__(self, repair: Repair, batch: int) -> None:
         self.repair = repair
         self.sequences = repair.evidence.training
+        self._batch = batch
 
     @cached_property
     def held_out(self) -> list[Batch]:
-        return self.repair.evidence.in_batches(self.repair.evidence.held_out)
+        """In batches of the steps' size: logits of a whole vocabulary are large."""
+        evidence = self.repair.evidence
+        device = str(next(evidence.model.parameters()).device)
+        return list(batches(evidence.held_out, self._batch, evidence.special, device))
 
     def batch(self, items: Sequence[int]) -> Batch:
         """Some sequences of the training text in one batch, however many."""

@@ -115,7 +115,7 @@ class Predicted(PerToken):
         sample = self._sampled(evidence, options)
         columns: dict[str, list[float]] = {"thresholds": [], "recall": [], "precision": []}
         for layer in range(len(evidence.shape.ffns)):
-            predictor = _of(prepared, layer, options.form)
+            predictor = _of(prepared, layer, options.form, sample.device)
             with torch.inference_mode():
                 logits = predictor.logits(sample.residual(layer))
             if 0 < share < 1:
@@ -157,12 +157,14 @@ class _Sample:
     def __init__(self, evidence: Evidence, options: Any) -> None:
         self.arrays = evidence.residuals(evidence.training, options.tokens)
         self.shape = evidence.shape
+        #: Training and scoring go where the model is.
+        self.device = next(evidence.model.parameters()).device
 
     def residual(self, layer: int) -> "torch.Tensor":
         """(tokens, d_model) float32."""
         import torch
 
-        return torch.from_numpy(self.arrays[f"{layer}/residual"])
+        return torch.from_numpy(self.arrays[f"{layer}/residual"]).to(self.device)
 
     def active(self, layer: int) -> "torch.Tensor":
         """(tokens, d_ff) bool."""
@@ -170,7 +172,7 @@ class _Sample:
 
         width = self.shape.ffns[layer].d_ff
         bits = np.unpackbits(self.arrays[f"{layer}/active"], axis=1, count=width)
-        return torch.from_numpy(bits.astype(bool))
+        return torch.from_numpy(bits.astype(bool)).to(self.device)
 
     @cached_property
     def held_out(self) -> "torch.Tensor":
@@ -179,7 +181,7 @@ class _Sample:
 
         drawn = np.unique(self.arrays["sequence"])
         chosen = drawn[-max(1, len(drawn) // 10) :]
-        return torch.from_numpy(np.isin(self.arrays["sequence"], chosen))
+        return torch.from_numpy(np.isin(self.arrays["sequence"], chosen)).to(self.device)
 
 
 def _fitted(
@@ -202,8 +204,6 @@ def _fitted(
                 inputs, active, sample.held_out, rank, options.form, schedule, evidence.seed, own,
                 label,
             )  # fmt: skip
-            if own:
-                own.unlink(missing_ok=True)
         return made[rank]
 
     if options.rank is not None:
@@ -226,10 +226,12 @@ def _fitted(
     return predictor, [row for rank in sorted(made) for row in made[rank][1]]
 
 
-def _of(arrays: Arrays, layer: int, form: str) -> Predictor:
+def _of(arrays: Arrays, layer: int, form: str, device: "torch.device | str" = "cpu") -> Predictor:
     import torch
 
-    first, second = (torch.from_numpy(arrays[f"{layer}/{name}"]) for name in ("first", "second"))
+    first, second = (
+        torch.from_numpy(arrays[f"{layer}/{name}"]).to(device) for name in ("first", "second")
+    )
     return Predictor(first, second, form)  # type: ignore[arg-type]
 
 
