@@ -174,7 +174,7 @@ def test_another_number_of_tokens_is_another_sample(made):
         assert found["thresholds"].tolist() == fresh["thresholds"].tolist()
 
 
-def test_training_is_the_same_with_a_checkpoint_and_leaves_none(
+def test_training_is_the_same_with_a_checkpoint_and_keeps_one_a_layer(
     evidence_of, make_evidence, sparsifier, tmp_path
 ):
     model = evidence_of("gated-relu").model
