@@ -419,3 +419,18 @@ def test_nothing_is_left_behind(model):
 
 def _hooks(model):
     return [len(m._forward_pre_hooks) + len(m._forward_hooks) for m in model.modules()]
+
+
+def test_a_small_vector_counts_in_16_bits_as_its_bias_will():
+    """Added to the input it would be lost: there 1 + 0.001 is 1."""
+    from pipeline.methods.compensation.spon import _adding
+
+    weight = torch.tensor([[2.0, -1.0], [0.5, 4.0]], dtype=torch.bfloat16)
+    layer = torch.nn.Linear(2, 2, bias=False, dtype=torch.bfloat16)
+    layer.weight = torch.nn.Parameter(weight)
+    alpha = torch.tensor([0.001, 0.002])
+    x = torch.tensor([[1.0, 0.0]], dtype=torch.bfloat16)
+    assert torch.equal((x + alpha.bfloat16())[:, 0], x[:, 0])
+    layer.register_forward_hook(_adding(alpha, weight))
+    # Of W alpha, (0, 0.0085), the second moves 0.5 by two of bfloat16's steps.
+    assert layer(x).tolist() == [[2.0, 0.5078125]]
