@@ -32,7 +32,7 @@ def texts(perplexity):
 
     def make(model, method, level, *losses):
         facts = {"model": model, "method": method, "level": level}
-        facts["measure"] = "model_weight_sparsity"
+        facts |= {"measure": "model_weight_sparsity", "model_weight_sparsity_total": float(level)}
         return [
             {**perplexity[0], **facts, "task": f"text {n}", "loss": loss}
             for n, loss in enumerate(losses)
@@ -70,6 +70,16 @@ def test_what_achieved_another_sparsity_than_its_level_is_left_out(rows):
     far["model_weight_sparsity_total"] = 0.77
     (table,) = compared([near, far], [], MODELS)
     assert [row["method"] for row in table["rows"]] == ["teal"]
+
+
+def test_nats_of_texts_where_another_sparsity_was_achieved_are_left_out(rows, texts):
+    """A predictor fitted on other text skips half as much there: its loss is of another level."""
+    near = rows(("ref-reglu", "predicted", "0.5", 0.1))
+    there = texts("ref-reglu", "predicted", "0.5", 0.2)
+    for achieved, nats in ((0.5, 0.2), (0.23, None)):
+        there[0]["model_weight_sparsity_total"] = achieved
+        (table,) = compared(near, there, MODELS)
+        assert table["rows"][0]["cells"]["ref-reglu"]["nats"] == nats
 
 
 def test_what_is_removed_for_good_or_asked_in_other_units_is_not_compared(rows, make_curve):

@@ -150,6 +150,7 @@ def measured(make_curve, perplexity):
     ]
     texts = [
         {**perplexity[0], "model": m, "method": n, "level": "0.5", "measure": asked["measure"],
+         "model_weight_sparsity_total": 0.5,
          "loss": loss}
         for m, n, loss in places
     ]  # fmt: skip

@@ -29,10 +29,11 @@ def compared(curves: Rows, perplexity: Rows, models: Sequence[str]) -> list[dict
 
     Each row holds the method and, by model, what it lost on the mean of the reasoning tasks, in
     points with its interval, and on texts, in nats a token, mean over tasks, with what was achieved
-    on the reasoning tasks; null where there is no such condition, or it is not near the level.
+    on the reasoning tasks; null where there is no such condition, or it is not near the level on
+    those tasks or, for nats, on the texts.
     Methods stand by their mean loss over the models, those that some model lacks last.
     """
-    lost = _nats(at_measure(perplexity))
+    lost = _nats([row for row in at_measure(perplexity) if near(row)])
     tables: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
     for row in at_measure(curves):
         if row["task"] == REASONING and near(row):
