@@ -339,7 +339,7 @@ def test_what_the_parts_say_is_told_last_model_by_model_and_only_when_clear(rows
 def test_texts_are_told_beside_as_many_at_random_at_the_same_level():
     def nats(method, loss, level="0.25"):
         return {"model": "m", "method": method, "level": level, "task": "prose", "loss": loss,
-                "loss_low": loss - 0.01, "loss_high": loss + 0.01}  # fmt: skip
+                "reasoning": False, "loss_low": loss - 0.01, "loss_high": loss + 0.01}  # fmt: skip
 
     rows = [curve("dense", "0", 0), curve("cold", "0.25", 0.2), curve("random", "0.25", 0.3)]
     sides = [{"method": method, "level": "0.25"} for method in ("cold", "random")]
@@ -351,6 +351,9 @@ def test_texts_are_told_beside_as_many_at_random_at_the_same_level():
         "On prose, which needs no reasoning, the same coldest cost, in nats a token, 0.40 [0.39, "
         "0.41] on m (as many at random 0.06 [0.05, 0.07])."
     )
+    worked = [text | {"task": "examples", "reasoning": True} for text in texts]
+    told = sentences([MODEL], rows, worked, [contrast], [], SPARSIFIERS, 0.95)
+    assert told[1].startswith("On examples the same coldest cost, in nats a token, 0.40 ")
     assert len(sentences([MODEL], rows, texts[:1], [contrast], [], SPARSIFIERS, 0.95)) == 2
 
 

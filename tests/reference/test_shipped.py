@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import json
 import random
+from collections import Counter
 
 import pytest
 import yaml
@@ -12,13 +13,16 @@ from pipeline.calibration.local import BUILTIN_CORPORA
 from pipeline.calibration.overlap import overlap
 from pipeline.digest import SOURCE_ROOT
 from pipeline.models.source import BUILTIN_MODELS
-from pipeline.reference.export import CORPORA, TASKS, save_corpus, save_task
-from pipeline.reference.items import evaluation_items, training_items
+from pipeline.reference.export import CORPORA, TASKS, held_out_items, save_corpus, save_task
+from pipeline.reference.items import training_items
 from pipeline.reference.recipes import RECIPES
 from pipeline.reference.vocabulary import VOCABULARY, save_tokenizer, token_ids
 from pipeline.registry import FAMILIES
 from pipeline.tables.training import CARD
 from pipeline.tasks import BUILTIN_TASKS, find
+
+#: Tasks that score texts, which have no right answers.
+TEXTS = {"prose", "worked_examples"}
 
 
 def shipped_corpus(name):
@@ -72,14 +76,15 @@ def test_the_reasoning_corpus_holds_all_families_but_prose_in_equal_numbers():
 @pytest.mark.parametrize("name", sorted(TASKS))
 def test_no_item_is_in_training_text_by_hash_or_by_structure(name):
     """The shipped items are those of the generator (above); their structures are drawn anew."""
-    family = FAMILIES.load(TASKS[name].family)
-    evaluated = evaluation_items(family, random.Random(f"20/{name}"), 500)
+    evaluated = held_out_items(name)
     asked = {find(name).question(item) for item in find(name).items()}
-    assert asked == {item.prompt or item.answer for item in evaluated}
+    drawn = {item.prompt or item.answer for item in evaluated}
+    # A text holds the answer after the prompt.
+    assert asked == drawn or all(any(text.startswith(d) for d in drawn) for text in asked)
     structures = {item.structure for item in evaluated}
-    hashes = {hashlib.sha256(text.encode()).hexdigest() for text in asked}
-    related = [other for other in FAMILIES if other.split("_")[0] == family.name.split("_")[0]]
-    for other in related:
+    hashes = {hashlib.sha256(text.encode()).hexdigest() for text in drawn}
+    own = {family.split("_")[0] for family in TASKS[name].families}
+    for other in (other for other in FAMILIES if other.split("_")[0] in own):
         stream = training_items(FAMILIES.load(other), random.Random(1))
         for item in itertools.islice(stream, 20_000):
             assert item.structure not in structures
@@ -116,9 +121,13 @@ def test_a_liking_for_one_choice_is_worth_little_more_than_a_guess():
 @pytest.mark.parametrize("name", sorted(TASKS))
 def test_the_first_items_are_of_different_structure(name):
     """Two items of one structure are hardly two measurements."""
-    family = FAMILIES.load(TASKS[name].family)
-    evaluated = evaluation_items(family, random.Random(f"20/{name}"), 500)
-    assert len({item.structure for item in evaluated[:350]}) == 350
+    assert len({item.structure for item in held_out_items(name)[:350]}) == 350
+
+
+def test_the_held_out_worked_examples_are_of_the_corpus_families_in_equal_numbers():
+    families = Counter(item.family for item in held_out_items("worked_examples"))
+    assert set(families) == set(FAMILIES) - {"prose"}
+    assert max(families.values()) - min(families.values()) <= 1
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
@@ -129,7 +138,8 @@ def test_every_backbone_ships_small_and_with_a_card(name):
     assert facts["model"] == name and 400_000 < facts["parameters"] < 3_000_000
     text = (folder / "README.md").read_text()
     assert f"# {name}" in text and "token positions seen, on " in text
-    assert {row["task"] for row in facts["dense"]} == set(TASKS) - {"prose"}
+    assert {row["task"] for row in facts["dense"]} == set(TASKS) - TEXTS
+    assert set(facts["log_perplexity"]) == TEXTS
 
 
 def accuracies(name):

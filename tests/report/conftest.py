@@ -210,6 +210,7 @@ def perplexity():
             "level": level,
             "measure": None if method == "dense" else "neurons_removed",
             "task": "prose",
+            "reasoning": False,
             "seeds": 1,
             **{
                 f"{measure}_sparsity_{basis}": 0.1

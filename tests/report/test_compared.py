@@ -82,6 +82,15 @@ def test_nats_of_texts_where_another_sparsity_was_achieved_are_left_out(rows, te
         assert table["rows"][0]["cells"]["ref-reglu"]["nats"] == nats
 
 
+def test_nats_are_of_texts_that_hold_reasoning_where_there_are_such(rows, texts):
+    near = rows(("ref-reglu", "teal", "0.5", 0.1))
+    there = texts("ref-reglu", "teal", "0.5", 0.2, 0.6)
+    for reasoning, nats in ((False, 0.4), (True, 0.6)):
+        there[1]["reasoning"] = reasoning
+        (table,) = compared(near, there, MODELS)
+        assert table["rows"][0]["cells"]["ref-reglu"]["nats"] == pytest.approx(nats)
+
+
 def test_what_is_removed_for_good_or_asked_in_other_units_is_not_compared(rows, make_curve):
     others = rows(("ref-reglu", "own", "0.5", 0.1), measure=None)
     assert compared([*others, make_curve(level="0.5")], [], MODELS) == []

@@ -28,7 +28,7 @@ def a_card(model, sparsity):
             row("copying", False, None, 0.99), row("chain", True, None, 0.9),
             row("chain", True, 2, 1.0),
         ],
-        "log_perplexity": {"prose": 1.25},
+        "log_perplexity": {"prose": 1.25, "worked_examples": 0.5},
         "layers": [{"natural_sparsity": sparsity}],
         "natural_sparsity": sparsity,
         "hot_share": 0.33,
@@ -43,6 +43,7 @@ def test_the_table_of_backbones_has_a_row_a_task_controls_last():
     assert "| parameters | 1,234,567 | 1,234,567 |\n" in text
     tail = "| chain (chance 12%) | 90.0% | 90.0% |\n| control: copying | 99.0% | 99.0% |\n"
     assert text.endswith(f"{tail}| control: prose, nats a token | 1.25 | 1.25 |\n"
+                         "| worked_examples, nats a token | 0.50 | 0.50 |\n"
                          "<!-- end of backbones -->\n")  # fmt: skip
 
 

@@ -34,6 +34,7 @@ class Text:
 
     nats: np.ndarray
     tokens: np.ndarray
+    reasoning: bool = False
 
     @property
     def log_perplexity(self) -> float:
@@ -97,7 +98,7 @@ def _arm(model: str, method: str, level: str, group: Sequence[Evaluated]) -> Arm
     for task, first in by_seed[0].items():
         if first["correct"].null_count():
             nats = np.stack([seed[task]["nats"].to_numpy() for seed in by_seed])
-            texts[task] = Text(nats, first["scored_tokens"].to_numpy())
+            texts[task] = Text(nats, first["scored_tokens"].to_numpy(), first["reasoning"][0])
         else:
             right[task] = np.stack([seed[task]["correct"].to_numpy() for seed in by_seed])
     sparsity = pl.concat([c.sparsity for c in group])

@@ -40,6 +40,7 @@ def _row(arm: Arm, dense: Arm, task: str, text: Text, resamples: Resamples) -> d
         "level": arm.level,
         "measure": arm.measure,
         "task": task,
+        "reasoning": text.reasoning,
         "seeds": arm.seeds,
         **arm.achieved([task]),
         "n": len(text.tokens),

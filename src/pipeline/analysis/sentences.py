@@ -149,7 +149,7 @@ def _texts(perplexity: Rows, contrasts: Rows, rows: _Reasoning) -> list[str]:
     level = next((c["first"]["level"] for c in contrasts if _is_coldness(c, rows)), None)
     found = {(r["task"], r["model"], r["method"]): r for r in perplexity if r["level"] == level}
     said = []
-    for task in dict.fromkeys(row["task"] for row in perplexity):
+    for task, reasoning in {row["task"]: row["reasoning"] for row in perplexity}.items():
         parts = []
         for model in dict.fromkeys(row["model"] for row in perplexity):
             own, random = (
@@ -159,8 +159,9 @@ def _texts(perplexity: Rows, contrasts: Rows, rows: _Reasoning) -> list[str]:
             if own and random:
                 parts.append(f"{_nats(own)} on {model} (as many at random {_nats(random)})")
         if parts:
+            kind = "" if reasoning else ", which needs no reasoning,"
             said.append(
-                f"On {task}, which needs no reasoning, the same coldest cost, in nats a token, "
+                f"On {task}{kind} the same coldest cost, in nats a token, "
                 f"{' and '.join(parts)}."
             )
     return said

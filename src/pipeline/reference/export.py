@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import replacing, write_text
-from pipeline.reference.items import Family, Item, evaluation_items, training_items
+from pipeline.reference.items import Item, evaluation_items, training_items
 from pipeline.reference.vocabulary import save_tokenizer
 from pipeline.registry import FAMILIES
 
@@ -70,13 +70,13 @@ metadata:
 
 @dataclass(frozen=True)
 class BuiltinTask:
-    """A built-in task: which family's items, asked in which form.
+    """A built-in task: the items of which families, in turn, asked in which form.
 
     `row(item, turn, targets)` is the item as a line of the task's JSONL; `turn` numbers the items
     of one step count, and `targets` are the right answers of all of these.
     """
 
-    family: str
+    families: tuple[str, ...]
     form: str
     row: Callable[[Item, int, Sequence[str]], dict[str, Any]]
 
@@ -109,21 +109,30 @@ def _choice(item: Item, turn: int, targets: Sequence[str]) -> dict[str, Any]:
 
 
 def _text(item: Item, turn: int, targets: Sequence[str]) -> dict[str, Any]:
-    return {"text": item.answer, "steps": item.steps}
+    return {"text": _document(item), "steps": item.steps}
 
 
-#: Every family is a task; two are asked by multiple choice as well, and prose is scored as text.
+def _document(item: Item) -> str:
+    return f"{item.prompt} {item.answer}".strip()
+
+
+#: What the corpus of worked examples is made of, and the text that is held out beside it.
+_WORKED = tuple(sorted(set(FAMILIES) - {"prose"}))
+
+#: Every family is a task; two are asked by multiple choice as well. Two score text: each is of one
+#: corpus' language.
 TASKS = {
     **{
         name: BuiltinTask(
-            name, _ANSWER if name.endswith("_direct") else _ANSWER + _AFTER_MARK, _written
+            (name,), _ANSWER if name.endswith("_direct") else _ANSWER + _AFTER_MARK, _written
         )
         for name in FAMILIES
         if name != "prose"
     },
-    "boolean_choice": BuiltinTask("boolean_direct", _CHOICE, _choice),
-    "chain_choice": BuiltinTask("chain_direct", _CHOICE, _choice),
-    "prose": BuiltinTask("prose", _TEXT, _text),
+    "boolean_choice": BuiltinTask(("boolean_direct",), _CHOICE, _choice),
+    "chain_choice": BuiltinTask(("chain_direct",), _CHOICE, _choice),
+    "prose": BuiltinTask(("prose",), _TEXT, _text),
+    "worked_examples": BuiltinTask(_WORKED, _TEXT, _text),
 }
 
 
@@ -149,10 +158,9 @@ def save_model(model: Any, folder: Path) -> None:
 
 
 def save_task(name: str, folder: Path) -> None:
-    """NAME.yaml and NAME.jsonl with held-out items, sizes taken in turn."""
+    """NAME.yaml and NAME.jsonl with held-out items, families and sizes taken in turn."""
     task = TASKS[name]
-    family: Family = FAMILIES.load(task.family)
-    items = evaluation_items(family, random.Random(f"{_TASK_SEED}/{name}"), ITEMS_PER_TASK)
+    items = held_out_items(name)
     targets: dict[int, list[str]] = {}
     for item in items:
         targets.setdefault(item.steps, []).append(item.target)
@@ -162,18 +170,28 @@ def save_task(name: str, folder: Path) -> None:
         rows.append(task.row(item, turns[item.steps], targets[item.steps]))
         turns[item.steps] += 1
     write_text(folder / f"{name}.jsonl", _lines(rows))
-    tail = _TAIL.format(reasoning=str(family.reasoning).lower())
+    reasoning = any(FAMILIES.load(family).reasoning for family in task.families)
+    tail = _TAIL.format(reasoning=str(reasoning).lower())
     write_text(folder / f"{name}.yaml", _HEAD.format(name=name) + task.form + tail)
+
+
+def held_out_items(name: str) -> list[Item]:
+    """The items of a task of TASKS, its families' in equal numbers."""
+    families = TASKS[name].families
+    rng = random.Random(f"{_TASK_SEED}/{name}")
+    each = -(-ITEMS_PER_TASK // len(families))
+    drawn = [evaluation_items(FAMILIES.load(family), rng, each) for family in families]
+    return [item for turn in zip(*drawn, strict=True) for item in turn][:ITEMS_PER_TASK]
 
 
 def save_corpus(name: str, path: Path) -> None:
     """A corpus of CORPORA, no document of it held out: stories, or worked examples of all other
     families in equal numbers."""
     rng = random.Random(f"{_CORPUS_SEED}/{name}")
-    families = ["prose"] if name == "prose" else sorted(set(FAMILIES) - {"prose"})
+    families = ["prose"] if name == "prose" else _WORKED
     sources = [training_items(FAMILIES.load(family), rng) for family in families]
     items = (next(sources[index % len(sources)]) for index in range(CORPORA[name]))
-    write_text(path, _lines([{"text": f"{i.prompt} {i.answer}".strip()} for i in items]))
+    write_text(path, _lines([{"text": _document(item)} for item in items]))
 
 
 def _lines(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -13,6 +13,7 @@ from pipeline.report.compared import compared, markdown
 from pipeline.tables.curves import CURVES, PERPLEXITY
 from pipeline.tables.finding import FINDING
 from pipeline.tables.training import CARD
+from pipeline.tasks import find
 
 FIGURE = Path("docs/accuracy-lost.svg")
 #: What methods are compared at.
@@ -52,7 +53,8 @@ def with_backbones(text: str, cards: Sequence[Mapping[str, Any]]) -> str:
         rows.append([name if kinds[task] else f"control: {task}", *found])
     for task in sorted(cards[0]["log_perplexity"]):
         found = (number(card["log_perplexity"][task]) for card in cards)
-        rows.append([f"control: {task}, nats a token", *found])
+        kind = "" if find(task).reasoning else "control: "
+        rows.append([f"{kind}{task}, nats a token", *found])
     return between(text, "backbones", "\n".join(f"| {' | '.join(row)} |" for row in rows))
 
 

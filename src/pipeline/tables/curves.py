@@ -68,7 +68,7 @@ CURVES = Table(
 
 PERPLEXITY = Table(
     "perplexity",
-    2,
+    3,
     "One row a condition (seeds pooled) and task that scores texts.",
     {
         "model": Column("String", "model name"),
@@ -76,6 +76,7 @@ PERPLEXITY = Table(
         "level": Column("String", "level as configured"),
         "measure": _MEASURE,
         "task": Column("String", "task name"),
+        "reasoning": Column("Boolean", "false where the texts need no reasoning"),
         "seeds": Column("Int64", "seeds pooled"),
         **_SPARSITY,
         "n": Column("Int64", "texts compared with the dense run"),
