@@ -30,8 +30,6 @@ rule analyse:
         ),
     log:
         f"{LOGS}/{CONFIG.study}/analyse.log",
-    benchmark:
-        f"{TIMING}/{CONFIG.study}/analyse.tsv"
     threads: 1
     resources:
         mem_mb=memory("analyse"),

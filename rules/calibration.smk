@@ -5,8 +5,6 @@ rule extract_shard:
         documents=f"{SHARED}/extract_shard/{{corpus_key}}/{{shard}}-of-{{shards}}/documents.parquet",
     log:
         f"{LOGS}/shared/extract_shard/{{corpus_key}}/{{shard}}-of-{{shards}}.log",
-    benchmark:
-        f"{TIMING}/shared/extract_shard/{{corpus_key}}/{{shard}}-of-{{shards}}.tsv"
     threads: 1
     resources:
         mem_mb=memory("extract_shard"),
@@ -33,8 +31,6 @@ rule extract_calibration:
         corpus=f"{SHARED}/extract_calibration/{{corpus_key}}/corpus.json",
     log:
         f"{LOGS}/shared/extract_calibration/{{corpus_key}}.log",
-    benchmark:
-        f"{TIMING}/shared/extract_calibration/{{corpus_key}}.tsv"
     threads: 1
     resources:
         mem_mb=memory("extract_calibration"),

@@ -10,8 +10,6 @@ rule classify:
         summary=f"{RESULTS}/classify/{{model}}/{{corpus}}/{{classification}}/classification.json",
     log:
         f"{LOGS}/{CONFIG.study}/classify/{{model}}/{{corpus}}/{{classification}}.log",
-    benchmark:
-        f"{TIMING}/{CONFIG.study}/classify/{{model}}/{{corpus}}/{{classification}}.tsv"
     threads: 1
     resources:
         mem_mb=memory("classify"),
@@ -37,8 +35,6 @@ rule power_law:
         hot_overlaps=f"{RESULTS}/power_law/{{model}}/hot_overlaps.parquet",
     log:
         f"{LOGS}/{CONFIG.study}/power_law/{{model}}.log",
-    benchmark:
-        f"{TIMING}/{CONFIG.study}/power_law/{{model}}.tsv"
     threads: 1
     resources:
         mem_mb=memory("power_law"),

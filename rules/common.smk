@@ -30,7 +30,6 @@ CONFIG = STUDY.config
 RESULTS = f"results/{CONFIG.study}"
 SHARED = "results/shared"
 LOGS = "results/logs"
-TIMING = "results/timing"
 
 MODELS = {STUDY.model_key(model): model for model in CONFIG.models}
 CORPORA = {STUDY.corpus_key(*pair): pair for pair in STUDY.extracted}

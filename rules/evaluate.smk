@@ -14,8 +14,6 @@ rule evaluate:
         sparsity=f"{RESULTS}/evaluate/{PLAN}/sparsity.parquet",
     log:
         f"{LOGS}/{CONFIG.study}/evaluate/{PLAN}.log",
-    benchmark:
-        f"{TIMING}/{CONFIG.study}/evaluate/{PLAN}.tsv"
     threads: 1
     resources:
         mem_mb=memory("evaluate"),
@@ -39,8 +37,6 @@ rule evaluate_shard:
         counts=f"{RESULTS}/evaluate_shard/{PLAN}/{{shard}}-of-{{shards}}/counts.parquet",
     log:
         f"{LOGS}/{CONFIG.study}/evaluate_shard/{PLAN}/{{shard}}-of-{{shards}}.log",
-    benchmark:
-        f"{TIMING}/{CONFIG.study}/evaluate_shard/{PLAN}/{{shard}}-of-{{shards}}.tsv"
     threads: 1
     resources:
         mem_mb=memory("evaluate_shard"),
@@ -68,8 +64,6 @@ rule evaluate_dense:
         sparsity=f"{SHARED}/evaluate_dense/{{dense_key}}/sparsity.parquet",
     log:
         f"{LOGS}/shared/evaluate_dense/{{dense_key}}.log",
-    benchmark:
-        f"{TIMING}/shared/evaluate_dense/{{dense_key}}.tsv"
     threads: 1
     resources:
         mem_mb=memory("evaluate_dense"),
@@ -91,8 +85,6 @@ rule evaluate_dense_shard:
         counts=f"{SHARED}/evaluate_dense_shard/{{dense_key}}/{{shard}}-of-{{shards}}/counts.parquet",
     log:
         f"{LOGS}/shared/evaluate_dense_shard/{{dense_key}}/{{shard}}-of-{{shards}}.log",
-    benchmark:
-        f"{TIMING}/shared/evaluate_dense_shard/{{dense_key}}/{{shard}}-of-{{shards}}.tsv"
     threads: 1
     resources:
         mem_mb=memory("evaluate_dense_shard"),

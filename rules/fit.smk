@@ -6,8 +6,6 @@ rule fit:
         arrays=f"{RESULTS}/fit/{PLAN}/plan.safetensors",
     log:
         f"{LOGS}/{CONFIG.study}/fit/{PLAN}.log",
-    benchmark:
-        f"{TIMING}/{CONFIG.study}/fit/{PLAN}.tsv"
     wildcard_constraints:
         method=names(filter(STUDY.by_tables, CONFIG.methods)),
     threads: 1
@@ -29,8 +27,6 @@ rule prepare:
         training=f"{RESULTS}/prepare/{{model}}/{{method}}/training.parquet",
     log:
         f"{LOGS}/{CONFIG.study}/prepare/{{model}}/{{method}}.log",
-    benchmark:
-        f"{TIMING}/{CONFIG.study}/prepare/{{model}}/{{method}}.tsv"
     wildcard_constraints:
         method=names(filter(STUDY.prepares, CONFIG.methods)),
     threads: 1
@@ -58,8 +54,6 @@ rule fit_with_model:
         training=f"{RESULTS}/fit/{PLAN}/training.parquet",
     log:
         f"{LOGS}/{CONFIG.study}/fit/{PLAN}.log",
-    benchmark:
-        f"{TIMING}/{CONFIG.study}/fit/{PLAN}.tsv"
     wildcard_constraints:
         method=names(name for name in CONFIG.methods if not STUDY.by_tables(name)),
     threads: 1

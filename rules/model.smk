@@ -3,8 +3,6 @@ rule resolve_model:
         model=f"{SHARED}/resolve_model/{{model_key}}/model.json",
     log:
         f"{LOGS}/shared/resolve_model/{{model_key}}.log",
-    benchmark:
-        f"{TIMING}/shared/resolve_model/{{model_key}}.tsv"
     threads: 1
     resources:
         mem_mb=memory("resolve_model"),

@@ -12,8 +12,6 @@ rule profile_sample:
         prompt_overlaps=f"{SHARED}/profile_sample/{{profile_key}}/prompt_overlaps.parquet",
     log:
         f"{LOGS}/shared/profile_sample/{{profile_key}}.log",
-    benchmark:
-        f"{TIMING}/shared/profile_sample/{{profile_key}}.tsv"
     threads: 1
     resources:
         mem_mb=memory("profile_sample"),
@@ -40,8 +38,6 @@ rule profile_shard:
         histograms=f"{SHARED}/profile_shard/{{profile_key}}/{{shard}}-of-{{shards}}/histograms.parquet",
     log:
         f"{LOGS}/shared/profile_shard/{{profile_key}}/{{shard}}-of-{{shards}}.log",
-    benchmark:
-        f"{TIMING}/shared/profile_shard/{{profile_key}}/{{shard}}-of-{{shards}}.tsv"
     threads: 1
     resources:
         mem_mb=memory("profile_shard"),
@@ -76,8 +72,6 @@ rule merge_profile:
         layers=f"{SHARED}/merge_profile/{{profile_key}}/layers.parquet",
     log:
         f"{LOGS}/shared/merge_profile/{{profile_key}}.log",
-    benchmark:
-        f"{TIMING}/shared/merge_profile/{{profile_key}}.tsv"
     threads: 1
     resources:
         mem_mb=memory("merge_profile"),
@@ -98,8 +92,6 @@ rule collect_hessian:
         hessian=f"{SHARED}/collect_hessian/{{profile_key}}/hessian.safetensors",
     log:
         f"{LOGS}/shared/collect_hessian/{{profile_key}}.log",
-    benchmark:
-        f"{TIMING}/shared/collect_hessian/{{profile_key}}.tsv"
     threads: 1
     resources:
         mem_mb=memory("collect_hessian"),
@@ -124,8 +116,6 @@ rule collect_residuals:
         residuals=f"{SHARED}/collect_residuals/{{profile_key}}/{{tokens}}/residuals.safetensors",
     log:
         f"{LOGS}/shared/collect_residuals/{{profile_key}}/{{tokens}}.log",
-    benchmark:
-        f"{TIMING}/shared/collect_residuals/{{profile_key}}/{{tokens}}.tsv"
     threads: 1
     resources:
         mem_mb=memory("collect_residuals"),

@@ -8,7 +8,6 @@ from pipeline.study import PROJECT, family_entries, rule_source, view_entries
 
 RESOURCES = str(PROJECT / "resources")
 LOGS = "results/logs/reference"
-TIMING = "results/timing/reference"
 
 
 localrules:
@@ -28,8 +27,6 @@ rule generate_tasks:
         corpora=expand(f"{RESOURCES}/calibration/{{corpus}}.jsonl", corpus=CORPORA),
     log:
         f"{LOGS}/generate_tasks.log",
-    benchmark:
-        f"{TIMING}/generate_tasks.tsv"
     threads: 1
     resources:
         mem_mb=1000,
@@ -45,8 +42,6 @@ rule train_reference:
         curve="results/reference/{backbone}/loss.json",
     log:
         f"{LOGS}/train_reference/{{backbone}}.log",
-    benchmark:
-        f"{TIMING}/train_reference/{{backbone}}.tsv"
     threads: 1
     resources:
         mem_mb=4000,
@@ -70,8 +65,6 @@ rule ship_reference:
         facts=f"{RESOURCES}/models/{{backbone}}/card.json",
     log:
         f"{LOGS}/ship_reference/{{backbone}}.log",
-    benchmark:
-        f"{TIMING}/ship_reference/{{backbone}}.tsv"
     threads: 1
     resources:
         mem_mb=2000,

@@ -38,8 +38,6 @@ rule build_report:
         ],
     log:
         f"{LOGS}/{CONFIG.study}/build_report.log",
-    benchmark:
-        f"{TIMING}/{CONFIG.study}/build_report.tsv"
     threads: 1
     resources:
         mem_mb=memory("build_report"),

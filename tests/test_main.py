@@ -47,7 +47,7 @@ def test_a_configuration_may_stand_by_itself(config_file, capsys, given):
 
 def test_a_run_takes_a_configuration_by_itself_and_hands_on_targets(config_file, monkeypatch):
     lines = []
-    monkeypatch.setattr(launcher, "run", lambda line, lock: lines.append(line))
+    monkeypatch.setattr(launcher, "run", lambda line, lock, forks: lines.append(line))
     assert main(["run", str(config_file), "--dry-run", "results/some/file.json"]) == 0
     (line,) = lines
     assert line[line.index("--configfile") + 1] == str(config_file)

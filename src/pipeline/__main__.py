@@ -56,7 +56,9 @@ def _run(given: argparse.Namespace, extra: list[str]) -> None:
     if jobs_lock:
         # Snakemake's own start writes it too, but not where nothing is left to do.
         launcher.write_jobs_of(study, directory)
-    launcher.run(line, jobs_lock)
+    # Jobs of a cluster or in a container are on another machine, or might as well be.
+    forks = not (dry or cluster or os.environ.get("COLD_NEURONS_IMAGE"))
+    launcher.run(line, jobs_lock, forks)
 
 
 def _check(given: argparse.Namespace, _: list[str]) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import inspect
 import os
 import sys
+import time
 import traceback
 import types
 import typing
@@ -12,7 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import Manifest, check_identity, input_digests
+from pipeline import forkserver
+from pipeline.artifacts import Manifest, check_identity, input_digests, write_text
 from pipeline.config.base import Section
 from pipeline.errors import UserError, unwritable
 from pipeline.tables.jobs import JOBS, jobs_file
@@ -29,10 +31,49 @@ _PIECES = "_shards"
 def job(main: Callable[..., None], snakemake: Any) -> None:
     """Call `main` with the job's named inputs, outputs, params and wildcards, cast by annotation.
 
-    Output of the job goes to the rule's log file. A UserError ends the job with its one message
-    instead of a traceback. Raises TypeError for a keyword that the rule does not name.
+    Output of the job goes to the rule's log file, and what it took to a table beside the log. A
+    UserError ends the job with its one message instead of a traceback. Raises TypeError for a
+    keyword that the rule does not name.
     """
     log = snakemake.log[0] if snakemake.log else None
+    ended = None
+    if _forks(snakemake):
+        ended = forkserver.run(main.__globals__["__file__"], snakemake)
+    if ended is None:
+        _work(main, snakemake, log)
+        ended = forkserver.Ended(0, *forkserver.usage())
+    elif ended.code == forkserver.KILLED:
+        _fail(sys.stderr, f"{snakemake.rule} was killed, perhaps for want of memory; log: {log}")
+    elif ended.code:
+        sys.exit(ended.code)
+    if log and not forkserver.is_fork():
+        _write_timing(Path(log), ended)
+
+
+def _forks(snakemake: Any) -> bool:
+    """True for a job that imports what models need and counts on one thread, with no model on a
+    GPU: what a driver has opened does not outlive a fork."""
+    params = dict(snakemake.params.items())
+    model = params.get("model")
+    on_cpu = not isinstance(model, dict) or model.get("device", "cpu") == "cpu"
+    heavy = {"torch", "transformers"} & set(params.get("source", {}).get("libraries", ()))
+    return on_cpu and snakemake.threads == 1 and bool(heavy)
+
+
+def _write_timing(log: Path, ended: forkserver.Ended) -> None:
+    """What a job took from its process' start on: seconds, most megabytes held, core seconds."""
+    import psutil
+
+    parts = ["timing" if part == "logs" else part for part in log.with_suffix(".tsv").parts]
+    row = (time.time() - psutil.Process().create_time(), ended.memory / 2**20, ended.processor)
+    # A disk that is full is told of by the next artifact.
+    with contextlib.suppress(OSError):
+        Path(*parts).parent.mkdir(parents=True, exist_ok=True)
+        figures = "\t".join(f"{figure:.2f}" for figure in row)
+        write_text(Path(*parts), f"s\tmax_rss\tcpu_time\n{figures}\n")
+
+
+def _work(main: Callable[..., None], snakemake: Any, log: str | None) -> None:
     terminal = sys.stderr
     try:
         if log:

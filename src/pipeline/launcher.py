@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline import slurm
+from pipeline import forkserver, slurm
 from pipeline.config.study import StudyConfig
 from pipeline.errors import UserError, writing
 from pipeline.runs.events import events_file
@@ -122,15 +122,17 @@ def lock(study: StudyConfig, directory: Path, cluster: bool = False) -> Path:
 _KEPT = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
 
 
-def run(line: Sequence[str], jobs_lock: Path | None) -> None:
+def run(line: Sequence[str], jobs_lock: Path | None, forks: bool = False) -> None:
     """Become Snakemake. The lock's descriptor is inherited; does not return.
 
-    A dry run, which makes nothing, needs no lock.
+    A dry run, which makes nothing, needs no lock. With `forks`, jobs here share their imports.
     """
     if jobs_lock:
         os.environ[JOBS_LOCK] = str(jobs_lock.resolve())
     for name in _KEPT:
         os.environ.setdefault(name, str(4 << 30))
+    if forks:
+        forkserver.start()
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(line[0], list(line))

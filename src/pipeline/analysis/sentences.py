@@ -161,8 +161,7 @@ def _texts(perplexity: Rows, contrasts: Rows, rows: _Reasoning) -> list[str]:
         if parts:
             kind = "" if reasoning else ", which needs no reasoning,"
             said.append(
-                f"On {task}{kind} the same coldest cost, in nats a token, "
-                f"{' and '.join(parts)}."
+                f"On {task}{kind} the same coldest cost, in nats a token, {' and '.join(parts)}."
             )
     return said
 

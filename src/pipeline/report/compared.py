@@ -28,9 +28,9 @@ def compared(curves: Rows, perplexity: Rows, models: Sequence[str]) -> list[dict
     """A table for every measure and level: `measure` in words, `level`, and `rows`, one a method.
 
     Each row holds the method and, by model, what it lost on the mean of the reasoning tasks, in
-    points with its interval, and on the texts that tell of the reasoning language (`told`), in nats
-    a token, with what was achieved on the reasoning tasks; null where there is no such condition, or it is not near the level on
-    those tasks or, for nats, on the texts.
+    points with its interval, and on the texts that are `told` of, in nats a token, with what was
+    achieved on the reasoning tasks; null where there is no such condition, or it is not near the
+    level on those tasks or, for nats, on the texts.
     Methods stand by their mean loss over the models, those that some model lacks last.
     """
     lost = _nats([row for row in told(at_measure(perplexity)) if near(row)])
