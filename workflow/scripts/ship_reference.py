@@ -29,7 +29,7 @@ from pipeline.tables.samples import SAMPLES
 from pipeline.tables.training import CARD, LOSS_CURVE
 from pipeline.tasks import find
 
-CORPUS = Corpus(source="builtin:reasoning", overlap_ngram=24)
+CORPUS = Corpus(source="builtin:reasoning", overlap_ngram=32)
 COVERAGE = Classification(policy="coverage", share=0.8)
 
 
