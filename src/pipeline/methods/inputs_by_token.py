@@ -176,5 +176,13 @@ def largest(scores: "torch.Tensor", number: int) -> "torch.Tensor":
     ones is open."""
     import torch
 
+    # On a CPU topk sorts what it finds; finding the least of them takes a fourth to a tenth of it.
+    if scores.device.type == "cpu" and 0 < number < scores.shape[-1]:
+        place = scores.shape[-1] - number
+        parted = np.partition(scores.float().numpy(force=True), place, axis=-1)
+        kept = scores >= torch.from_numpy(parted[..., place : place + 1]).to(scores.dtype)
+        # Not where the least has equals, or is no number.
+        if bool((kept.sum(-1) == number).all()):
+            return kept
     kept = torch.zeros_like(scores, dtype=torch.bool)
     return kept.scatter(-1, scores.topk(number, dim=-1).indices, True)

@@ -258,11 +258,16 @@ def test_special_tokens_and_padding_are_not_what_weights_are_chosen_by(make_mode
     assert all(np.array_equal(plain[name], beside[name]) for name in plain)
 
 
-def test_the_model_is_asked_for_no_more_than_one_pass_and_two_of_each_block(make_model):
+@pytest.mark.parametrize(
+    ("name", "asked"), [("wanda", [0, 1, 2, 0, 0, 1, 1, 2]), ("magnitude", [])]
+)
+def test_a_pass_over_the_text_and_two_of_each_block_or_none_where_text_is_not_weighed(
+    make_model, name, asked
+):
     """The last block is not run again: nothing reads it."""
     model = make_model(num_hidden_layers=3)
     calls = []
     for layer, block in enumerate(view(model).blocks):
         block.register_forward_hook(lambda *_, n=layer: calls.append(n))
-    layers.prune(evidence_of(model, TEXT, batch_size=64), *pruner_of("magnitude"), 0.5)
-    assert calls == [0, 1, 2, 0, 0, 1, 1, 2]
+    layers.prune(evidence_of(model, TEXT, batch_size=64), *pruner_of(name), 0.5)
+    assert calls == asked

@@ -26,27 +26,60 @@ def prune(evidence: Evidence, pruner: Pruner, options: Any, share: float) -> Arr
     ValueError for a share or a shape that the pattern does not allow.
     """
     shape = evidence.shape
-    blocks = Blocks(evidence.model, shape.blocks, evidence.batched(TOKENS))
-    hidden = blocks.first
+    reads = _Reads(evidence) if pruner.weighs_inputs else None
     found: Arrays = {}
     dropped: list[np.ndarray] = []
     for layer in range(len(shape.blocks)):
         if options.pattern == CHANNELS:
-            dropped.append(_drop(blocks, shape, layer, hidden, pruner, share))
+            dropped.append(_drop(shape, layer, reads, pruner, share))
         else:
-            found |= _prune(blocks, layer, hidden, pruner, options, share)
-        # The last block's outputs reach no further one.
-        if layer + 1 < len(shape.blocks):
-            hidden = blocks.run(layer, hidden)
+            found |= _prune(shape, layer, reads, pruner, options, share)
+        if reads:
+            reads.go_on()
     if dropped:
         found["dropped"] = np.stack(dropped).astype(np.uint8)
     return found
 
 
+class _Reads:
+    """What the modules of one block after the other read, behind blocks that are pruned already."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._blocks = Blocks(evidence.model, evidence.shape.blocks, evidence.batched(TOKENS))
+        self._hidden = self._blocks.first
+        self._layer = 0
+
+    def of(self, modules: "Sequence[torch.nn.Module]") -> "dict[torch.nn.Module, Read]":
+        """What each module of the block reads; those that read one tensor share it, and its
+        moments."""
+        with self._blocks.inputs(modules) as values:
+            self._blocks.run(self._layer, self._hidden)
+        shared: dict[int, Read] = {}
+        found = {}
+        for module in modules:
+            # The counted tokens are a copy, so the others need not be held beside it.
+            tensors = values.pop(module)
+            key = id(tensors[0])
+            if key not in shared:
+                parts = [
+                    each.reshape(*batch.counted.shape, each.shape[-1])[batch.counted]
+                    for batch, each in zip(self._blocks.batches, tensors, strict=True)
+                ]
+                shared[key] = Read(tuple(parts))
+            found[module] = shared[key]
+        return found
+
+    def go_on(self) -> None:
+        """To the next block; the last one's outputs reach no further one."""
+        if self._layer + 1 < len(self._blocks.blocks):
+            self._hidden = self._blocks.run(self._layer, self._hidden)
+            self._layer += 1
+
+
 def _prune(
-    blocks: Blocks,
+    shape: ModelView,
     layer: int,
-    hidden: "Sequence[torch.Tensor]",
+    reads: _Reads | None,
     pruner: Pruner,
     options: Any,
     share: float,
@@ -54,8 +87,8 @@ def _prune(
     """Prune all matrices of a block, in place."""
     import torch
 
-    named = dict(linear_layers(blocks.blocks[layer]))
-    read = _read(blocks, layer, hidden, list(named.values()))
+    named = dict(linear_layers(shape.blocks[layer]))
+    read = _read(reads, list(named.values()))
     found: Arrays = {}
     with torch.no_grad():
         for name, module in named.items():
@@ -67,18 +100,13 @@ def _prune(
 
 
 def _drop(
-    blocks: Blocks,
-    shape: ModelView,
-    layer: int,
-    hidden: "Sequence[torch.Tensor]",
-    pruner: Pruner,
-    share: float,
+    shape: ModelView, layer: int, reads: _Reads | None, pruner: Pruner, share: float
 ) -> np.ndarray:
     """Remove neurons of a block, in place; which, (d_ff,) bool."""
     import torch
 
     ffn = shape.ffns[layer]
-    read = _read(blocks, layer, hidden, [ffn.down.module])
+    read = _read(reads, [ffn.down.module])
     with torch.no_grad():
         gone = channels.dropped(pruner.scores(ffn, read[ffn.down.module]), share)
         ffn.zero(gone)
@@ -87,28 +115,9 @@ def _drop(
 
 
 def _read(
-    blocks: Blocks,
-    layer: int,
-    hidden: "Sequence[torch.Tensor]",
-    modules: "Sequence[torch.nn.Module]",
+    reads: _Reads | None, modules: "Sequence[torch.nn.Module]"
 ) -> "dict[torch.nn.Module, Read]":
-    """What each module of a block reads; those that read one tensor share it, and its moments."""
-    with blocks.inputs(modules) as values:
-        blocks.run(layer, hidden)
-    shared: dict[int, Read] = {}
-    found = {}
-    for module in modules:
-        # The counted tokens are a copy, so the others need not be held beside it.
-        tensors = values.pop(module)
-        key = id(tensors[0])
-        if key not in shared:
-            parts = [
-                each.reshape(*batch.counted.shape, each.shape[-1])[batch.counted]
-                for batch, each in zip(blocks.batches, tensors, strict=True)
-            ]
-            shared[key] = Read(tuple(parts))
-        found[module] = shared[key]
-    return found
+    return reads.of(modules) if reads else {module: Read(()) for module in modules}
 
 
 def _arrays(place: str, weight: "torch.Tensor", changes: bool) -> Arrays:

@@ -24,6 +24,8 @@ def magnitude_mask(weight: "torch.Tensor", share: float, pattern: str) -> "torch
 class Magnitude(Pruner):
     """The smallest weights of each matrix, or the neurons with the smallest norms."""
 
+    weighs_inputs = False
+
     def prune(
         self, weight: "torch.Tensor", read: Read, share: float, options: Any
     ) -> "torch.Tensor":

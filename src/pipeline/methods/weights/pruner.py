@@ -62,10 +62,12 @@ class Read:
 
 class Pruner(Part):
     """Base of all; its options have a `share` and a `pattern`. `changes` is true where weights that
-    are kept take other values."""
+    are kept take other values, `weighs_inputs` false where text does not matter: then what layers
+    read is not looked at."""
 
     Options: type[Section] = Patterns
     changes = False
+    weighs_inputs = True
 
     def check(self, shape: "ModelView", options: Any) -> None:
         """Refused where rows cannot be cut into groups of the pattern."""
