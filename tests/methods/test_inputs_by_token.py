@@ -206,3 +206,17 @@ def test_only_a_greedy_path_is_work_of_its_own(evidence):
     assert Teal().prepare(evidence, Options()) == ({}, [])
     arrays = Teal().at(evidence, {}, Options(), 0.4)
     assert arrays["shares"].tolist() == [[0.4] * 7] * 2
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("number", [0, 1, 5, 11, 12])
+def test_the_largest_are_so_many_in_every_row_and_none_left_out_is_larger(dtype, number):
+    torch.manual_seed(number)
+    drawn = torch.randn(3, 4, 12).to(dtype)
+    # Ones with many equals, and rows of equals alone.
+    for scores in (drawn, drawn.round(), torch.zeros_like(drawn)):
+        kept = largest(scores, number)
+        assert kept.dtype == torch.bool and bool((kept.sum(-1) == number).all())
+        least = scores.masked_fill(~kept, float("inf")).amin(-1)
+        most = scores.masked_fill(kept, -float("inf")).amax(-1)
+        assert bool((least >= most).all())
