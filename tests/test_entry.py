@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import digest, entry
+from pipeline import digest, entry, forkserver
 from pipeline.artifacts import Manifest, write_json
 from pipeline.config.classification import Classification
 from pipeline.config.models import Model
@@ -198,6 +198,49 @@ def test_a_job_that_ends_well_writes_to_its_log_alone(python, tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert log.read_text() == "on the way\n"
     assert (tmp_path / "out").read_text() == "done"
+
+
+def test_what_a_job_took_stands_where_its_log_does_under_timing(python, tmp_path):
+    done = python(CODE, "well", tmp_path / "out", tmp_path / "logs" / "study" / "logs.log")
+    assert done.returncode == 0
+    header, figures = (tmp_path / "timing" / "study" / "logs.tsv").read_text().splitlines()
+    assert header.split("\t") == ["s", "max_rss", "cpu_time"]
+    seconds, megabytes, processor = map(float, figures.split("\t"))
+    assert 0 < seconds < 60 and 10 < megabytes < 2000 and 0 < processor < 60
+    failed = python(CODE, "bug", tmp_path / "out", tmp_path / "logs" / "failed.log")
+    assert failed.returncode == 1 and not (tmp_path / "timing" / "failed.tsv").exists()
+
+
+def model_job(device="cpu", threads=1, libraries=("torch",)):
+    source = {"digest": "d", "libraries": dict.fromkeys(libraries, "1")}
+    job = Job(params={"model": {"device": device}, "source": source})
+    job.threads = threads
+    return job
+
+
+def test_jobs_that_need_torch_on_one_thread_of_a_cpu_are_handed_over(monkeypatch):
+    def main():
+        raise AssertionError("run here")
+
+    handed = []
+    monkeypatch.setattr(
+        forkserver, "run", lambda script, job: handed.append(script) or forkserver.Ended(0, 0, 0.0)
+    )
+    entry.job(main, model_job())
+    assert handed == [__file__]
+    for other in (model_job("cuda"), model_job(threads=2), model_job(libraries=["polars"])):
+        with pytest.raises(SystemExit):
+            entry.job(main, other)
+    assert handed == [__file__]
+
+
+@pytest.mark.parametrize(("code", "said"), [(3, ""), (forkserver.KILLED, "fit was killed")])
+def test_a_fork_that_failed_fails_the_job(monkeypatch, capsys, code, said):
+    monkeypatch.setattr(forkserver, "run", lambda *_: forkserver.Ended(code, 0, 0.0))
+    with pytest.raises(SystemExit) as ended:
+        entry.job(lambda: None, model_job())
+    assert ended.value.code == (3 if code == 3 else 1)
+    assert said in capsys.readouterr().err
 
 
 def test_a_user_error_is_one_line_without_a_traceback_and_ends_with_1(python, tmp_path):

@@ -36,18 +36,28 @@ def job(main: Callable[..., None], snakemake: Any) -> None:
     keyword that the rule does not name.
     """
     log = snakemake.log[0] if snakemake.log else None
-    ended = None
-    if _forks(snakemake):
-        ended = forkserver.run(main.__globals__["__file__"], snakemake)
-    if ended is None:
-        _work(main, snakemake, log)
-        ended = forkserver.Ended(0, *forkserver.usage())
-    elif ended.code == forkserver.KILLED:
+    try:
+        ended = _forked(main, snakemake)
+        if ended is None:
+            _work(main, snakemake, log)
+            ended = forkserver.Ended(0, *forkserver.usage())
+    except KeyboardInterrupt:
+        # Snakemake says it once for all jobs.
+        sys.stderr.write("interrupted\n")
+        sys.exit(130)
+    if ended.code == forkserver.KILLED:
         _fail(sys.stderr, f"{snakemake.rule} was killed, perhaps for want of memory; log: {log}")
-    elif ended.code:
+    if ended.code:
         sys.exit(ended.code)
     if log and not forkserver.is_fork():
         _write_timing(Path(log), ended)
+
+
+def _forked(main: Callable[..., None], snakemake: Any) -> forkserver.Ended | None:
+    """How the job ended as a fork; None where it is to run in this process."""
+    if not _forks(snakemake):
+        return None
+    return forkserver.run(main.__globals__["__file__"], snakemake)
 
 
 def _forks(snakemake: Any) -> bool:
@@ -61,10 +71,14 @@ def _forks(snakemake: Any) -> bool:
 
 
 def _write_timing(log: Path, ended: forkserver.Ended) -> None:
-    """What a job took from its process' start on: seconds, most megabytes held, core seconds."""
+    """What a job took from its process' start on: seconds, most megabytes held, core seconds; to
+    results/timing what is logged in results/logs."""
     import psutil
 
-    parts = ["timing" if part == "logs" else part for part in log.with_suffix(".tsv").parts]
+    parts = list(log.with_suffix(".tsv").parts)
+    if "logs" not in parts:
+        return
+    parts[parts.index("logs")] = "timing"
     row = (time.time() - psutil.Process().create_time(), ended.memory / 2**20, ended.processor)
     # A disk that is full is told of by the next artifact.
     with contextlib.suppress(OSError):
@@ -82,10 +96,6 @@ def _work(main: Callable[..., None], snakemake: Any, log: str | None) -> None:
         main(**arguments(main, snakemake))
         # Here and not at the interpreter's end, where a log that cannot be written would be silent.
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        # Snakemake says it once for all jobs.
-        sys.stderr.write("interrupted\n")
-        sys.exit(130)
     except Exception as error:
         told = unwritable(getattr(error, "filename", None) or log or "the results", error)
         if isinstance(error, UserError) or told:
