@@ -7,7 +7,7 @@ from pipeline.artifacts import Manifest
 from pipeline.config.models import Model
 from pipeline.config.profile import Profile
 from pipeline.entry import job
-from pipeline.fitting import Files
+from pipeline.evidence import Files
 from pipeline.methods.fitting import fit
 from pipeline.methods.plan import Asked
 from pipeline.tables.model import MODEL

@@ -130,7 +130,10 @@ def _same(model: Any, folder: Path, tokens: Any) -> bool:
     from transformers import AutoModelForCausalLM
 
     try:
-        again = AutoModelForCausalLM.from_pretrained(folder, dtype=model.dtype).to(model.device)
+        # Code of its own was trusted when the model was loaded.
+        again = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=model.dtype, trust_remote_code=hasattr(model.config, "auto_map")
+        ).to(model.device)
     except (RuntimeError, ValueError):
         return False
     with torch.inference_mode():

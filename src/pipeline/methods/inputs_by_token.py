@@ -15,7 +15,7 @@ from pydantic import Field
 from pipeline.config.base import Section
 from pipeline.methods.masks import Masks, Seen
 from pipeline.methods.plan import Arrays
-from pipeline.methods.sparsifier import Curve, Evidence, PerToken
+from pipeline.methods.sparsifier import Curve, Evidence, Sparsifier
 from pipeline.models.forward import Forward, Skipped
 from pipeline.models.views import linear_layers
 
@@ -39,7 +39,7 @@ class Options(Section):
     )
 
 
-class ByInput(PerToken):
+class ByInput(Sparsifier):
     """Base: `setting` turns a layer's share into a number, `keep` that number into a rule."""
 
     Options = Options

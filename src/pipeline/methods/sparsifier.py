@@ -102,8 +102,9 @@ class Evidence:
         return list(batches(sequences, self.batch_size, self.special, device))
 
 
-class PerToken(Part):
-    """A sparsifier that decides at every token; the defaults of what most have no need for."""
+class Sparsifier(Part):
+    """Base of all: decides at every token, unless it is `static`, with defaults of what most have
+    no need for."""
 
     #: True where neurons are the same at every token.
     static = False

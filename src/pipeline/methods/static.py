@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.config.methods import level_text
 from pipeline.methods.masks import Masks, Seen
 from pipeline.methods.plan import Arrays, Asked, Plan, Refused, named
-from pipeline.methods.sparsifier import PerToken
+from pipeline.methods.sparsifier import Sparsifier
 from pipeline.models.forward import Skipped
 from pipeline.ranking import ordered
 from pipeline.registry import SPARSIFIERS
@@ -38,7 +38,7 @@ class Neurons:
         return Neurons(*(getattr(self, name)[kept] for name in self.__dataclass_fields__))
 
 
-class Static(PerToken):
+class Static(Sparsifier):
     """Base of all: the same neurons at every token. Arrays: `dropped`, (layers, d_ff) uint8, 1 for
     those that are removed."""
 

@@ -133,7 +133,7 @@ class Scale:
 
 
 def past_job(job: Job, directory: Path) -> Past | None:
-    """What a job took, from its benchmark file and artifacts; None when it has not run, or when
+    """What a job took, from its timing and artifacts; None when it has not run, or when
     what it made then is another thing than it would make now."""
     try:
         check_identity(directory / job.files[0], job.identity)

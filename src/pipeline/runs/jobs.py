@@ -61,7 +61,7 @@ class Job:
 
     @property
     def timing(self) -> Path:
-        """Its benchmark file, from where `results` is."""
+        """Its timing, from where `results` is."""
         return Path(f"results/timing/{self._place}.tsv")
 
     @property

@@ -17,7 +17,7 @@ from pipeline.runs.unused import studies
 from pipeline.study import Study
 from pipeline.tables.jobs import jobs_file
 
-#: Seconds that Snakemake takes to start a job and take note of its end, outside its benchmark.
+#: Seconds that Snakemake takes to start a job and take note of its end, outside its timing.
 _STARTING = 1.0
 #: Past jobs of a rule that are looked at in a study.
 _ENOUGH = 100

@@ -11,13 +11,13 @@ import numpy as np
 
 from pipeline.methods.masks import Masks, Seen
 from pipeline.methods.plan import Arrays, Refused
-from pipeline.methods.sparsifier import Evidence, PerToken
+from pipeline.methods.sparsifier import Evidence, Sparsifier
 from pipeline.methods.thresholds import above, limit
 from pipeline.models.forward import Skipped
 from pipeline.models.views import ModelView
 
 
-class Cats(PerToken):
+class Cats(Sparsifier):
     """Arrays: `thresholds` (layers,) of |act(gate)|."""
 
     def check(self, shape: ModelView, options: Any) -> None:

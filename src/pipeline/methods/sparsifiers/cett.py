@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.methods.masks import Masks, Seen
 from pipeline.methods.plan import Arrays
-from pipeline.methods.sparsifier import Evidence, PerToken
+from pipeline.methods.sparsifier import Evidence, Sparsifier
 from pipeline.models.cett import Tail, fit_threshold
 from pipeline.models.forward import Skipped
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import torch
 
 
-class Cett(PerToken):
+class Cett(Sparsifier):
     """Arrays: `thresholds` (layers,) of the contribution."""
 
     def __init__(self) -> None:

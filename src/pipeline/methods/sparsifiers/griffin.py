@@ -13,14 +13,14 @@ import numpy as np
 from pipeline.methods.inputs_by_token import largest
 from pipeline.methods.masks import Masks, Seen
 from pipeline.methods.plan import Arrays
-from pipeline.methods.sparsifier import Evidence, PerToken
+from pipeline.methods.sparsifier import Evidence, Sparsifier
 from pipeline.models.forward import CONTINUATION, Forward, Skipped
 
 if TYPE_CHECKING:
     import torch
 
 
-class Griffin(PerToken):
+class Griffin(Sparsifier):
     """Arrays: `kept`, () int64, the neurons of a layer that are kept."""
 
     #: The prompt is what the neurons are chosen by, so it is dense.

@@ -15,7 +15,7 @@ from pydantic import Field, field_validator
 from pipeline.config.base import Section
 from pipeline.methods.masks import Masks, Seen
 from pipeline.methods.plan import Arrays, Refused
-from pipeline.methods.sparsifier import Evidence, PerToken
+from pipeline.methods.sparsifier import Evidence, Sparsifier
 from pipeline.methods.thresholds import above, limit
 from pipeline.models.forward import Skipped
 from pipeline.models.views import ModelView
@@ -38,7 +38,7 @@ class Options(Section):
         return values
 
 
-class Percentile(PerToken):
+class Percentile(Sparsifier):
     """Arrays: `gate`, `up`, `down`, (layers,) thresholds each, of those that are switched on."""
 
     Options = Options

@@ -30,7 +30,7 @@ from pipeline.methods.predictor import (
     quality,
     threshold_for,
 )
-from pipeline.methods.sparsifier import Curve, Evidence, PerToken
+from pipeline.methods.sparsifier import Curve, Evidence, Sparsifier
 from pipeline.methods.training import Schedule
 from pipeline.models.forward import Forward, Skipped
 from pipeline.models.loss import text_loss
@@ -66,7 +66,7 @@ class Options(Section):
     )
 
 
-class Predicted(PerToken):
+class Predicted(Sparsifier):
     """Arrays: `LAYER/first` (rank, d_model), `LAYER/second` (d_ff, rank); `thresholds`, `ranks`,
     `recall`, `precision`, (layers,) each, the latter two of the predictor alone and on held-out
     tokens; `allowed` (layers, d_ff) uint8, 1 for neurons that may be computed."""

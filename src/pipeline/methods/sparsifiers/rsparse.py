@@ -20,7 +20,7 @@ from pipeline.config.base import Section
 from pipeline.methods.inputs_by_token import column_norms
 from pipeline.methods.masks import Masks, Seen
 from pipeline.methods.plan import Arrays
-from pipeline.methods.sparsifier import Evidence, PerToken
+from pipeline.methods.sparsifier import Evidence, Sparsifier
 from pipeline.methods.thresholds import above
 from pipeline.models.forward import Skipped
 from pipeline.models.views import linear_layers, matrix
@@ -48,7 +48,7 @@ class Options(Section):
         return values
 
 
-class RSparse(PerToken):
+class RSparse(Sparsifier):
     """Arrays: `LAYER/LINEAR/threshold` of the score, `.../alpha`, and the factors `.../left`
     (outputs, rank) and `.../right` (rank, inputs), absent at rank 0."""
 

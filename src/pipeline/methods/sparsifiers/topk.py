@@ -15,7 +15,7 @@ from pipeline.config.base import Section
 from pipeline.methods.inputs_by_token import largest
 from pipeline.methods.masks import Masks, Seen
 from pipeline.methods.plan import Arrays
-from pipeline.methods.sparsifier import Evidence, PerToken
+from pipeline.methods.sparsifier import Evidence, Sparsifier
 from pipeline.models.forward import Skipped
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Options(Section):
     )
 
 
-class TopK(PerToken):
+class TopK(Sparsifier):
     """Arrays: `kept`, () int64, the neurons of a layer that are kept."""
 
     Options = Options

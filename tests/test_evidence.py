@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.config.models import Model
 from pipeline.config.profile import Profile
-from pipeline.fitting import Files
+from pipeline.evidence import Files
 from pipeline.methods.plan import Asked
 from pipeline.tables.sequences import SEQUENCES
 
