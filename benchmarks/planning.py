@@ -58,8 +58,6 @@ rule fit:
         arrays="fit/{{model}}/{{method}}/{{level}}/{{seed}}/arrays.txt",
     log:
         "logs/fit/{{model}}/{{method}}/{{level}}/{{seed}}.log",
-    benchmark:
-        "timing/fit/{{model}}/{{method}}/{{level}}/{{seed}}.tsv"
     threads: 1
     resources:
         mem_mb=1000,
@@ -76,8 +74,6 @@ rule evaluate:
         sparsity="evaluate/{{model}}/{{method}}/{{level}}/{{seed}}/sparsity.txt",
     log:
         "logs/evaluate/{{model}}/{{method}}/{{level}}/{{seed}}.log",
-    benchmark:
-        "timing/evaluate/{{model}}/{{method}}/{{level}}/{{seed}}.tsv"
     threads: 1
     resources:
         mem_mb=1000,

@@ -163,6 +163,56 @@ def test_a_server_ends_with_its_launcher_and_leaves_nothing(tmp_path):
     assert not address.parent.exists()
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_server_that_is_ended_leaves_nothing(number):
+    launcher = subprocess.Popen(
+        [sys.executable, "-c", LAUNCHER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    address = Path(launcher.stdout.readline().strip())
+    (server,) = psutil.Process(launcher.pid).children()
+    # It is ready when it has a handler for the signal.
+    for _ in range(100):
+        lines = Path(f"/proc/{server.pid}/status").read_text().splitlines()
+        caught = next(int(line.split()[1], 16) for line in lines if line.startswith("SigCgt"))
+        if caught >> (number - 1) & 1:
+            break
+        time.sleep(0.1)
+    server.send_signal(number)
+    # Not its process, which stays a zombie: the launcher asks for nothing of it.
+    for _ in range(100):
+        if server.status() == psutil.STATUS_ZOMBIE:
+            break
+        time.sleep(0.1)
+    assert not address.parent.exists()
+    launcher.communicate()
+
+
+def test_where_a_socket_cannot_be_made_there_is_no_server(tmp_path):
+    """The path of a socket has to be short."""
+    place = tmp_path / ("long" * 25)
+    place.mkdir()
+    text = LAUNCHER.replace("os.environ[forkserver.ADDRESS]", "os.environ.get(forkserver.ADDRESS)")
+    done = subprocess.run(
+        [sys.executable, "-c", text], input="", capture_output=True, text=True, check=True,
+        env=os.environ | {"TMPDIR": str(place)},
+    )  # fmt: skip
+    assert done.stdout == "None\n" and done.stderr == ""
+
+
+def test_an_interrupt_from_the_terminal_reaches_the_fork(hand_over, tmp_path):
+    text = f"""
+import pathlib, time
+pathlib.Path({str(tmp_path / "up")!r}).write_text(str(__import__("os").getpid()))
+try:
+    time.sleep(60)
+except KeyboardInterrupt:
+    raise SystemExit(130)
+"""
+    job = hand_over(text)
+    os.kill(int(_awaited(tmp_path / "up")), signal.SIGINT)
+    assert job.communicate(timeout=30)[0] == "130\n"
+
+
 def _awaited(path):
     """Text of a file, once it is there."""
     for _ in range(600):

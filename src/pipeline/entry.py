@@ -26,13 +26,14 @@ _NOT_CONFIG = ("source", "seed", "conditions")
 PLACES = "places"
 #: Inputs of this name are pieces of one whole; how it was divided is no fact of the result.
 _PIECES = "_shards"
+_BEGUN = time.monotonic()
 
 
 def job(main: Callable[..., None], snakemake: Any) -> None:
     """Call `main` with the job's named inputs, outputs, params and wildcards, cast by annotation.
 
-    Output of the job goes to the rule's log file, and what it took to a table beside the log. A
-    UserError ends the job with its one message instead of a traceback. Raises TypeError for a
+    Output of the job goes to the rule's log file, and what it took to results/timing. A UserError
+    ends the job with its one message instead of a traceback. Raises TypeError for a
     keyword that the rule does not name.
     """
     log = snakemake.log[0] if snakemake.log else None
@@ -40,17 +41,26 @@ def job(main: Callable[..., None], snakemake: Any) -> None:
         ended = _forked(main, snakemake)
         if ended is None:
             _work(main, snakemake, log)
-            ended = forkserver.Ended(0, *forkserver.usage())
+            ended = forkserver.Ended(0, forkserver.usage()[0], 0.0)
     except KeyboardInterrupt:
         # Snakemake says it once for all jobs.
         sys.stderr.write("interrupted\n")
         sys.exit(130)
     if ended.code == forkserver.KILLED:
-        _fail(sys.stderr, f"{snakemake.rule} was killed, perhaps for want of memory; log: {log}")
+        _tell_killed(snakemake.rule, log)
     if ended.code:
         sys.exit(ended.code)
     if log and not forkserver.is_fork():
         _write_timing(Path(log), ended)
+
+
+def _tell_killed(rule: str, log: str | None) -> None:
+    """Say, on the terminal and in the job's log, that a fork ended without a word."""
+    said = f"{rule} was killed, perhaps for want of memory"
+    sys.stderr.write(f"\nerror: {said}; its log: {log or 'above'}\n")
+    if log:
+        with contextlib.suppress(OSError), open(log, "a", encoding="utf-8") as stream:
+            stream.write(said + "\n")
 
 
 def _forked(main: Callable[..., None], snakemake: Any) -> forkserver.Ended | None:
@@ -71,20 +81,31 @@ def _forks(snakemake: Any) -> bool:
 
 
 def _write_timing(log: Path, ended: forkserver.Ended) -> None:
-    """What a job took from its process' start on: seconds, most megabytes held, core seconds; to
-    results/timing what is logged in results/logs."""
-    import psutil
-
+    """What a job took from its process' start on: seconds, most megabytes held, core seconds, those
+    of the process that waited for a fork included; to results/timing what is logged in
+    results/logs."""
     parts = list(log.with_suffix(".tsv").parts)
     if "logs" not in parts:
         return
     parts[parts.index("logs")] = "timing"
-    row = (time.time() - psutil.Process().create_time(), ended.memory / 2**20, ended.processor)
-    # A disk that is full is told of by the next artifact.
-    with contextlib.suppress(OSError):
+    own = forkserver.usage()[1]
+    row = (_seconds_alive(), ended.memory / 2**20, ended.processor + own)
+    # The job's artifacts are complete, and a disk that is full is told of by the next one.
+    with contextlib.suppress(OSError, UserError):
         Path(*parts).parent.mkdir(parents=True, exist_ok=True)
         figures = "\t".join(f"{figure:.2f}" for figure in row)
         write_text(Path(*parts), f"s\tmax_rss\tcpu_time\n{figures}\n")
+
+
+def _seconds_alive() -> float:
+    """Seconds since this process started; where there is no /proc, since it came to be known."""
+    try:
+        # The fields after the command's name, which may hold spaces and brackets.
+        fields = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        started = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - started
+    except (OSError, AttributeError):
+        return time.monotonic() - _BEGUN
 
 
 def _work(main: Callable[..., None], snakemake: Any, log: str | None) -> None:

@@ -32,7 +32,8 @@ from typing import Any, NoReturn
 
 #: Names the server's socket to the jobs.
 ADDRESS = "COLD_NEURONS_FORK_SERVER"
-#: Not polars, which must not be forked: it starts a thread when it is imported. The third is what
+#: Not polars, which must not be forked: it starts a thread of its own when it is imported. The
+#: thread that pyarrow's jemalloc starts is made for that. The third is what
 #: torch.use_deterministic_algorithms imports.
 _IMPORTED = (
     "snakemake.script", "torch", "torch._inductor", "transformers.models.auto.modeling_auto",
@@ -43,7 +44,9 @@ _IMPORTED = (
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 #: A job's shell opens its files below this number, and the fork's own lie above it.
 _FIRST_OWN = 10
-#: Exit code of a fork that was killed.
+#: What ends the server, besides the end of its launcher; it then takes its folder away.
+_ENDINGS = (signal.SIGTERM, signal.SIGHUP)
+#: Exit code of a fork that ended without a word, killed or crashed.
 KILLED = 128 + signal.SIGKILL
 _LENGTH, _STARTED, _ENDED = struct.Struct("<q"), struct.Struct("<q"), struct.Struct("<iqd")
 
@@ -59,8 +62,13 @@ class Ended:
 
 def start() -> None:
     """Start a server that lives as long as this process, whatever program it becomes; its socket is
-    named in the environment."""
-    folder = Path(tempfile.mkdtemp(prefix="cold-neurons-"))
+    named in the environment. Where temporary files cannot be made or have long names, there is
+    none."""
+    with contextlib.suppress(OSError):
+        _start(Path(tempfile.mkdtemp(prefix="cold-neurons-")))
+
+
+def _start(folder: Path) -> None:
     address = str(folder / "fork-server")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(address)
@@ -68,7 +76,7 @@ def start() -> None:
         alive, ours = os.pipe()
         given = (listener.fileno(), alive)
         subprocess.Popen(
-            [sys.executable, "-m", __name__, *map(str, given), str(folder)],
+            [sys.executable, "-P", "-m", __name__, *map(str, given), str(folder)],
             pass_fds=given,
             stdin=subprocess.DEVNULL,
             env=os.environ | dict.fromkeys(_THREADS, "1"),
@@ -86,7 +94,8 @@ def run(script: str, job: Any) -> Ended | None:
         return None
     with socket.socket(socket.AF_UNIX) as server:
         descriptors = [number for number in range(_FIRST_OWN) if _inherited(number)]
-        message = pickle.dumps((script, job, dict(os.environ), os.getcwd(), descriptors))
+        deaf = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+        message = pickle.dumps((script, job, dict(os.environ), os.getcwd(), descriptors, deaf))
         try:
             server.connect(address)
             socket.send_fds(server, [_LENGTH.pack(len(message))], descriptors)
@@ -107,6 +116,8 @@ def serve(listener: socket.socket, alive: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Nobody waits for the children here.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    for ending in _ENDINGS:
+        signal.signal(ending, lambda number, _frame: sys.exit(128 + number))
     while alive not in select.select([listener.fileno(), alive], [], [])[0]:
         connection = listener.accept()[0]
         for name in _IMPORTED:
@@ -122,8 +133,8 @@ def _become(connection: socket.socket) -> NoReturn:
     """Be the job that a connection hands over, and tell it how the job ended."""
     code = 1
     try:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for number in (signal.SIGCHLD, *_ENDINGS):
+            signal.signal(number, signal.SIG_DFL)
         connection = socket.socket(fileno=_moved(connection.detach()))
         script, job = _taken_over(connection)
         connection.sendall(_STARTED.pack(os.getpid()))
@@ -135,13 +146,15 @@ def _become(connection: socket.socket) -> NoReturn:
     except BaseException:
         traceback.print_exc()
     finally:
-        with contextlib.suppress(OSError):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        with contextlib.suppress(OSError):
-            memory, processor = usage()
-            connection.sendall(_ENDED.pack(code, memory, processor))
-        os._exit(code)
+        try:
+            # A second Ctrl-C must not lead back to the server's loop.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            with contextlib.suppress(OSError):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            connection.sendall(_ENDED.pack(code, *usage()))
+        finally:
+            os._exit(code)
 
 
 def is_fork() -> bool:
@@ -156,7 +169,8 @@ def usage() -> tuple[int, float]:
     # What the kernel gives above is never less than what the process' parent held at its start.
     with contextlib.suppress(OSError):
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-        memory = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+        held = (int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+        memory = next(held, memory)
     return memory, used.ru_utime + used.ru_stime
 
 
@@ -165,10 +179,14 @@ def _taken_over(connection: socket.socket) -> tuple[str, Any]:
     head, received, _, _ = socket.recv_fds(connection, _LENGTH.size, _FIRST_OWN)
     (length,) = _LENGTH.unpack(head)
     opened = [_moved(number) for number in received]
-    script, job, environment, folder, descriptors = pickle.loads(_received(connection, length))
+    script, job, environment, folder, descriptors, deaf = pickle.loads(
+        _received(connection, length)
+    )
     for own, number in zip(opened, descriptors, strict=True):
         os.dup2(own, number)
         os.close(own)
+    if not deaf:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(environment)
     os.environ[ADDRESS] = ""

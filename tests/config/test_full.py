@@ -124,10 +124,11 @@ def test_c12_spon_trained_on_another_corpus(levels, sites):
 
 
 def test_the_three_readings_of_the_question_and_their_controls(study, levels):
-    for arm in ("drop_cold", "keep_cold", "drop_random", "drop_small", "drop_low_contribution"):
+    for arm in ("drop_cold", "drop_random", "drop_small", "drop_low_contribution"):
         assert 0.25 in levels(sparsifier=(arm, {}))
     assert "cold" in levels(sparsifier=("drop_cold", {}))
     assert "hot" in levels(sparsifier=("keep_cold", {}))
+    assert {"cold", "hot"} <= levels(sparsifier=("drop_random", {}))
     for neurons in ("all", "hot_only", "cold_only"):
         found = {m.sparsifier.options.get("neurons") for m in study.methods.values()
                  if m.sparsifier and m.sparsifier.name == "predicted"}  # fmt: skip

@@ -28,12 +28,12 @@ def compared(curves: Rows, perplexity: Rows, models: Sequence[str]) -> list[dict
     """A table for every measure and level: `measure` in words, `level`, and `rows`, one a method.
 
     Each row holds the method and, by model, what it lost on the mean of the reasoning tasks, in
-    points with its interval, and on the texts that are `told` of, in nats a token, with what was
-    achieved on the reasoning tasks; null where there is no such condition, or it is not near the
-    level on those tasks or, for nats, on the texts.
+    points with its interval, and on the texts that are `of_reasoning`, in nats a token, with what
+    was achieved on the reasoning tasks; null where there is no such condition, or it is not near
+    the level on those tasks or, for nats, on the texts.
     Methods stand by their mean loss over the models, those that some model lacks last.
     """
-    lost = _nats([row for row in told(at_measure(perplexity)) if near(row)])
+    lost = _nats([row for row in of_reasoning(at_measure(perplexity)) if near(row)])
     tables: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
     for row in at_measure(curves):
         if row["task"] == REASONING and near(row):
@@ -57,7 +57,7 @@ def compared(curves: Rows, perplexity: Rows, models: Sequence[str]) -> list[dict
     ]
 
 
-def told(perplexity: Rows) -> list[Row]:
+def of_reasoning(perplexity: Rows) -> list[Row]:
     """Rows of the texts that hold reasoning, or of all texts in a study that scores none such.
 
     A mean over both would mix what a method was fitted on with what it was not.
