@@ -121,7 +121,7 @@ def test_text_after_the_last_document_used_does_not_overlap(text, tokenizer):
 
 
 def test_the_built_in_corpus_shares_nothing_with_the_built_in_tasks(tokenizer):
-    corpus = Corpus(source="builtin:reasoning", tokens=1_000_000, overlap_ngram=24)
+    corpus = Corpus(source="builtin:reasoning", tokens=1_000_000, overlap_ngram=32)
     names = [path.stem for path in tasks.BUILTIN_TASKS.glob("*.yaml")]
     _, facts = extract(corpus, tokenizer, names)
     assert facts["documents"] == 4500

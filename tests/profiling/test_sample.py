@@ -94,16 +94,17 @@ def test_measures_of_every_token_equal_an_oracles(make_model, activation):
             tail = np.linalg.norm(np.where(contribution > eps, 0, h) @ down.T, axis=1)
             rows = mine.filter(sequence=sequence)
             cett = tail / np.linalg.norm(h @ down.T, axis=1)
-            assert np.abs(rows["cett"].to_numpy() - cett).max() < 0.02
+            # A threshold ends beside a contribution, which rounding may put on either side.
+            clear = (np.abs(contribution / eps - 1) > 1e-4).all(1)
+            assert np.abs(rows["cett"].to_numpy() - cett)[clear].max(initial=0) < 1e-5
             held.append(cett)
             active = h != 0 if activation == "relu" else contribution > eps
-            # A threshold ends beside a contribution, which rounding may put on either side.
-            sure = (np.abs(contribution / eps - 1) > 1e-4).all(1) | (activation == "relu")
+            sure = clear | (activation == "relu")
             assert (rows["active"].to_numpy() == active.sum(1))[sure].all()
             both = (active[1:] & active[:-1]).sum(1) / (active[1:] | active[:-1]).sum(1)
             overlap = rows["overlap_previous"].to_numpy()[1:]
             assert np.abs(overlap - both)[sure[1:] & sure[:-1]].max(initial=0) < 1e-12
-            checked += sure.sum()
+            checked += clear.sum()
         assert checked > 0.95 * mine.height
         assert np.concatenate(held).mean() == pytest.approx(0.3, abs=0.01)
         assert found["thresholds"]["cett"][layer] == pytest.approx(0.3, abs=0.01)

@@ -116,8 +116,10 @@ def _document(item: Item) -> str:
     return f"{item.prompt} {item.answer}".strip()
 
 
-#: What the corpus of worked examples is made of, and the text that is held out beside it.
+#: What the corpus of worked examples is made of; the text that is held out beside it leaves out
+#: what needs no reasoning.
 _WORKED = tuple(sorted(set(FAMILIES) - {"prose"}))
+_REASONING = tuple(name for name in _WORKED if name not in ("copying", "reciting"))
 
 #: Every family is a task; two are asked by multiple choice as well. Two score text: each is of one
 #: corpus' language.
@@ -132,7 +134,7 @@ TASKS = {
     "boolean_choice": BuiltinTask(("boolean_direct",), _CHOICE, _choice),
     "chain_choice": BuiltinTask(("chain_direct",), _CHOICE, _choice),
     "prose": BuiltinTask(("prose",), _TEXT, _text),
-    "worked_examples": BuiltinTask(_WORKED, _TEXT, _text),
+    "worked_examples": BuiltinTask(_REASONING, _TEXT, _text),
 }
 
 
