@@ -197,6 +197,7 @@ def test_where_a_socket_cannot_be_made_there_is_no_server(tmp_path):
         env=os.environ | {"TMPDIR": str(place)},
     )  # fmt: skip
     assert done.stdout == "None\n" and done.stderr == ""
+    assert not list(place.iterdir())
 
 
 def test_an_interrupt_from_the_terminal_reaches_the_fork(hand_over, tmp_path):

@@ -65,7 +65,11 @@ def start() -> None:
     named in the environment. Where temporary files cannot be made or have long names, there is
     none."""
     with contextlib.suppress(OSError):
-        _start(Path(tempfile.mkdtemp(prefix="cold-neurons-")))
+        folder = Path(tempfile.mkdtemp(prefix="cold-neurons-"))
+        try:
+            _start(folder)
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _start(folder: Path) -> None:
@@ -179,6 +183,7 @@ def _taken_over(connection: socket.socket) -> tuple[str, Any]:
     head, received, _, _ = socket.recv_fds(connection, _LENGTH.size, _FIRST_OWN)
     (length,) = _LENGTH.unpack(head)
     opened = [_moved(number) for number in received]
+    # The socket lies in a folder that this user alone can enter.
     script, job, environment, folder, descriptors, deaf = pickle.loads(
         _received(connection, length)
     )
