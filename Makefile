@@ -65,7 +65,7 @@ reference-models: $(STAMP)  ## Train the built-in models again, from their seeds
 
 # Completes an environment that is there already, made by whatever tool, and makes one otherwise.
 # torch goes first: it is the largest download, and an interrupted install then keeps it.
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt setup.py $(wildcard src/pipeline/kernels/cpp/*)
 	@if [ ! -x $(PYTHON) ]; then \
 		for candidate in python3.11 python3; do \
 			if "$$candidate" $(IS_311) 2>/dev/null; then found="$$candidate"; break; fi; \

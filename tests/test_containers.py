@@ -11,7 +11,7 @@ FILES = ("Dockerfile", "cold-neurons.def")
 #: What a study needs of the project, besides its environment.
 PARTS = {
     "LICENSE", "Snakefile", "config.yaml", "configs", "constraints.txt", "profiles",
-    "pyproject.toml", "resources", "rules", "src", "workflow",
+    "pyproject.toml", "resources", "rules", "setup.py", "src", "workflow",
 }  # fmt: skip
 
 

@@ -128,6 +128,16 @@ COMPENSATIONS = Registry(
     },
 )
 
+#: In the order in which `auto` looks for one that serves.
+KERNELS = Registry(
+    "kernel backend",
+    {
+        "cpu": "pipeline.kernels.cpu:CPU",
+        "triton": "pipeline.kernels.triton:TRITON",
+        "reference": "pipeline.kernels.reference:REFERENCE",
+    },
+)
+
 #: The parts of a method, in the order in which they are applied.
 PARTS: Mapping[str, Registry] = {
     "weights": WEIGHTS,

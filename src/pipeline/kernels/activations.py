@@ -1,0 +1,45 @@
+"""Activation functions of the kernels: those of the supported architectures, by the names Hugging
+Face gives them."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+#: What the kernels call each of Hugging Face's names.
+NAMES = {
+    "identity": "identity",
+    "linear": "identity",
+    "relu": "relu",
+    "relu2": "relu2",
+    "relu_squared": "relu2",
+    "silu": "silu",
+    "swish": "silu",
+    "gelu": "gelu",
+    "gelu_fast": "gelu_tanh",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+}
+
+
+def kernel_name(activation: str) -> str:
+    """The kernels' name of an activation; ValueError, naming the known ones, without one."""
+    if activation not in NAMES:
+        raise ValueError(f"activation {activation!r}: the kernels have {', '.join(sorted(NAMES))}")
+    return NAMES[activation]
+
+
+def function(name: str) -> "Callable[[torch.Tensor], torch.Tensor]":
+    """The function behind a kernels' name."""
+    import torch
+
+    functions: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+        "identity": lambda v: v,
+        "relu": torch.relu,
+        "relu2": lambda v: torch.relu(v).square(),
+        "silu": torch.nn.functional.silu,
+        "gelu": torch.nn.functional.gelu,
+        "gelu_tanh": lambda v: torch.nn.functional.gelu(v, approximate="tanh"),
+    }
+    return functions[name]

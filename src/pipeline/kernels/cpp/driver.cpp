@@ -1,0 +1,336 @@
+// What happens around the inner loops: which rows are read, by which thread, in which order.
+//
+// Every sum is made in an order that the sizes and the active set decide, never the number of
+// threads, so a result's bits do not depend on it.
+#include "cold.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace cold {
+namespace {
+
+// Outputs that one task adds to: as many as stay in the first cache beside a block of rows.
+constexpr int64_t kTile = 4096;
+// Parts of the active rows that are added apart, and then to one another in order.
+constexpr int64_t kGroups = 16;
+// Fewer rows than this make no part of their own.
+constexpr int64_t kRowsOfGroup = 32;
+// Bytes of weights below which another thread costs more than it saves.
+constexpr int64_t kBytesOfThread = 64 << 10;
+
+// Memory that calls use again: a thread's own, so that two threads may call at once. It grows to
+// the largest call and stays.
+struct Workspace {
+    std::vector<float> x, h, sums;
+    std::vector<uint8_t> on, seen;
+    std::vector<int64_t> active;
+
+    template <class T>
+    static T* room(std::vector<T>& held, int64_t size) {
+        if (static_cast<int64_t>(held.size()) < size) held.resize(size);
+        return held.data();
+    }
+};
+thread_local Workspace space;
+
+float read(const void* data, Dtype dtype, int64_t at) {
+    switch (dtype) {
+        case Dtype::f32: return static_cast<const float*>(data)[at];
+        case Dtype::bf16: {
+            const uint32_t bits = static_cast<uint32_t>(static_cast<const uint16_t*>(data)[at]) << 16;
+            float value;
+            std::memcpy(&value, &bits, sizeof value);
+            return value;
+        }
+        case Dtype::f16: return half_to_float(static_cast<const uint16_t*>(data)[at]);
+        default: return static_cast<const int8_t*>(data)[at];
+    }
+}
+
+uint32_t bits_of(float value) {
+    uint32_t bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+// Nearest, ties to even, as torch rounds; a NaN stays one.
+uint16_t to_bf16(float value) {
+    const uint32_t bits = bits_of(value);
+    if ((bits & 0x7fffffff) > 0x7f800000) return static_cast<uint16_t>((bits >> 16) | 0x40);
+    return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+uint16_t to_half(float value) {
+    const uint32_t bits = bits_of(value);
+    const uint16_t sign = static_cast<uint16_t>((bits >> 16) & 0x8000);
+    const uint32_t size = bits & 0x7fffffff;
+    if (size > 0x7f800000) return sign | 0x7e00;
+    if (size >= 0x477ff000) return sign | 0x7c00;  // 65520 and more round to infinity
+    if (size < 0x38800000) {                       // below 2^-14: the format's denormals
+        if (size < 0x33000000) return sign;        // below 2^-25
+        const int shift = 126 - static_cast<int>(size >> 23);
+        const uint32_t mantissa = (size & 0x7fffff) | 0x800000;
+        const uint32_t half = 1u << (shift - 1), rest = mantissa & ((1u << shift) - 1);
+        uint32_t result = mantissa >> shift;
+        if (rest > half || (rest == half && (result & 1))) ++result;
+        return sign | static_cast<uint16_t>(result);
+    }
+    const uint32_t rounded = size - 0x38000000 + 0xfff + ((size >> 13) & 1);
+    return sign | static_cast<uint16_t>(rounded >> 13);
+}
+
+void write(void* data, Dtype dtype, int64_t at, float value) {
+    if (dtype == Dtype::f32)
+        static_cast<float*>(data)[at] = value;
+    else
+        static_cast<uint16_t*>(data)[at] = dtype == Dtype::bf16 ? to_bf16(value) : to_half(value);
+}
+
+int64_t bytes_of(Dtype dtype) { return dtype == Dtype::f32 ? 4 : dtype == Dtype::i8 ? 1 : 2; }
+
+float activated(Activation activation, float v) {
+    switch (activation) {
+        // A comparison that NaN fails keeps NaN.
+        case Activation::relu: return v <= 0 ? 0 : v;
+        case Activation::relu2: return v <= 0 ? 0 : v * v;
+        case Activation::silu: return v / (1 + std::exp(-v));
+        case Activation::gelu: return 0.5f * v * (1 + std::erf(v * 0.70710678118654752f));
+        case Activation::gelu_tanh:
+            return 0.5f * v * (1 + std::tanh(0.79788456080286536f * (v + 0.044715f * v * v * v)));
+        default: return v;
+    }
+}
+
+const void* row(const Rows& w, int64_t i, int matrix) {
+    return static_cast<const char*>(w.data) +
+           (i * w.matrices + matrix) * w.padded * bytes_of(w.dtype);
+}
+
+float scale(const Rows& w, int64_t i, int matrix) {
+    return w.scales ? w.scales[i * w.matrices + matrix] : 1;
+}
+
+int threads_for(const Rows& w, int64_t rows, int matrices, int threads) {
+    const int64_t bytes = rows * matrices * w.padded * bytes_of(w.dtype);
+    return static_cast<int>(std::clamp<int64_t>(bytes / kBytesOfThread, 1, threads));
+}
+
+// x as float32 rows of `padded` elements, the rest zeros.
+const float* unpacked(const Matrix& x, int batch, int64_t size, int64_t padded) {
+    float* to = Workspace::room(space.x, batch * padded);
+    for (int b = 0; b < batch; ++b) {
+        for (int64_t i = 0; i < size; ++i)
+            to[b * padded + i] = read(x.data, x.dtype, b * x.row_stride + i * x.column_stride);
+        std::fill(to + b * padded + size, to + (b + 1) * padded, 0.f);
+    }
+    return to;
+}
+
+// The list of neurons that any row of x needs; `on`, filled per (place in the list, row), where
+// rows differ.
+int64_t listed(const Active& active, int64_t count, int batch, bool& differ) {
+    int64_t* list = Workspace::room(space.active, count);
+    differ = false;
+    if (active.count >= 0) {
+        uint8_t* seen = Workspace::room(space.seen, count);
+        std::fill(seen, seen + count, uint8_t{0});
+        for (int64_t p = 0; p < active.count; ++p) {
+            const int64_t i = active.indices[p];
+            if (i < 0 || i >= count)
+                throw std::invalid_argument("active: index " + std::to_string(i) +
+                                            " is outside of 0 to " + std::to_string(count - 1));
+            if (seen[i]++)
+                throw std::invalid_argument("active: index " + std::to_string(i) + " is given twice");
+            list[p] = i;
+        }
+        return active.count;
+    }
+    int64_t found = 0;
+    if (!active.mask) {
+        for (; found < count; ++found) list[found] = found;
+        return found;
+    }
+    if (!active.mask_stride || batch == 1) {
+        // Without a branch: a random mask would mislead every other one.
+        for (int64_t i = 0; i < count; ++i) {
+            list[found] = i;
+            found += active.mask[i] != 0;
+        }
+        return found;
+    }
+    differ = true;
+    uint8_t* on = Workspace::room(space.on, count * batch);
+    for (int64_t i = 0; i < count; ++i) {
+        uint8_t any = 0;
+        for (int b = 0; b < batch; ++b)
+            any |= on[found * batch + b] = active.mask[b * active.mask_stride + i] != 0;
+        list[found] = i;
+        found += any;
+    }
+    return found;
+}
+
+// y = bias + sum over listed rows of h * row, h being (rows, batch).
+void add_up(const Isa& isa, const Rows& w, int matrix, const int64_t* list, int64_t found,
+            const float* h, const uint8_t* on, int batch, int64_t outputs, const float* bias,
+            const Matrix& y, int threads) {
+    const int64_t groups = std::clamp<int64_t>(found / kRowsOfGroup, 1, kGroups);
+    const int64_t tiles = (w.padded + kTile - 1) / kTile;
+    float* sums = Workspace::room(space.sums, groups * batch * w.padded);
+    const auto add = isa.add[static_cast<int>(w.dtype)];
+    const int team = threads_for(w, found, 1, threads);
+    (void)team;
+#pragma omp parallel for num_threads(team) schedule(static) if (team > 1)
+    for (int64_t task = 0; task < groups * tiles; ++task) {
+        const int64_t group = task % groups, from = task / groups * kTile;
+        const int64_t size = std::min(kTile, w.padded - from);
+        const int64_t last = found * (group + 1) / groups;
+        float* part = sums + group * batch * w.padded + from;
+        for (int b = 0; b < batch; ++b) std::fill_n(part + b * w.padded, size, 0.f);
+        for (int64_t p = found * group / groups; p < last; p += kBlock) {
+            const int count = static_cast<int>(std::min<int64_t>(kBlock, last - p));
+            const void* rows[kBlock];
+            for (int c = 0; c < count; ++c)
+                rows[c] = static_cast<const char*>(row(w, list[p + c], matrix)) +
+                          from * bytes_of(w.dtype);
+            add(rows, count, h + p * batch, on ? on + p * batch : nullptr, part, w.padded, batch,
+                size);
+        }
+    }
+    for (int b = 0; b < batch; ++b) {
+        float* total = sums + b * w.padded;
+        for (int64_t group = 1; group < groups; ++group) {
+            const float* part = total + group * batch * w.padded;
+            for (int64_t i = 0; i < outputs; ++i) total[i] += part[i];
+        }
+        for (int64_t i = 0; i < outputs; ++i)
+            write(y.data, y.dtype, b * y.row_stride + i * y.column_stride,
+                  bias ? total[i] + bias[i] : total[i]);
+    }
+}
+
+}  // namespace
+
+float half_to_float(uint16_t half) {
+    const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16;
+    const uint32_t exponent = (half >> 10) & 0x1f, mantissa = half & 0x3ff;
+    uint32_t bits;
+    if (exponent == 0x1f) {
+        bits = sign | 0x7f800000 | (mantissa << 13);
+    } else if (exponent) {
+        bits = sign | ((exponent + 112) << 23) | (mantissa << 13);
+    } else {
+        // Denormals: mantissa times 2^-24, exact in float32.
+        const float value = static_cast<float>(mantissa) * 5.9604644775390625e-8f;
+        return sign ? -value : value;
+    }
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+int64_t ffn(const Isa& isa, const Matrix& x, int batch, int64_t d, const Rows& w,
+            const Biases& biases, Activation activation, const Active& active, bool thresholded,
+            float threshold, const Matrix& y, int threads) {
+    const float* input = unpacked(x, batch, d, w.padded);
+    const bool gated = w.matrices == 3;
+    const int up = gated ? 1 : 0, down = w.matrices - 1;
+    bool differ;
+    int64_t found = listed(active, w.count, batch, differ);
+    int64_t* list = space.active.data();
+    const auto dots = isa.dots[static_cast<int>(w.dtype)];
+    float* h = Workspace::room(space.h, found * batch);
+    const auto first = [&](float dot, int64_t i) {
+        const float bias = gated ? (biases.gate ? biases.gate[i] : 0) : (biases.up ? biases.up[i] : 0);
+        return activated(activation, dot * scale(w, i, 0) + bias);
+    };
+    const auto second = [&](float dot, int64_t i) {
+        return dot * scale(w, i, up) + (biases.up ? biases.up[i] : 0);
+    };
+    const auto weighed = [&](float value, int64_t i) { return value * scale(w, i, down); };
+
+    if (thresholded) {
+        // The first matrix of all that may take part, then the rest of what is above.
+        const int team = threads_for(w, found, 1, threads);
+        (void)team;
+#pragma omp parallel for num_threads(team) schedule(static) if (team > 1)
+        for (int64_t p = 0; p < found; ++p) {
+            const void* rows[1] = {row(w, list[p], 0)};
+            float* to = h + p * batch;
+            dots(rows, 1, input, w.padded, batch, w.padded, to);
+            for (int b = 0; b < batch; ++b) to[b] = first(to[b], list[p]);
+        }
+        uint8_t* on = Workspace::room(space.on, found * batch);
+        int64_t kept = 0;
+        for (int64_t p = 0; p < found; ++p) {
+            uint8_t any = 0;
+            for (int b = 0; b < batch; ++b) {
+                // A comparison that NaN fails keeps NaN.
+                const bool above = !(std::fabs(h[p * batch + b]) <= threshold);
+                const bool counts = above && (!differ || on[p * batch + b]);
+                on[kept * batch + b] = counts;
+                h[kept * batch + b] = h[p * batch + b];
+                any |= counts;
+            }
+            list[kept] = list[p];
+            kept += any;
+        }
+        found = kept;
+        differ = batch > 1;
+    }
+    const int read_now = thresholded ? (gated ? 1 : 0) : (gated ? 2 : 1);
+    const int team = threads_for(w, found, std::max(read_now, 1), threads);
+    (void)team;
+#pragma omp parallel for num_threads(team) schedule(static) if (team > 1)
+    for (int64_t p = 0; p < found; ++p) {
+        const int64_t i = list[p];
+        float* to = h + p * batch;
+        float values[2 * kBatch];
+        if (!thresholded) {
+            const void* rows[2] = {row(w, i, 0), row(w, i, up)};
+            dots(rows, gated ? 2 : 1, input, w.padded, batch, w.padded, values);
+            for (int b = 0; b < batch; ++b) {
+                const float value = first(values[b], i);
+                to[b] = weighed(gated ? value * second(values[batch + b], i) : value, i);
+            }
+        } else if (gated) {
+            const void* rows[1] = {row(w, i, up)};
+            dots(rows, 1, input, w.padded, batch, w.padded, values);
+            for (int b = 0; b < batch; ++b) to[b] = weighed(to[b] * second(values[b], i), i);
+        } else {
+            for (int b = 0; b < batch; ++b) to[b] = weighed(to[b], i);
+        }
+    }
+    add_up(isa, w, down, list, found, h, differ ? space.on.data() : nullptr, batch, d, biases.out, y,
+           threads);
+    return found;
+}
+
+int64_t linear(const Isa& isa, const Matrix& x, int batch, int64_t outputs, const Rows& w,
+               const float* bias, float threshold, const Matrix& y, int threads) {
+    int64_t* list = Workspace::room(space.active, w.count);
+    float* h = Workspace::room(space.h, w.count * batch);
+    uint8_t* on = Workspace::room(space.on, w.count * batch);
+    int64_t found = 0;
+    for (int64_t i = 0; i < w.count; ++i) {
+        uint8_t any = 0;
+        for (int b = 0; b < batch; ++b) {
+            const float value = read(x.data, x.dtype, b * x.row_stride + i * x.column_stride);
+            const bool counts = !(std::fabs(value) <= threshold);
+            on[found * batch + b] = counts;
+            h[found * batch + b] = value * scale(w, i, 0);
+            any |= counts;
+        }
+        list[found] = i;
+        found += any;
+    }
+    add_up(isa, w, 0, list, found, h, batch > 1 ? on : nullptr, batch, outputs, bias, y, threads);
+    return found;
+}
+
+}  // namespace cold

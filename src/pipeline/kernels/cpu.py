@@ -1,0 +1,124 @@
+"""The C++ kernels: float32, bfloat16, float16 and int8 weights, sums in float32, any x86 or ARM.
+
+Sources are in cpp/, the compiled module is `_cpu`. A result has the same bits for any number of
+threads. Up to BATCH rows of x go through together; more go in parts.
+"""
+
+import importlib
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from pipeline.kernels.packed import PackedFFN, PackedLinear
+
+if TYPE_CHECKING:
+    import torch
+
+#: In the order of the C++ enumerations.
+_DTYPES = ("torch.float32", "torch.bfloat16", "torch.float16", "torch.int8")
+_ACTIVATIONS = ("identity", "relu", "relu2", "silu", "gelu", "gelu_tanh")
+
+
+class Cpu:
+    """The compiled module, behind the interface of all backends."""
+
+    def missing(self) -> str | None:
+        """Why the backend is not here; None when it is."""
+        try:
+            _module()
+        except ImportError as error:
+            return (
+                f"the C++ kernels are not built ({error}): they are when the package is installed "
+                "where there is a C++ compiler (on Debian and Ubuntu: apt-get install g++)"
+            )
+        return None
+
+    def details(self) -> str:
+        """What it runs on."""
+        module = _module()
+        return f"{module.instruction_sets()[0]}, {'OpenMP' if module.OPENMP else 'one thread'}"
+
+    def serves(self, weights: "torch.Tensor") -> str | None:
+        """Why the backend cannot compute with these weights; None when it can."""
+        if weights.device.type != "cpu":
+            return f"weights are on {weights.device}"
+        if str(weights.dtype) not in _DTYPES:
+            return f"weights are {weights.dtype}"
+        return None
+
+    def ffn(
+        self,
+        x: "torch.Tensor",
+        packed: PackedFFN,
+        active: "torch.Tensor | None",
+        threshold: "float | None",
+        isa: str | None = None,
+    ) -> "torch.Tensor":
+        """See `sparse_ffn`; `isa` names one of `_cpu.instruction_sets()`, None the best."""
+        import torch
+
+        module = _module()
+        y = torch.empty(x.shape[0], packed.d, dtype=x.dtype)
+        mask = indices = None
+        if active is not None:
+            # Named, so that a copy lives as long as its address is in use.
+            active = active.contiguous()
+            if active.dtype == torch.bool:
+                mask = active
+            else:
+                indices = active = active.long()
+        isa = isa or module.instruction_sets()[0]
+        for start in range(0, x.shape[0], module.BATCH):
+            part = slice(start, start + module.BATCH)
+            rows = mask[part] if mask is not None and mask.dim() == 2 else mask
+            module.ffn(
+                isa, _matrix(x[part]), len(x[part]), packed.d, *_rows(packed.rows, packed.scales),
+                (_at(packed.gate_bias), _at(packed.up_bias), _at(packed.out_bias)),
+                _ACTIVATIONS.index(packed.activation),
+                _at(rows), rows.stride(0) if rows is not None and rows.dim() == 2 else 0,
+                _at(indices), -1 if indices is None else len(indices),
+                threshold is not None, threshold or 0.0, _matrix(y[part]), torch.get_num_threads(),
+            )  # fmt: skip
+        return y
+
+    def linear(
+        self, x: "torch.Tensor", packed: PackedLinear, threshold: float, isa: str | None = None
+    ) -> "torch.Tensor":
+        """See `sparse_linear`; `isa` as in `ffn`."""
+        import torch
+
+        module = _module()
+        y = torch.empty(x.shape[0], packed.outputs, dtype=x.dtype)
+        rows, dtype, count, padded, _, scales = _rows(packed.rows, packed.scales)
+        isa = isa or module.instruction_sets()[0]
+        for start in range(0, x.shape[0], module.BATCH):
+            part = slice(start, start + module.BATCH)
+            module.linear(
+                isa, _matrix(x[part]), len(x[part]), packed.outputs, rows, dtype, count, padded,
+                scales, _at(packed.bias), threshold, _matrix(y[part]), torch.get_num_threads(),
+            )  # fmt: skip
+        return y
+
+
+CPU = Cpu()
+
+
+@cache
+def _module() -> Any:
+    # torch first: the module then shares its OpenMP threads.
+    import torch  # noqa: F401
+
+    return importlib.import_module("pipeline.kernels._cpu")
+
+
+def _rows(rows: "torch.Tensor", scales: "torch.Tensor | None") -> tuple[int, ...]:
+    count, matrices, padded = rows.shape
+    dtype = _DTYPES.index(str(rows.dtype))
+    return rows.data_ptr(), dtype, count, padded, matrices, _at(scales)
+
+
+def _matrix(values: "torch.Tensor") -> tuple[int, int, int, int]:
+    return values.data_ptr(), _DTYPES.index(str(values.dtype)), values.stride(0), values.stride(1)
+
+
+def _at(values: "torch.Tensor | None") -> int:
+    return 0 if values is None else values.data_ptr()

@@ -1,0 +1,113 @@
+"""Weights laid out for the kernels: everything of one neuron, or of one input channel, together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+#: Rows are padded with zeros to a multiple of so many elements: no kernel's loop has a tail, and
+#: every row starts on a cache line.
+LANES = 64
+#: An int8 weight is a whole number of 127ths of the largest of its row.
+_INT8_STEPS = 127
+
+
+@dataclass(frozen=True)
+class PackedFFN:
+    """One FFN's weights, neuron by neuron; made by `pack_ffn`.
+
+    `rows` is (d_ff, 3, padded), of each neuron its gate row, up row and down column, or
+    (d_ff, 2, padded) without a gate; `scales`, (d_ff, 3 or 2) float32, are what int8 rows are
+    multiplied by. The biases are float32: `gate_bias` and `up_bias` (d_ff,), `out_bias` (d,).
+    `reason` says why `backend` was chosen.
+    """
+
+    rows: "torch.Tensor"
+    scales: "torch.Tensor | None"
+    gate_bias: "torch.Tensor | None"
+    up_bias: "torch.Tensor | None"
+    out_bias: "torch.Tensor | None"
+    activation: str
+    d: int
+    backend: str
+    reason: str
+
+    @property
+    def d_ff(self) -> int:
+        """Number of neurons."""
+        return self.rows.shape[0]
+
+    @property
+    def gated(self) -> bool:
+        """True when a gate multiplies the up projection."""
+        return self.rows.shape[1] == 3
+
+    @property
+    def dtype(self) -> "torch.dtype":
+        """Of the weights."""
+        return self.rows.dtype
+
+
+@dataclass(frozen=True)
+class PackedLinear:
+    """One linear layer's weights, input channel by input channel; made by `pack_linear`.
+
+    `rows`, (inputs, 1, padded), are the columns of the weight; `scales`, (inputs, 1) float32, are
+    what int8 rows are multiplied by; `bias` is (outputs,) float32.
+    """
+
+    rows: "torch.Tensor"
+    scales: "torch.Tensor | None"
+    bias: "torch.Tensor | None"
+    outputs: int
+    backend: str
+    reason: str
+
+    @property
+    def inputs(self) -> int:
+        """Number of input channels."""
+        return self.rows.shape[0]
+
+    @property
+    def dtype(self) -> "torch.dtype":
+        """Of the weights."""
+        return self.rows.dtype
+
+
+def pack_rows(
+    matrices: "Sequence[torch.Tensor]", dtype: "torch.dtype"
+) -> "tuple[torch.Tensor, torch.Tensor | None]":
+    """(rows, scales) of matrices of one shape, (count, size), that are read row by row together.
+
+    In int8 every row of every matrix is rounded to the nearest of 255 steps between minus and plus
+    its largest absolute value: an error of at most half a step, 1/254 of that value.
+    """
+    import torch
+
+    count, size = matrices[0].shape
+    padded = -(-size // LANES) * LANES
+    rows = torch.zeros((count, len(matrices), padded), dtype=dtype, device=matrices[0].device)
+    scales = None
+    if dtype == torch.int8:
+        scales = torch.ones((count, len(matrices)), device=rows.device)
+    for place, matrix in enumerate(matrices):
+        values = matrix.detach()
+        if scales is not None:
+            values = values.float()
+            if not bool(torch.isfinite(values).all()):
+                raise ValueError("weights that are not finite have no int8 form")
+            largest = values.abs().amax(dim=1)
+            scales[:, place] = torch.where(largest > 0, largest / _INT8_STEPS, 1.0)
+            values = (values / scales[:, place, None]).round()
+        rows[:, place, :size] = values.to(dtype)
+    return rows, scales
+
+
+def unpack_rows(
+    rows: "torch.Tensor", scales: "torch.Tensor | None", place: int, size: int
+) -> "torch.Tensor":
+    """One matrix back, (count, size) float32."""
+    values = rows[:, place, :size].float()
+    return values if scales is None else values * scales[:, place, None]

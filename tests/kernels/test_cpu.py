@@ -1,0 +1,101 @@
+"""The C++ kernels: every instruction set of this machine, threads, and a machine without them."""
+
+import threading
+
+import pytest
+import torch
+
+from pipeline.errors import UserError
+from pipeline.kernels import available_backends, pack_ffn, pack_linear, sparse_ffn
+from pipeline.kernels import cpu as module
+from pipeline.kernels.cpu import CPU
+from pipeline.kernels.interface import choose
+from pipeline.kernels.packed import LANES
+from pipeline.kernels.reference import REFERENCE
+
+missing = CPU.missing()
+built = pytest.mark.skipif(missing is not None, reason=str(missing))
+
+
+@built
+@pytest.mark.parametrize("isa", ["avx512", "avx2", "portable"])
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, torch.bfloat16, torch.float16, torch.int8], ids=str
+)
+@pytest.mark.parametrize("batch", [1, 3, 4, 16])
+def test_every_instruction_set_agrees_with_the_reference(make_weights, isa, dtype, batch):
+    if isa not in module._module().instruction_sets():
+        pytest.skip(f"this processor has no {isa}")
+    packed = pack_ffn(*make_weights(150, 210), activation="silu", dtype=dtype)
+    x = torch.randn(batch, 150, generator=torch.Generator().manual_seed(batch))
+    mask = torch.rand(batch, 210, generator=torch.Generator().manual_seed(0)) < 0.5
+    for active in (None, mask, mask[0]):
+        for threshold in (None, 0.05):
+            found = CPU.ffn(x, packed, active, threshold, isa)
+            wanted = REFERENCE.ffn(x, packed, active, threshold)
+            torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
+    linear = pack_linear(torch.randn(99, 150), dtype=dtype)
+    found = CPU.linear(x, linear, 0.4, isa)
+    torch.testing.assert_close(found, REFERENCE.linear(x, linear, 0.4), rtol=1e-5, atol=1e-5)
+
+
+@built
+def test_threads_change_no_bit(make_weights):
+    # Large enough that every team of these sizes is used.
+    packed = pack_ffn(*make_weights(512, 2000), activation="silu")
+    x = torch.randn(3, 512, generator=torch.Generator().manual_seed(0))
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2, 3, 5):
+            torch.set_num_threads(threads)
+            found.append(sparse_ffn(x, packed, threshold=0.2))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(found[0], other) for other in found[1:])
+
+
+@built
+def test_threads_may_call_at_once(make_weights):
+    packed = pack_ffn(*make_weights(100, 300), activation="silu")
+    inputs = [torch.randn(b, 100, generator=torch.Generator().manual_seed(b)) for b in range(1, 9)]
+    wanted = [sparse_ffn(x, packed, threshold=0.1) for x in inputs]
+    wrong = []
+
+    def call(place):
+        for _ in range(50):
+            if not torch.equal(sparse_ffn(inputs[place], packed, threshold=0.1), wanted[place]):
+                wrong.append(place)
+
+    threads = [threading.Thread(target=call, args=(place,)) for place in range(len(inputs))]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert not wrong
+
+
+@built
+def test_rows_are_padded_as_the_loops_expect():
+    assert module._module().LANES == LANES
+
+
+def test_without_the_compiled_module_the_reference_serves(monkeypatch, make_weights):
+    def none():
+        raise ImportError("No module named 'pipeline.kernels._cpu'")
+
+    monkeypatch.setattr(module, "_module", none)
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    found = {each.name: each for each in available_backends()}["cpu"]
+    assert not found.available and "C++ compiler" in found.details
+    packed = pack_ffn(*make_weights(4, 5), activation="relu")
+    assert packed.backend == "reference"
+    assert "cpu does not serve: the C++ kernels are not built" in packed.reason
+    assert sparse_ffn(torch.zeros(1, 4), packed).shape == (1, 4)
+    with pytest.raises(ValueError, match="kernel backend cpu does not serve: the C\\+\\+ kernels"):
+        choose("cpu", torch.zeros(1))
+
+
+def test_an_unknown_backend_is_named():
+    with pytest.raises(UserError, match="unknown kernel backend 'cuda'"):
+        choose("cuda", torch.zeros(1))
