@@ -1,9 +1,10 @@
 """The kernels' public interface: pack weights once, then compute with the parts that are active."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.kernels.activations import kernel_name
+from pipeline.kernels.ops import operators, register
 from pipeline.kernels.packed import PackedFFN, PackedLinear, pack_rows
 from pipeline.registry import KERNELS
 
@@ -102,7 +103,7 @@ def sparse_ffn(
         _check_threshold(threshold)
     if active is not None:
         _check_active(active, x, packed.d_ff)
-    return _ops().sparse_ffn(
+    return operators().sparse_ffn(
         x, packed.rows, packed.scales, packed.gate_bias, packed.up_bias, packed.out_bias, active,
         threshold, packed.activation, packed.backend,
     )  # fmt: skip
@@ -134,13 +135,14 @@ def sparse_linear(x: "torch.Tensor", packed: PackedLinear, *, threshold: float) 
     """
     _check_input(x, packed.rows, packed.inputs)
     _check_threshold(threshold)
-    return _ops().sparse_linear(
+    return operators().sparse_linear(
         x, packed.rows, packed.scales, packed.bias, threshold, packed.outputs, packed.backend
     )
 
 
 def choose(backend: str, weights: "torch.Tensor") -> tuple[str, str]:
     """(name, reason) of the backend for weights; ValueError when the one asked for cannot serve."""
+    register()
     passed: list[str] = []
     for name in KERNELS if backend == AUTO else (KERNELS.check(backend),):
         kernels = KERNELS.load(name)
@@ -150,14 +152,6 @@ def choose(backend: str, weights: "torch.Tensor") -> tuple[str, str]:
             return name, "; ".join([*passed, f"{name}: {asked} ({kernels.details()})"])
         passed.append(f"{name} does not serve: {reason}")
     raise ValueError(f"kernel backend {'; '.join(passed)}")
-
-
-def _ops() -> Any:
-    import torch
-
-    from pipeline.kernels import ops  # noqa: F401
-
-    return torch.ops.cold_neurons
 
 
 def _float(values: "torch.Tensor | None") -> "torch.Tensor | None":

@@ -4,73 +4,95 @@ They take tensors and plain values; what they mean stands at `interface.sparse_f
 `sparse_linear`.
 """
 
-import torch
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from pipeline.kernels.packed import PackedFFN, PackedLinear
 from pipeline.registry import KERNELS
 
-_LIBRARY = torch.library.Library("cold_neurons", "DEF")
-_LIBRARY.define(
+if TYPE_CHECKING:
+    import torch
+
+NAMESPACE = "cold_neurons"
+_SCHEMAS = (
     "sparse_ffn(Tensor x, Tensor rows, Tensor? scales, Tensor? gate_bias, Tensor? up_bias, "
-    "Tensor? out_bias, Tensor? active, float? threshold, str activation, str backend) -> Tensor"
-)
-_LIBRARY.define(
+    "Tensor? out_bias, Tensor? active, float? threshold, str activation, str backend) -> Tensor",
     "sparse_linear(Tensor x, Tensor rows, Tensor? scales, Tensor? bias, float threshold, "
-    "int outputs, str backend) -> Tensor"
+    "int outputs, str backend) -> Tensor",
 )
+
+
+def operators() -> Any:
+    """torch.ops.cold_neurons."""
+    import torch
+
+    # Where a call is traced weights have been packed, which registers as well.
+    if not torch.compiler.is_compiling():
+        register()
+    return torch.ops.cold_neurons
+
+
+@cache
+def register() -> Any:
+    """Define the operators; they live as long as what is returned, which is kept."""
+    import torch
+
+    library = torch.library.Library(NAMESPACE, "DEF")
+    for schema in _SCHEMAS:
+        library.define(schema)
+    for name, function, shape in (
+        ("sparse_ffn", _ffn, _ffn_shape),
+        ("sparse_linear", _linear, _linear_shape),
+    ):
+        for key in ("CPU", "CUDA"):
+            library.impl(name, function, key)
+        torch.library.register_fake(f"{NAMESPACE}::{name}", shape, lib=library)
+    return library
 
 
 def _ffn(
-    x: torch.Tensor,
-    rows: torch.Tensor,
-    scales: torch.Tensor | None,
-    gate_bias: torch.Tensor | None,
-    up_bias: torch.Tensor | None,
-    out_bias: torch.Tensor | None,
-    active: torch.Tensor | None,
+    x: "torch.Tensor",
+    rows: "torch.Tensor",
+    scales: "torch.Tensor | None",
+    gate_bias: "torch.Tensor | None",
+    up_bias: "torch.Tensor | None",
+    out_bias: "torch.Tensor | None",
+    active: "torch.Tensor | None",
     threshold: float | None,
     activation: str,
     backend: str,
-) -> torch.Tensor:
-    packed = PackedFFN(
-        rows, scales, gate_bias, up_bias, out_bias, activation, x.shape[1], backend, ""
-    )
+) -> "torch.Tensor":
+    biases = gate_bias, up_bias, out_bias
+    packed = PackedFFN(rows, scales, *biases, activation, x.shape[1], backend, "")
     found: torch.Tensor = KERNELS.load(backend).ffn(x, packed, active, threshold)
     return found
 
 
 def _linear(
-    x: torch.Tensor,
-    rows: torch.Tensor,
-    scales: torch.Tensor | None,
-    bias: torch.Tensor | None,
+    x: "torch.Tensor",
+    rows: "torch.Tensor",
+    scales: "torch.Tensor | None",
+    bias: "torch.Tensor | None",
     threshold: float,
     outputs: int,
     backend: str,
-) -> torch.Tensor:
+) -> "torch.Tensor":
     packed = PackedLinear(rows, scales, bias, outputs, backend, "")
     found: torch.Tensor = KERNELS.load(backend).linear(x, packed, threshold)
     return found
 
 
-for name, function in (("sparse_ffn", _ffn), ("sparse_linear", _linear)):
-    for key in ("CPU", "CUDA"):
-        _LIBRARY.impl(name, function, key)
-
-
-@torch.library.register_fake("cold_neurons::sparse_ffn")
-def _ffn_shape(x: torch.Tensor, *_rest: object) -> torch.Tensor:
+def _ffn_shape(x: "torch.Tensor", *_rest: object) -> "torch.Tensor":
     return x.new_empty(x.shape)
 
 
-@torch.library.register_fake("cold_neurons::sparse_linear")
 def _linear_shape(
-    x: torch.Tensor,
-    rows: torch.Tensor,
-    scales: torch.Tensor | None,
-    bias: torch.Tensor | None,
+    x: "torch.Tensor",
+    rows: "torch.Tensor",
+    scales: "torch.Tensor | None",
+    bias: "torch.Tensor | None",
     threshold: float,
     outputs: int,
     backend: str,
-) -> torch.Tensor:
+) -> "torch.Tensor":
     return x.new_empty((x.shape[0], outputs))
