@@ -255,7 +255,7 @@ def test_int8_is_the_nearest_of_its_steps():
     weight = torch.randn(50, 60, generator=torch.Generator().manual_seed(0))
     weight[:, 7] = 0
     packed = pack_linear(weight, dtype=torch.int8, backend="reference")
-    back = (packed.rows[:, 0, :50].float() * packed.scales).T
+    back = (packed.rows[0, :, :50].float() * packed.scales[0, :, None]).T
     step = weight.abs().amax(dim=0) / 127
     assert bool(((back - weight).abs() <= step / 2 * (1 + 1e-5)).all())
     assert packed.rows.abs().max() == 127

@@ -111,7 +111,7 @@ def _module() -> Any:
 
 
 def _rows(rows: "torch.Tensor", scales: "torch.Tensor | None") -> tuple[int, ...]:
-    count, matrices, padded = rows.shape
+    matrices, count, padded = rows.shape
     dtype = _DTYPES.index(str(rows.dtype))
     return rows.data_ptr(), dtype, count, padded, matrices, _at(scales)
 

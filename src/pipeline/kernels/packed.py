@@ -1,5 +1,7 @@
 """Weights laid out for the kernels: everything of one neuron, or of one input channel, together."""
 
+import ctypes
+import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,14 +14,15 @@ if TYPE_CHECKING:
 LANES = 64
 #: An int8 weight is a whole number of 127ths of the largest of its row.
 _INT8_STEPS = 127
+_LARGE_PAGE = 2 << 20
 
 
 @dataclass(frozen=True)
 class PackedFFN:
     """One FFN's weights, neuron by neuron; made by `pack_ffn`.
 
-    `rows` is (d_ff, 3, padded), of each neuron its gate row, up row and down column, or
-    (d_ff, 2, padded) without a gate; `scales`, (d_ff, 3 or 2) float32, are what int8 rows are
+    `rows` is (3, d_ff, padded): gate rows, up rows and down columns, a neuron's at one place in
+    each; (2, d_ff, padded) without a gate. `scales`, (3 or 2, d_ff) float32, are what int8 rows are
     multiplied by. The biases are float32: `gate_bias` and `up_bias` (d_ff,), `out_bias` (d,).
     `reason` says why `backend` was chosen.
     """
@@ -37,12 +40,12 @@ class PackedFFN:
     @property
     def d_ff(self) -> int:
         """Number of neurons."""
-        return self.rows.shape[0]
+        return self.rows.shape[1]
 
     @property
     def gated(self) -> bool:
         """True when a gate multiplies the up projection."""
-        return self.rows.shape[1] == 3
+        return self.rows.shape[0] == 3
 
     @property
     def dtype(self) -> "torch.dtype":
@@ -54,7 +57,7 @@ class PackedFFN:
 class PackedLinear:
     """One linear layer's weights, input channel by input channel; made by `pack_linear`.
 
-    `rows`, (inputs, 1, padded), are the columns of the weight; `scales`, (inputs, 1) float32, are
+    `rows`, (1, inputs, padded), are the columns of the weight; `scales`, (1, inputs) float32, are
     what int8 rows are multiplied by; `bias` is (outputs,) float32.
     """
 
@@ -68,7 +71,7 @@ class PackedLinear:
     @property
     def inputs(self) -> int:
         """Number of input channels."""
-        return self.rows.shape[0]
+        return self.rows.shape[1]
 
     @property
     def dtype(self) -> "torch.dtype":
@@ -88,10 +91,12 @@ def pack_rows(
 
     count, size = matrices[0].shape
     padded = -(-size // LANES) * LANES
-    rows = torch.zeros((count, len(matrices), padded), dtype=dtype, device=matrices[0].device)
+    rows = torch.empty((len(matrices), count, padded), dtype=dtype, device=matrices[0].device)
+    in_large_pages(rows)
+    rows[..., size:] = 0
     scales = None
     if dtype == torch.int8:
-        scales = torch.ones((count, len(matrices)), device=rows.device)
+        scales = torch.ones((len(matrices), count), device=rows.device)
     for place, matrix in enumerate(matrices):
         values = matrix.detach()
         if scales is not None:
@@ -99,15 +104,27 @@ def pack_rows(
             if not bool(torch.isfinite(values).all()):
                 raise ValueError("weights that are not finite have no int8 form")
             largest = values.abs().amax(dim=1)
-            scales[:, place] = torch.where(largest > 0, largest / _INT8_STEPS, 1.0)
-            values = (values / scales[:, place, None]).round()
-        rows[:, place, :size] = values.to(dtype)
+            scales[place] = torch.where(largest > 0, largest / _INT8_STEPS, 1.0)
+            values = (values / scales[place, :, None]).round()
+        rows[place, :, :size] = values.to(dtype)
     return rows, scales
+
+
+def in_large_pages(memory: "torch.Tensor") -> None:
+    """Ask for large pages for memory that nothing was written to yet: rows are read in any order,
+    and with small pages every other one would cost a walk through the tables of them."""
+    if memory.device.type != "cpu" or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return
+    start = -(-memory.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
+    size = memory.data_ptr() + memory.nbytes - start
+    if size > _LARGE_PAGE:
+        # A wish: where the system does not grant it, nothing is lost.
+        ctypes.CDLL(None).madvise(ctypes.c_void_p(start), ctypes.c_size_t(size), mmap.MADV_HUGEPAGE)
 
 
 def unpack_rows(
     rows: "torch.Tensor", scales: "torch.Tensor | None", place: int, size: int
 ) -> "torch.Tensor":
     """One matrix back, (count, size) float32."""
-    values = rows[:, place, :size].float()
-    return values if scales is None else values * scales[:, place, None]
+    values = rows[place, :, :size].float()
+    return values if scales is None else values * scales[place, :, None]

@@ -85,7 +85,7 @@ class Triton:
             _or(packed.gate_bias, empty), _or(packed.up_bias, empty), _or(listed, empty),
             _or(count, empty), _or(mask, empty), 0 if mask is None else mask.stride(0), sums,
             batch, d, packed.d_ff, padded, threshold or 0.0,
-            MATRICES=packed.rows.shape[1], SCALES=packed.scales is not None,
+            MATRICES=len(packed.rows), SCALES=packed.scales is not None,
             GATE_BIAS=packed.gate_bias is not None, UP_BIAS=packed.up_bias is not None,
             LISTED=listed is not None, MASKED=mask is not None, THRESHOLDED=threshold is not None,
             ACTIVATION=kernels.ACTIVATIONS.index(packed.activation), BATCH=together, BLOCK=block,

@@ -71,11 +71,13 @@ def ffn(
             if MASKED
             else there
         )
-        first = rows + i * MATRICES * padded
+        first = rows + i * padded
+        # From a neuron's row in one matrix to its row in the next.
+        matrix = tl.cast(d_ff, tl.int64) * padded
         w = tl.load(first + column, mask=inside, other=0).to(tl.float32)
         a = tl.sum(values * w[None, :], 1)
         if SCALES:
-            a *= tl.load(scales + i * MATRICES)
+            a *= tl.load(scales + i)
         if MATRICES == 3:
             if GATE_BIAS:
                 a += tl.load(gate_bias + i)
@@ -88,16 +90,16 @@ def ffn(
             on = on & ((tl.abs(h) <= threshold) == 0)
         if tl.max(on.to(tl.int32), 0) != 0:
             if MATRICES == 3:
-                w = tl.load(first + padded + column, mask=inside, other=0).to(tl.float32)
+                w = tl.load(first + matrix + column, mask=inside, other=0).to(tl.float32)
                 u = tl.sum(values * w[None, :], 1)
                 if SCALES:
-                    u *= tl.load(scales + i * MATRICES + 1)
+                    u *= tl.load(scales + d_ff + i)
                 if UP_BIAS:
                     u += tl.load(up_bias + i)
                 h *= u
             if SCALES:
-                h *= tl.load(scales + i * MATRICES + MATRICES - 1)
-            w = tl.load(first + (MATRICES - 1) * padded + column, mask=inside, other=0)
+                h *= tl.load(scales + (MATRICES - 1) * d_ff + i)
+            w = tl.load(first + (MATRICES - 1) * matrix + column, mask=inside, other=0)
             total += tl.where(on[:, None], h[:, None] * w.to(tl.float32)[None, :], 0.0)
     tl.store(
         sums + (program * batch + b[:, None]) * padded + column[None, :],

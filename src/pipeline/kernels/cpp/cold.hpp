@@ -32,12 +32,14 @@ struct Isa {
     const char* name;
     bool (*supported)();
     // out[r * batch + b] = <rows[r], x[b]> for r < count <= 2; x and rows have n (padded) elements.
-    void (*dots[4])(const void* const* rows, int count, const float* x, int64_t x_stride, int batch,
-                    int64_t n, float* out);
+    // `next` are the rows of the call after this one, fetched meanwhile: they may lie anywhere, and
+    // what a processor fetches by itself ends with a page.
+    void (*dots[4])(const void* const* rows, const void* const* next, int count, const float* x,
+                    int64_t x_stride, int batch, int64_t n, float* out);
     // y[b] += sum over c of h[c * batch + b] * rows[c], c < count <= kBlock. `on`, like h, says
     // which of them count; null: all. What does not count is not multiplied: it may hold infinities.
-    void (*add[4])(const void* const* rows, int count, const float* h, const uint8_t* on, float* y,
-                   int64_t y_stride, int batch, int64_t n);
+    void (*add[4])(const void* const* rows, const void* const* next, int count, const float* h,
+                   const uint8_t* on, float* y, int64_t y_stride, int batch, int64_t n);
 };
 
 extern const Isa portable;
@@ -52,14 +54,14 @@ struct Matrix {
     int64_t column_stride;
 };
 
-// Weights in neuron-major rows: matrix m of neuron i starts at data + (i * matrices + m) * padded.
+// Weights in rows: neuron i's of matrix m starts at data + (m * count + i) * padded.
 struct Rows {
     const void* data;
     Dtype dtype;
     int64_t count;     // neurons, or input channels
     int64_t padded;    // elements of a row
     int matrices;      // 3: gate, up, down; 2: up, down; 1: a linear layer's
-    const float* scales;  // (count, matrices), or null
+    const float* scales;  // (matrices, count), or null
 };
 
 struct Biases {

@@ -18,6 +18,8 @@ namespace {
 constexpr int64_t kTile = 4096;
 // Parts of the active rows that are added apart, and then to one another in order.
 constexpr int64_t kGroups = 16;
+// Outputs whose parts one task adds together.
+constexpr int64_t kPart = 1024;
 // Fewer rows than this make no part of their own.
 constexpr int64_t kRowsOfGroup = 32;
 // Bytes of weights below which another thread costs more than it saves.
@@ -38,18 +40,24 @@ struct Workspace {
 };
 thread_local Workspace space;
 
-float read(const void* data, Dtype dtype, int64_t at) {
-    switch (dtype) {
-        case Dtype::f32: return static_cast<const float*>(data)[at];
-        case Dtype::bf16: {
-            const uint32_t bits = static_cast<uint32_t>(static_cast<const uint16_t*>(data)[at]) << 16;
-            float value;
-            std::memcpy(&value, &bits, sizeof value);
-            return value;
-        }
-        case Dtype::f16: return half_to_float(static_cast<const uint16_t*>(data)[at]);
-        default: return static_cast<const int8_t*>(data)[at];
-    }
+float bf16_to_float(uint16_t half) {
+    const uint32_t bits = static_cast<uint32_t>(half) << 16;
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+// to[i] = one row of x, as float32.
+void read(const Matrix& x, int row, int64_t size, float* to) {
+    const int64_t step = x.column_stride;
+    const auto* wide = static_cast<const float*>(x.data) + row * x.row_stride;
+    const auto* half = static_cast<const uint16_t*>(x.data) + row * x.row_stride;
+    if (x.dtype == Dtype::f32)
+        for (int64_t i = 0; i < size; ++i) to[i] = wide[i * step];
+    else if (x.dtype == Dtype::bf16)
+        for (int64_t i = 0; i < size; ++i) to[i] = bf16_to_float(half[i * step]);
+    else
+        for (int64_t i = 0; i < size; ++i) to[i] = half_to_float(half[i * step]);
 }
 
 uint32_t bits_of(float value) {
@@ -84,11 +92,17 @@ uint16_t to_half(float value) {
     return sign | static_cast<uint16_t>(rounded >> 13);
 }
 
-void write(void* data, Dtype dtype, int64_t at, float value) {
-    if (dtype == Dtype::f32)
-        static_cast<float*>(data)[at] = value;
+// A part of one row of y, from float32.
+void write(const Matrix& y, int row, int64_t from, int64_t to, const float* values) {
+    const int64_t step = y.column_stride;
+    auto* wide = static_cast<float*>(y.data) + row * y.row_stride;
+    auto* half = static_cast<uint16_t*>(y.data) + row * y.row_stride;
+    if (y.dtype == Dtype::f32)
+        for (int64_t i = from; i < to; ++i) wide[i * step] = values[i];
+    else if (y.dtype == Dtype::bf16)
+        for (int64_t i = from; i < to; ++i) half[i * step] = to_bf16(values[i]);
     else
-        static_cast<uint16_t*>(data)[at] = dtype == Dtype::bf16 ? to_bf16(value) : to_half(value);
+        for (int64_t i = from; i < to; ++i) half[i * step] = to_half(values[i]);
 }
 
 int64_t bytes_of(Dtype dtype) { return dtype == Dtype::f32 ? 4 : dtype == Dtype::i8 ? 1 : 2; }
@@ -108,11 +122,15 @@ float activated(Activation activation, float v) {
 
 const void* row(const Rows& w, int64_t i, int matrix) {
     return static_cast<const char*>(w.data) +
-           (i * w.matrices + matrix) * w.padded * bytes_of(w.dtype);
+           (matrix * w.count + i) * w.padded * bytes_of(w.dtype);
+}
+
+const void* part_of(const Rows& w, int64_t i, int matrix, int64_t from) {
+    return static_cast<const char*>(row(w, i, matrix)) + from * bytes_of(w.dtype);
 }
 
 float scale(const Rows& w, int64_t i, int matrix) {
-    return w.scales ? w.scales[i * w.matrices + matrix] : 1;
+    return w.scales ? w.scales[matrix * w.count + i] : 1;
 }
 
 int threads_for(const Rows& w, int64_t rows, int matrices, int threads) {
@@ -124,8 +142,7 @@ int threads_for(const Rows& w, int64_t rows, int matrices, int threads) {
 const float* unpacked(const Matrix& x, int batch, int64_t size, int64_t padded) {
     float* to = Workspace::room(space.x, batch * padded);
     for (int b = 0; b < batch; ++b) {
-        for (int64_t i = 0; i < size; ++i)
-            to[b * padded + i] = read(x.data, x.dtype, b * x.row_stride + i * x.column_stride);
+        read(x, b, size, to + b * padded);
         std::fill(to + b * padded + size, to + (b + 1) * padded, 0.f);
     }
     return to;
@@ -194,23 +211,27 @@ void add_up(const Isa& isa, const Rows& w, int matrix, const int64_t* list, int6
         for (int b = 0; b < batch; ++b) std::fill_n(part + b * w.padded, size, 0.f);
         for (int64_t p = found * group / groups; p < last; p += kBlock) {
             const int count = static_cast<int>(std::min<int64_t>(kBlock, last - p));
-            const void* rows[kBlock];
-            for (int c = 0; c < count; ++c)
-                rows[c] = static_cast<const char*>(row(w, list[p + c], matrix)) +
-                          from * bytes_of(w.dtype);
-            add(rows, count, h + p * batch, on ? on + p * batch : nullptr, part, w.padded, batch,
+            const void *rows[kBlock], *next[kBlock];
+            for (int c = 0; c < count; ++c) rows[c] = part_of(w, list[p + c], matrix, from);
+            for (int c = 0; c < kBlock; ++c)
+                next[c] = part_of(w, list[std::min(p + kBlock + c, last - 1)], matrix, from);
+            add(rows, next, count, h + p * batch, on ? on + p * batch : nullptr, part, w.padded, batch,
                 size);
         }
     }
-    for (int b = 0; b < batch; ++b) {
+    const int64_t parts = (outputs + kPart - 1) / kPart;
+#pragma omp parallel for num_threads(team) schedule(static) if (team > 1)
+    for (int64_t task = 0; task < batch * parts; ++task) {
+        const int b = static_cast<int>(task / parts);
+        const int64_t first = task % parts * kPart, end = std::min(outputs, first + kPart);
         float* total = sums + b * w.padded;
         for (int64_t group = 1; group < groups; ++group) {
             const float* part = total + group * batch * w.padded;
-            for (int64_t i = 0; i < outputs; ++i) total[i] += part[i];
+            for (int64_t i = first; i < end; ++i) total[i] += part[i];
         }
-        for (int64_t i = 0; i < outputs; ++i)
-            write(y.data, y.dtype, b * y.row_stride + i * y.column_stride,
-                  bias ? total[i] + bias[i] : total[i]);
+        if (bias)
+            for (int64_t i = first; i < end; ++i) total[i] += bias[i];
+        write(y, b, first, end, total);
     }
 }
 
@@ -261,8 +282,9 @@ int64_t ffn(const Isa& isa, const Matrix& x, int batch, int64_t d, const Rows& w
 #pragma omp parallel for num_threads(team) schedule(static) if (team > 1)
         for (int64_t p = 0; p < found; ++p) {
             const void* rows[1] = {row(w, list[p], 0)};
+            const void* next[1] = {row(w, list[std::min(p + 1, found - 1)], 0)};
             float* to = h + p * batch;
-            dots(rows, 1, input, w.padded, batch, w.padded, to);
+            dots(rows, next, 1, input, w.padded, batch, w.padded, to);
             for (int b = 0; b < batch; ++b) to[b] = first(to[b], list[p]);
         }
         uint8_t* on = Workspace::room(space.on, found * batch);
@@ -288,19 +310,21 @@ int64_t ffn(const Isa& isa, const Matrix& x, int batch, int64_t d, const Rows& w
     (void)team;
 #pragma omp parallel for num_threads(team) schedule(static) if (team > 1)
     for (int64_t p = 0; p < found; ++p) {
-        const int64_t i = list[p];
+        const int64_t i = list[p], j = list[std::min(p + 1, found - 1)];
         float* to = h + p * batch;
         float values[2 * kBatch];
         if (!thresholded) {
             const void* rows[2] = {row(w, i, 0), row(w, i, up)};
-            dots(rows, gated ? 2 : 1, input, w.padded, batch, w.padded, values);
+            const void* next[2] = {row(w, j, 0), row(w, j, up)};
+            dots(rows, next, gated ? 2 : 1, input, w.padded, batch, w.padded, values);
             for (int b = 0; b < batch; ++b) {
                 const float value = first(values[b], i);
                 to[b] = weighed(gated ? value * second(values[batch + b], i) : value, i);
             }
         } else if (gated) {
             const void* rows[1] = {row(w, i, up)};
-            dots(rows, 1, input, w.padded, batch, w.padded, values);
+            const void* next[1] = {row(w, j, up)};
+            dots(rows, next, 1, input, w.padded, batch, w.padded, values);
             for (int b = 0; b < batch; ++b) to[b] = weighed(to[b] * second(values[b], i), i);
         } else {
             for (int b = 0; b < batch; ++b) to[b] = weighed(to[b], i);
@@ -316,11 +340,12 @@ int64_t linear(const Isa& isa, const Matrix& x, int batch, int64_t outputs, cons
     int64_t* list = Workspace::room(space.active, w.count);
     float* h = Workspace::room(space.h, w.count * batch);
     uint8_t* on = Workspace::room(space.on, w.count * batch);
+    const float* input = unpacked(x, batch, w.count, w.count);
     int64_t found = 0;
     for (int64_t i = 0; i < w.count; ++i) {
         uint8_t any = 0;
         for (int b = 0; b < batch; ++b) {
-            const float value = read(x.data, x.dtype, b * x.row_stride + i * x.column_stride);
+            const float value = input[b * w.count + i];
             const bool counts = !(std::fabs(value) <= threshold);
             on[found * batch + b] = counts;
             h[found * batch + b] = value * scale(w, i, 0);
