@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.histograms import Magnitudes
+from pipeline.kernels.rules import LayerRules
 from pipeline.methods.masks import Masks
 from pipeline.methods.part import Part
-from pipeline.methods.plan import Arrays
+from pipeline.methods.plan import Arrays, Refused
 from pipeline.models.batches import Batch, batches
 from pipeline.models.blocks import Blocks
 from pipeline.models.views import ModelView, view
@@ -142,3 +143,13 @@ class Sparsifier(Part):
     def attach(self, masks: Masks, arrays: Arrays, options: Any) -> None:
         """Hook the sparsifier on a model."""
         raise NotImplementedError
+
+    def for_kernels(
+        self, arrays: Arrays, options: Any, shape: ModelView, from_start: bool
+    ) -> list[LayerRules]:
+        """What every block skips, in the kernels' terms; `from_start` when at every token. Raises
+        Refused where they have no form of it."""
+        raise Refused(
+            "this sparsifier has no form in the kernels: it must know all of h, or all inputs, "
+            "before it skips any, or adds something for what it skips"
+        )

@@ -2,15 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.config.methods import level_text
+from pipeline.kernels.rules import Chosen, LayerRules
 from pipeline.methods.masks import Masks, Seen
 from pipeline.methods.plan import Arrays, Asked, Plan, Refused, named
 from pipeline.methods.sparsifier import Sparsifier
 from pipeline.models.forward import Skipped
+from pipeline.models.views import ModelView
 from pipeline.ranking import ordered
 from pipeline.registry import SPARSIFIERS
 
@@ -76,6 +79,19 @@ class Static(Sparsifier):
             gone = torch.from_numpy(row.astype(bool)).to(masks.shape.ffns[layer].down.weight.device)
             masks.neurons(layer, _rule(gone))
 
+    def for_kernels(
+        self, arrays: Arrays, options: Any, shape: ModelView, from_start: bool
+    ) -> list[LayerRules]:
+        """Neurons that are cut out, or, where they are there for a start, not chosen."""
+        import torch
+
+        found = []
+        for ffn, row in zip(shape.ffns, arrays["dropped"], strict=True):
+            gone = torch.from_numpy(row.astype(bool)).to(ffn.down.weight.device)
+            chosen = Chosen(partial(_all_rows, ~gone))
+            found.append(LayerRules(dropped=gone) if from_start else LayerRules(neurons=chosen))
+        return found
+
 
 class Ordered(Static):
     """A sparsifier that is an order of removal, and a check of how far it may go."""
@@ -113,6 +129,10 @@ class Parted(Static):
 
 def _rule(gone: "torch.Tensor") -> Callable[[Seen], Skipped]:
     return lambda seen: Skipped(before=gone.expand_as(seen.hidden))
+
+
+def _all_rows(kept: "torch.Tensor", residual: "torch.Tensor") -> "torch.Tensor":
+    return kept.expand(len(residual), -1)
 
 
 @dataclass(frozen=True)

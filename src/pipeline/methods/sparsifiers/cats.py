@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.kernels.rules import LayerRules, Threshold
 from pipeline.methods.masks import Masks, Seen
 from pipeline.methods.plan import Arrays, Refused
 from pipeline.methods.sparsifier import Evidence, Sparsifier
@@ -35,6 +36,12 @@ class Cats(Sparsifier):
         """Hook every layer's threshold."""
         for layer, threshold in enumerate(arrays["thresholds"]):
             masks.neurons(layer, _rule(float(threshold)), sees=("gate",))
+
+    def for_kernels(
+        self, arrays: Arrays, options: Any, shape: ModelView, from_start: bool
+    ) -> list[LayerRules]:
+        """The thresholds as they are."""
+        return [LayerRules(neurons=Threshold(float(each))) for each in arrays["thresholds"]]
 
 
 def _rule(threshold: float) -> Callable[[Seen], Skipped]:

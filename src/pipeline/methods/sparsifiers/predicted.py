@@ -12,7 +12,7 @@ thresholds of the logits. The predictors' own weights count as read.
 import math
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +20,7 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.config.base import Section
+from pipeline.kernels.rules import Chosen, LayerRules
 from pipeline.methods.masks import Masks, Seen
 from pipeline.methods.plan import Arrays, Refused
 from pipeline.methods.predictor import (
@@ -150,6 +151,20 @@ class Predicted(Sparsifier):
             own = predictor.first.numel() + predictor.second.numel()
             masks.neurons(layer, rule, sees=("residual",), extra=own)
 
+    def for_kernels(
+        self, arrays: Arrays, options: Any, shape: ModelView, from_start: bool
+    ) -> list[LayerRules]:
+        """The predictors, which run before the kernels at every token."""
+        found = []
+        for layer, ffn in enumerate(shape.ffns):
+            predictor = _of(arrays, layer, options.form)
+            skip = _skips(
+                predictor, float(arrays["thresholds"][layer]), arrays["allowed"][layer],
+                ffn.down.weight.device,
+            )  # fmt: skip
+            found.append(LayerRules(neurons=Chosen(partial(_kept, skip))))
+        return found
+
 
 class _Sample:
     """Sampled tokens: their residual streams and active neurons, layer by layer."""
@@ -248,15 +263,29 @@ def _allowed(evidence: Evidence, options: Any) -> np.ndarray:
 def _rule(
     predictor: Predictor, threshold: float, allowed: np.ndarray, device: "torch.device"
 ) -> Callable[[Seen], Skipped]:
+    skips = _skips(predictor, threshold, allowed, device)
+
+    def skip(seen: Seen) -> Skipped:
+        if seen.residual is None:
+            raise ValueError("the residual stream was not asked for")
+        return Skipped(before=skips(seen.residual))
+
+    return skip
+
+
+def _skips(
+    predictor: Predictor, threshold: float, allowed: np.ndarray, device: "torch.device"
+) -> "Callable[[torch.Tensor], torch.Tensor]":
+    """From the residual stream, (..., d_model), to the neurons skipped, (..., d_ff) bool."""
     import torch
 
     never = torch.from_numpy(allowed == 0).to(device)
     first, second = predictor.first.to(device), predictor.second.to(device)
     own = Predictor(first, second, predictor.form)
+    return lambda residual: (own.logits(residual) < threshold) | never
 
-    def skip(seen: Seen) -> Skipped:
-        if seen.residual is None:
-            raise ValueError("the residual stream was not asked for")
-        return Skipped(before=(own.logits(seen.residual) < threshold) | never)
 
-    return skip
+def _kept(
+    skips: "Callable[[torch.Tensor], torch.Tensor]", residual: "torch.Tensor"
+) -> "torch.Tensor":
+    return ~skips(residual)

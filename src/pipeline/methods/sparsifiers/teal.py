@@ -6,11 +6,14 @@ distribution assumed to be symmetric.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from pipeline.kernels.rules import LayerRules
 from pipeline.methods.inputs_by_token import ByInput
+from pipeline.methods.plan import Arrays
 from pipeline.methods.sparsifier import Evidence
 from pipeline.methods.thresholds import above, limit
+from pipeline.models.views import ModelView, linear_layers
 
 if TYPE_CHECKING:
     import torch
@@ -28,3 +31,17 @@ class Teal(ByInput):
     ) -> "Callable[[torch.Tensor], torch.Tensor]":
         """|x| above the threshold."""
         return lambda x: above(x, setting)
+
+    def for_kernels(
+        self, arrays: Arrays, options: Any, shape: ModelView, from_start: bool
+    ) -> list[LayerRules]:
+        """The thresholds of all linear layers."""
+        return [
+            LayerRules(
+                channels={
+                    name: float(each)
+                    for (name, _), each in zip(linear_layers(block), own, strict=True)
+                }
+            )
+            for block, own in zip(shape.blocks, arrays["settings"], strict=True)
+        ]

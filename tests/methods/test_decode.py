@@ -1,0 +1,122 @@
+"""A model that decodes through the kernels computes what the same plan's masks compute."""
+
+import copy
+from contextlib import ExitStack
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.kernels import patch
+from pipeline.methods.apply import apply, entry_of
+from pipeline.methods.decode import for_kernels
+from pipeline.methods.plan import Plan, Refused
+from pipeline.models.forward import CONTINUATION
+from pipeline.models.views import linear_layers, view
+from pipeline.registry import SPARSIFIERS
+
+TOKENS = torch.tensor([[1, 5, 9, 20, 33, 4, 7, 2], [1, 40, 41, 42, 10, 11, 12, 13]])
+LAYERS, WIDTH, NEURONS = 2, 16, 24
+
+
+def arrays_of(name, model):
+    """What the sparsifier would be fitted to, drawn; None where the kernels have no form of it."""
+    draw = np.random.default_rng(0)
+    if entry_of("sparsifier", name).static:
+        return {"dropped": (draw.random((LAYERS, NEURONS)) < 0.4).astype(np.uint8)}
+    if name == "cats":
+        return {"thresholds": np.array([0.02, 0.05])}
+    if name == "teal":
+        linear = len(list(linear_layers(view(model).blocks[0])))
+        return {"settings": draw.uniform(0.01, 0.1, (LAYERS, linear))}
+    if name == "predicted":
+        layers = {
+            f"{layer}/{part}": draw.standard_normal(shape).astype("f")
+            for layer in range(LAYERS)
+            for part, shape in (("first", (4, WIDTH)), ("second", (NEURONS, 4)))
+        }
+        allowed = (draw.random((LAYERS, NEURONS)) < 0.8).astype(np.uint8)
+        return {**layers, "thresholds": np.array([-0.1, 0.2]), "allowed": allowed}
+    return None
+
+
+def plan_of(name, arrays, parts=None, more=None, **facts):
+    needed = {"distractor": "prose"} if name == "selective" else {}
+    options = entry_of("sparsifier", name).Options(**needed).model_dump()
+    held = {f"sparsifier/{key}": values for key, values in arrays.items()}
+    parts = {**(parts or {}), "sparsifier": {"name": name, "options": options}}
+    return Plan(parts, "0.5", 0, {**held, **(more or {})}, **facts)
+
+
+def logits(model):
+    with torch.inference_mode():
+        return model(TOKENS).logits
+
+
+def masked(model, plan):
+    own = copy.deepcopy(model)
+    with ExitStack() as ends:
+        forward = apply(plan, view(own), ends)
+        ends.enter_context(forward.watching(own))
+        return logits(own)
+
+
+@pytest.mark.parametrize("name", SPARSIFIERS)
+@pytest.mark.parametrize("activation", ["silu", "relu"])
+def test_every_sparsifier_decodes_as_it_masks_or_is_refused(make_model, name, activation):
+    model = make_model(hidden_act=activation)
+    arrays = arrays_of(name, model)
+    if arrays is None:
+        with pytest.raises(Refused, match="has no form in the kernels"):
+            patch(model, for_kernels(plan_of(name, {})))
+        return
+    plan = plan_of(name, arrays)
+    wanted = masked(model, plan)
+    assert not torch.allclose(wanted, logits(model), atol=1e-3)
+    patched = patch(model, for_kernels(plan), prefill="sparse")
+    torch.testing.assert_close(logits(model), wanted, rtol=1e-4, atol=1e-4)
+    # What is zero by itself is skipped too, where nothing goes by the FFN's channels.
+    of_ffn = any(each.part == "ffn" for each in patched.decisions)
+    assert of_ffn is (name != "teal" and (activation == "relu" or "dropped" not in arrays))
+
+
+def test_neurons_that_are_there_for_a_start_are_masked_and_not_cut_out(make_model):
+    model = make_model(hidden_act="silu")
+    plan = plan_of("drop_cold", arrays_of("drop_cold", model))
+    wanted = masked(model, plan)
+    later = plan_of("drop_cold", arrays_of("drop_cold", model), sparse_from=CONTINUATION)
+    patch(model, for_kernels(later), prefill="sparse")
+    torch.testing.assert_close(logits(model), wanted, rtol=1e-4, atol=1e-4)
+    assert [ffn.d_ff for ffn in view(model).ffns] == [NEURONS] * LAYERS
+
+
+def test_the_other_parts_of_a_method_are_applied(make_model):
+    model = make_model(hidden_act="silu")
+    bias = np.linspace(-1, 1, WIDTH, dtype=np.float32)
+    options = entry_of("quantization", "int4").Options().model_dump()
+    parts = {
+        "quantization": {"name": "int4", "options": options},
+        "compensation": {"name": "mean_bias", "options": {}},
+    }  # fmt: skip
+    biases = {"compensation/1/mlp.down_proj": bias}
+    plan = plan_of("cats", arrays_of("cats", model), parts, biases)
+    wanted = masked(model, plan)
+    alone = masked(model, plan_of("cats", arrays_of("cats", model)))
+    assert not torch.allclose(wanted, alone, atol=1e-3)
+    patch(model, for_kernels(plan), prefill="sparse")
+    torch.testing.assert_close(logits(model), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_a_plan_without_a_sparsifier_skips_what_is_zero_by_itself(make_model):
+    model = make_model(hidden_act="relu")
+    before = logits(model)
+    patched = patch(model, for_kernels(Plan({}, "0.0", 0)), prefill="sparse")
+    torch.testing.assert_close(logits(model), before, rtol=1e-4, atol=1e-4)
+    assert [each.part for each in patched.decisions] == ["ffn", "ffn"]
+    assert not patch(make_model(hidden_act="silu"), for_kernels(Plan({}, "0.0", 0))).decisions
+
+
+def test_a_refused_plan_is_refused(make_model):
+    plan = Plan({}, "0.5", 0, refused="makes no sense")
+    with pytest.raises(Refused, match="makes no sense"):
+        patch(make_model(), for_kernels(plan))
