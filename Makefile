@@ -11,7 +11,7 @@ STAMP := .venv/.installed
 PIP := $(PYTHON) -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 IS_311 := -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'
 
-.PHONY: help study test lint format docs readme bench faults reference-models
+.PHONY: help study test lint format docs readme bench sanitize faults reference-models
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -54,6 +54,15 @@ readme: $(STAMP)  ## Write the README's computed parts from the default and the 
 bench: study  ## Measure planning, reruns and profiling; writes benchmarks/results
 	@$(PYTHON) benchmarks/planning.py --nothing-to-do .
 	@$(PYTHON) benchmarks/profiling.py
+
+sanitize: $(STAMP)  ## Test the C++ kernels with checks of addresses and undefined behaviour
+	@rm -rf build/sanitized && mkdir -p build/sanitized && cp -r src/pipeline build/sanitized
+	@rm -f build/sanitized/pipeline/kernels/_cpu*
+	@COLD_NEURONS_SANITIZE=1 $(PYTHON) setup.py -q build_ext --build-lib build/sanitized \
+		--build-temp build/sanitized/objects
+	@LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \
+		ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=build/sanitized \
+		$(PYTHON) -m pytest -q -p no:cacheprovider tests/kernels -k "not triton and not compiled"
 
 faults: $(STAMP)  ## Kill the tiny study TRIALS times; writes the table of docs/faults.md
 	@PYTHONPATH=src:. $(PYTHON) -m tests.faults.kills --trials $(TRIALS) --seed $(SEED)
