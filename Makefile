@@ -51,9 +51,11 @@ readme: $(STAMP)  ## Write the README's computed parts from the default and the 
 	@$(PYTHON) -m pipeline.report.readme README.md results/default resources/models \
 		results/full
 
-bench: study  ## Measure planning, reruns and profiling; writes benchmarks/results
+bench: study  ## Measure planning, reruns, profiling and kernels; writes benchmarks/results
 	@$(PYTHON) benchmarks/planning.py --nothing-to-do .
 	@$(PYTHON) benchmarks/profiling.py
+	@$(PYTHON) benchmarks/kernels.py
+	@$(PYTHON) benchmarks/decode.py
 
 sanitize: $(STAMP)  ## Test the C++ kernels with checks of addresses and undefined behaviour
 	@rm -rf build/sanitized && mkdir -p build/sanitized && cp -r src/pipeline build/sanitized

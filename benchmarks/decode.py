@@ -12,7 +12,7 @@ fitted on the model's own tokens; `predicted`, a predictor of a quarter of the w
 time included (its choice is drawn, since random weights leave nothing to predict); `channels`,
 thresholds on the inputs of all linear layers. Shares are of the FFN's neurons, or of the channels.
 Random weights make about half of the neurons zero by themselves, so `threshold` begins there.
-Writes benchmarks/results/decode.json.
+Writes benchmarks/results/decode.json and the part of docs/kernels.md that tells of it.
 """
 
 import argparse
@@ -25,12 +25,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from kernels import DTYPES, hardware, interval, wait
+from kernels import DTYPES, PAGE, hardware, interval, wait
 from machine import machine
 
 from pipeline.kernels import patch
 from pipeline.kernels.rules import Chosen, LayerRules, Threshold
 from pipeline.models.views import ModelView, linear_layers, view
+from pipeline.report.readme import between
 
 RESULT = Path(__file__).resolve().parent / "results" / "decode.json"
 #: What is measured.
@@ -72,6 +73,40 @@ def main() -> None:
         "rows": rows,
     }
     given.out.write_text(json.dumps(found, indent=1) + "\n")
+    if given.out == RESULT:
+        PAGE.write_text(between(PAGE.read_text(), "decode", summary(found)))
+
+
+def summary(found: dict) -> str:
+    """What stands in docs/kernels.md."""
+    lines = [
+        "| what is skipped | share | tokens a second | dense | **times as fast** | ideal |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in found["rows"]:
+        ratio = row["speed_up"]
+        lines.append(
+            f"| {_NAMES[row['kind']]} | {row['share']:.0%} | {row['tokens_a_second']:.2f} | "
+            f"{row['dense_tokens_a_second']:.2f} | **{ratio['ratio']:.2f}** [{ratio['low']:.2f}, "
+            f"{ratio['high']:.2f}] | {row['ideal']:.2f} |"
+        )
+    at = found["machine"]
+    lines += [
+        "",
+        f"A Llama with ReLU and random weights, {found['parameters'] / 1e9:.2f} billion parameters "
+        f"in {found['dtype']}, one sequence, {found['threads']} threads on {at['cores']} cores "
+        f"({at['processor']}). The ideal counts weights only, those of the head included, which no "
+        "kind skips.",
+    ]
+    return "\n".join(lines)
+
+
+_NAMES = {
+    "static": "neurons, cut out",
+    "threshold": "neurons, by \\|act(gate)\\|",
+    "predicted": "neurons, by a predictor",
+    "channels": "inputs of all linear layers",
+}
 
 
 def told(row: dict) -> str:

@@ -7,7 +7,8 @@ every contender runs once, in an order that is drawn anew; a ratio is that of tw
 round, and what is reported is the median over rounds with its 95 % bootstrap interval. Masks are
 drawn anew for every round, so that no weights are in the cache from the last one, and all
 contenders of a round share theirs. The time of making the list of active neurons from the mask
-counts. Writes benchmarks/results/kernels.json (kernels-cuda.json on a GPU).
+counts. Writes benchmarks/results/kernels.json (kernels-cuda.json on a GPU), the part of
+docs/kernels.md that tells of it, and docs/kernels.svg.
 """
 
 import argparse
@@ -23,8 +24,12 @@ import torch
 from machine import machine
 
 from pipeline.kernels import available_backends, pack_ffn, pack_linear, sparse_ffn, sparse_linear
+from pipeline.report.readme import between
+from pipeline.report.render import svg
+from pipeline.report.style import finished
 
 RESULTS = Path(__file__).resolve().parent / "results"
+PAGE = RESULTS.parents[1] / "docs" / "kernels.md"
 SHARES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.95)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 #: Shapes whose weights take less than this are run several times a measurement.
@@ -58,6 +63,101 @@ def main() -> None:
     }
     name = "kernels.json" if given.device == "cpu" else f"kernels-{given.device}.json"
     (given.out or RESULTS / name).write_text(json.dumps(found, indent=1) + "\n")
+    for line in budgets(rows):
+        print(line)
+    if not given.out and given.device == "cpu":
+        PAGE.write_text(between(PAGE.read_text(), "kernels", summary(found)))
+        PAGE.with_suffix(".svg").write_text(svg(figure(rows)))
+
+
+#: Shares at which a budget holds, by what is measured, and the share of the ideal that it asks for.
+_BUDGETS = {"active": ((0.0, 0.5, 0.75, 0.9), 1.0), "threshold": ((0.5, 0.75, 0.9), 1.0)}
+_OF = {"d": 4096, "d_ff": 11008}
+
+
+def budgets(rows: list[dict]) -> list[str]:
+    """A line for every budget, met or not."""
+    found = []
+    for each in rows:
+        shares, part = _BUDGETS.get(each["what"], ((), 1.0))
+        if each["share"] in shares and all(each[name] == size for name, size in _OF.items()):
+            ratio, wanted = each["ratios"]["ours"]["ratio"], part * each["ideal"]
+            word = "met" if ratio >= wanted else "NOT met"
+            found.append(
+                f"{each['dtype']} {each['what']} at {each['share']:.0%}: {ratio:.2f} times, budget "
+                f"{wanted:.2f}: {word}"
+            )
+    return found
+
+
+_NAMES = {
+    "active": "FFN, `active=`",
+    "threshold": "FFN, `threshold=`",
+    "linear": "linear layer, `threshold=`",
+}
+
+
+def summary(found: dict) -> str:
+    """What stands in docs/kernels.md."""
+    lines = [
+        "![Times as fast as torch dense against the share skipped](kernels.svg)",
+        "",
+        "| what | shape | weights | skipped | ideal | **ours** | sliced | embedding_bag | gather |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for each in found["rows"]:
+        ratios = each["ratios"]
+        others = [
+            f"{ratios[name]['ratio']:.2f}" if name in ratios else ""
+            for name in ("sliced", "embedding_bag", "gather")
+        ]
+        ours = ratios["ours"]
+        told = f"**{ours['ratio']:.2f}** [{ours['low']:.2f}, {ours['high']:.2f}]"
+        shape = f"{each['d']} x {each['d_ff']}"
+        lines.append(
+            f"| {_NAMES[each['what']]} | {shape} | {each['dtype']} | {each['share']:.0%} | "
+            f"{each['ideal']:.2f} | {told} | {' | '.join(others)} |"
+        )
+    at = found["machine"]
+    lines += [
+        "",
+        f"{found['threads']} threads on {at['cores']} cores ({at['processor']}), "
+        f"{found['backends']['cpu']}, torch {at['torch']}. A sum over a gibibyte reads "
+        f"{found['read_bytes_a_second'] / 1e9:.1f} GB/s here.",
+    ]
+    return "\n".join(lines)
+
+
+def figure(rows: list[dict]) -> dict:
+    """Ratios against the share skipped, at the largest shapes, ideals as lines."""
+    import altair as alt
+
+    points, ideals = [], []
+    for each in rows:
+        if each["d"] < 1024 or not each["share"] < 0.95:
+            continue
+        name = _NAMES[each["what"]].replace("`", "")
+        place = {"skipped": each["share"], "what": name}
+        ideals.append({**place, "times": each["ideal"]})
+        weights = f"{each['dtype']}, {each['d']} x {each['d_ff']}"
+        ours = each["ratios"]["ours"]
+        points.append({**place, "weights": weights, "times": ours["ratio"], **ours})
+    x = alt.X("skipped:Q", title="share skipped", axis=alt.Axis(format="%"))
+    y = alt.Y("times:Q", title="times as fast as torch dense", scale=alt.Scale(type="log"))
+    base = alt.Chart(alt.InlineData(values=points), width=230, height=260)
+    marks = base.mark_point(filled=True, size=60, opacity=0.9).encode(
+        x, y, alt.Color("weights:N", title=None)
+    )
+    bars = base.mark_rule().encode(x, alt.Y("low:Q"), alt.Y2("high:Q"), alt.Color("weights:N"))
+    line = alt.Chart(alt.InlineData(values=ideals)).mark_line(color="#888888", strokeDash=[4, 3])
+    layers = alt.layer(line.encode(x, y), bars, marks)
+    panels = [
+        layers.transform_filter(alt.datum.what == name.replace("`", "")).properties(
+            title=name.replace("`", "")
+        )
+        for name in _NAMES.values()
+    ]
+    return finished(alt.hconcat(*panels), "Times as fast as torch dense; dashed: the ideal")
 
 
 def told(row: dict) -> str:
