@@ -18,18 +18,18 @@ Writes benchmarks/results/decode.json and the part of docs/kernels.md that tells
 import argparse
 import copy
 import json
-import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from kernels import DTYPES, PAGE, hardware, interval, wait
+from kernels import DTYPES, PAGE, hardware
 from machine import machine
 
 from pipeline.kernels import patch
 from pipeline.kernels.rules import Chosen, LayerRules, Threshold
+from pipeline.kernels.speed import interval, timed
 from pipeline.models.views import ModelView, linear_layers, view
 from pipeline.report.readme import between
 
@@ -231,11 +231,7 @@ def measured(model: Any, kind: str, share: float, sizes: Sizes, tokens: int, rou
             run(1)
         for number in range(rounds):
             for name in sorted(contenders, reverse=bool(number % 2)):
-                wait()
-                begin = time.perf_counter()
-                contenders[name](tokens)
-                wait()
-                seconds[name].append((time.perf_counter() - begin) / tokens)
+                seconds[name].append(timed(partial(contenders[name], tokens)) / tokens)
     ratio = interval([a / b for a, b in zip(seconds["dense"], seconds["ours"], strict=True)])
     told = {name: 1 / sorted(values)[len(values) // 2] for name, values in seconds.items()}
     return {

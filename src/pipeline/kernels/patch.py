@@ -1,7 +1,6 @@
 """Make a Hugging Face model decode through the kernels."""
 
 import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -17,6 +16,7 @@ from pipeline.kernels.interface import (
 )
 from pipeline.kernels.packed import PackedFFN, PackedLinear
 from pipeline.kernels.rules import Chosen, LayerRules, Threshold
+from pipeline.kernels.speed import timed
 from pipeline.models.views import FFNView, ModelView, linear_layers, matrix, transposed, view
 
 if TYPE_CHECKING:
@@ -311,21 +311,8 @@ def _linear_times(module: "torch.nn.Module", packed: PackedLinear) -> tuple[floa
 
 
 def _seconds(run: "Callable[[], object]") -> float:
-    import torch
-
-    def wait() -> None:
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-
-    run()
-    found = []
-    for _ in range(_TIMES):
-        wait()
-        begin = time.perf_counter()
-        run()
-        wait()
-        found.append(time.perf_counter() - begin)
-    return statistics.median(found)
+    timed(run)
+    return statistics.median(timed(run) for _ in range(_TIMES))
 
 
 def _chosen(rule: Chosen, state: dict[str, Any]) -> "torch.Tensor":
