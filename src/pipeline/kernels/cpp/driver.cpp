@@ -14,10 +14,11 @@
 namespace cold {
 namespace {
 
-// Outputs that one task adds to: as many as stay in the first cache beside a block of rows.
+// Outputs that one task adds to, at most: as many as stay in the first cache beside a block of rows.
 constexpr int64_t kTile = 4096;
-// Parts of the active rows that are added apart, and then to one another in order.
-constexpr int64_t kGroups = 16;
+// Tasks that adding is divided into, about: by tiles of outputs, and by groups of the active rows,
+// whose sums are added to one another in order.
+constexpr int64_t kTasks = 16;
 // Outputs whose parts one task adds together.
 constexpr int64_t kPart = 1024;
 // Fewer rows than this make no part of their own.
@@ -196,16 +197,19 @@ int64_t listed(const Active& active, int64_t count, int batch, bool& differ) {
 void add_up(const Isa& isa, const Rows& w, int matrix, const int64_t* list, int64_t found,
             const float* h, const uint8_t* on, int batch, int64_t outputs, const float* bias,
             const Matrix& y, int threads) {
-    const int64_t groups = std::clamp<int64_t>(found / kRowsOfGroup, 1, kGroups);
     const int64_t tiles = (w.padded + kTile - 1) / kTile;
+    const int64_t tile = (w.padded / kLanes + tiles - 1) / tiles * kLanes;
+    const int64_t groups =
+        std::clamp<int64_t>(found / kRowsOfGroup, 1, std::max<int64_t>(1, kTasks / tiles));
     float* sums = Workspace::room(space.sums, groups * batch * w.padded);
     const auto add = isa.add[static_cast<int>(w.dtype)];
     const int team = threads_for(w, found, 1, threads);
     (void)team;
 #pragma omp parallel for num_threads(team) schedule(static) if (team > 1)
     for (int64_t task = 0; task < groups * tiles; ++task) {
-        const int64_t group = task % groups, from = task / groups * kTile;
-        const int64_t size = std::min(kTile, w.padded - from);
+        const int64_t group = task % groups, from = task / groups * tile;
+        const int64_t size = std::min(tile, w.padded - from);
+        if (size <= 0) continue;
         const int64_t last = found * (group + 1) / groups;
         float* part = sums + group * batch * w.padded + from;
         for (int b = 0; b < batch; ++b) std::fill_n(part + b * w.padded, size, 0.f);
