@@ -111,6 +111,16 @@ def _apply(given: argparse.Namespace, _: list[str]) -> None:
     sys.stdout.write("".join(f"{line}\n" for line in (*said, f"written: {given.out.resolve()}")))
 
 
+def _speed(given: argparse.Namespace, _: list[str]) -> None:
+    from pipeline.runs.speed import speed
+
+    study, directory = _study(given), given.directory.resolve()
+    at = speed(
+        study, directory, given.d, given.d_ff, given.dtype, given.rounds, given.device
+    )  # fmt: skip
+    sys.stdout.write(f"the page: {at}\n")
+
+
 def _gc(given: argparse.Namespace, _: list[str]) -> None:
     from pipeline.runs import words
     from pipeline.runs.unused import remove, unused
@@ -136,6 +146,12 @@ def _cores(text: str) -> str:
     return text
 
 
+def _size(text: str) -> int:
+    if not (text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r}: give a whole number from 1")
+    return int(text)
+
+
 def _study(given: argparse.Namespace) -> Study:
     return Study(parse_study(read_config(given.config), given.config.parent))
 
@@ -158,14 +174,17 @@ def _parser() -> argparse.ArgumentParser:
     apply = commands.add_parser(
         "apply", help="write the model that a plan changes, as a Hugging Face folder"
     )
+    speed = commands.add_parser(
+        "speed", help="measure the kernels here, and set the study's accuracy against their speed"
+    )
     gc = commands.add_parser("gc", help="list results that no study uses any more")
     actions = {
         run: _run, check: _check, plan: _plan, status: _status, inspect: _inspect, apply: _apply,
-        gc: _gc,
+        speed: _speed, gc: _gc,
     }  # fmt: skip
     for command, action in actions.items():
         command.set_defaults(action=action)
-    for command in (run, check, plan, status):
+    for command in (run, check, plan, status, speed):
         command.add_argument(
             "--config", type=Path, metavar="CONFIG",
             help="the study, a .yaml file, which may also stand by itself; default: config.yaml",
@@ -175,7 +194,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--cores", type=_cores, help="cores for the jobs, or all; default: the profile's"
         )
-    for command in (run, plan, status, gc):
+    for command in (run, plan, status, speed, gc):
         command.add_argument(
             "--directory", type=Path, default=Path(), help="where results/ is; default: here"
         )
@@ -187,6 +206,13 @@ def _parser() -> argparse.ArgumentParser:
     apply.add_argument(
         "--model", help="folder or Hub id of the model, where the plan is of a local one"
     )
+    speed.add_argument("--d", type=_size, default=4096, help="width of the layers measured")
+    speed.add_argument("--d-ff", type=_size, default=11008, help="neurons of the FFN measured")
+    speed.add_argument(
+        "--dtype", choices=("float32", "bfloat16", "float16"), default="bfloat16", help="of weights"
+    )
+    speed.add_argument("--rounds", type=_size, default=9, help="times that everything is measured")
+    speed.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     for command in (plan, status, inspect, gc):
         command.add_argument("--json", action="store_true", help="as JSON")
     gc.add_argument("--remove", action="store_true", help="remove what is listed")

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from pipeline.kernels.rules import FORMS
 from pipeline.kernels.speed import (
-    FORMS,
     SHARES,
     compared,
     interval,

@@ -87,6 +87,21 @@ def test_a_level_taken_out_is_garbage_after_the_next_run(edited):
     assert edited.planned() == {}
 
 
+def test_accuracy_against_measured_speed(finished):
+    before = finished.artifacts()
+    said = ask(finished, "speed", "--d", "64", "--d-ff", "96", "--rounds", "1")
+    page = finished.work / "results/timing/tiny/speed.html"
+    assert said == f"the page: {page.resolve()}\n"
+    text = page.read_text()
+    for name in ("drop_cold", "drop_random", "natural zeros", "sliced", "threshold"):
+        assert f'<td class="text">{name}</td>' in text
+    measured = json.loads(page.with_name("speed.json").read_text())
+    assert (measured["d"], measured["d_ff"]) == (64, 96) and len(measured["rows"]) == 24
+    # A timing is no artifact of the study, and nobody's leftover either.
+    assert finished.artifacts() == before
+    assert ask(finished, "gc").startswith("unused: 0 folders and files")
+
+
 def test_nothing_is_removed_under_a_running_study(finished):
     import fcntl
 

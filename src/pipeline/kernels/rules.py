@@ -8,6 +8,11 @@ if TYPE_CHECKING:
     import torch
 
 
+#: What speeds are measured of: an FFN whose neurons were cut out of the matrices, one told which
+#: neurons are active, one that reads all gates to know, and a linear layer that skips inputs.
+SLICED, ACTIVE, THRESHOLD, CHANNELS = FORMS = ("sliced", "active", "threshold", "channels")
+
+
 @dataclass(frozen=True)
 class Threshold:
     """Neurons whose |activation(gate x)| is at most `value` are skipped (without a gate, |h|).

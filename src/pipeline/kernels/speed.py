@@ -15,15 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.kernels.interface import pack_ffn, pack_linear, sparse_ffn, sparse_linear
 from pipeline.kernels.packed import PackedFFN
+from pipeline.kernels.rules import ACTIVE, CHANNELS, SLICED, THRESHOLD
 
 if TYPE_CHECKING:
     import torch
 
 #: Shares skipped at which speeds are measured.
 SHARES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.95)
-#: What is measured: an FFN whose neurons were cut out of the matrices, one told which neurons are
-#: active, one that reads all gates to know, and a linear layer that skips input channels.
-SLICED, ACTIVE, THRESHOLD, CHANNELS = FORMS = ("sliced", "active", "threshold", "channels")
 #: Calls that take less are made several times a measurement.
 _SECONDS = 0.004
 _RESAMPLES = 2000

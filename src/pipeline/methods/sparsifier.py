@@ -111,6 +111,8 @@ class Sparsifier(Part):
     static = False
     #: What a part of the model is called, of sparsifiers whose levels number parts.
     part = ""
+    #: What its speed is measured as, one of kernels.rules.FORMS; None where there is none.
+    kernel_form: str | None = None
     #: Where in a sequence the method must start; None where that is a choice.
     sparse_from: str | None = None
 

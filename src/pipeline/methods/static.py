@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.config.methods import level_text
-from pipeline.kernels.rules import Chosen, LayerRules
+from pipeline.kernels.rules import SLICED, Chosen, LayerRules
 from pipeline.methods.masks import Masks, Seen
 from pipeline.methods.plan import Arrays, Asked, Plan, Refused, named
 from pipeline.methods.sparsifier import Sparsifier
@@ -46,6 +46,7 @@ class Static(Sparsifier):
     those that are removed."""
 
     static = True
+    kernel_form = SLICED
 
     def at(self, evidence: Any, prepared: Arrays, options: Any, share: Any) -> Arrays:
         """The neurons that go at a level; also Refused where they make no condition. `evidence` is

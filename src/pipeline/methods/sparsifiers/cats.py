@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.kernels.rules import LayerRules, Threshold
+from pipeline.kernels.rules import THRESHOLD, LayerRules, Threshold
 from pipeline.methods.masks import Masks, Seen
 from pipeline.methods.plan import Arrays, Refused
 from pipeline.methods.sparsifier import Evidence, Sparsifier
@@ -20,6 +20,8 @@ from pipeline.models.views import ModelView
 
 class Cats(Sparsifier):
     """Arrays: `thresholds` (layers,) of |act(gate)|."""
+
+    kernel_form = THRESHOLD
 
     def check(self, shape: ModelView, options: Any) -> None:
         """Refused without a gate."""

@@ -20,7 +20,7 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.config.base import Section
-from pipeline.kernels.rules import Chosen, LayerRules
+from pipeline.kernels.rules import ACTIVE, Chosen, LayerRules
 from pipeline.methods.masks import Masks, Seen
 from pipeline.methods.plan import Arrays, Refused
 from pipeline.methods.predictor import (
@@ -73,6 +73,7 @@ class Predicted(Sparsifier):
     tokens; `allowed` (layers, d_ff) uint8, 1 for neurons that may be computed."""
 
     Options = Options
+    kernel_form = ACTIVE
 
     def __init__(self) -> None:
         self._sample: tuple[Evidence, int, _Sample] | None = None

@@ -8,7 +8,7 @@ distribution assumed to be symmetric.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from pipeline.kernels.rules import LayerRules
+from pipeline.kernels.rules import CHANNELS, LayerRules
 from pipeline.methods.inputs_by_token import ByInput
 from pipeline.methods.plan import Arrays
 from pipeline.methods.sparsifier import Evidence
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 class Teal(ByInput):
     """Small inputs of every linear layer; `settings` are thresholds of |x|."""
+
+    kernel_form = CHANNELS
 
     def setting(self, evidence: Evidence, layer: int, name: str, share: float) -> float:
         """The magnitude that `share` of the layer's inputs stay within."""

@@ -1,0 +1,37 @@
+"""What the command measures for which method, and what it refuses."""
+
+import pytest
+
+from pipeline.__main__ import main
+from pipeline.config.study import parse_study
+from pipeline.errors import UserError
+from pipeline.runs.speed import forms, speed
+from pipeline.study import PROJECT, Study, read_config
+
+
+def test_methods_by_what_is_measured_for_them():
+    found = forms(Study(parse_study(read_config(PROJECT / "configs/full.yaml"))))
+    assert found["drop_cold"] == "sliced" and found["cats"] == "threshold"
+    assert found["predicted"] == "active" and found["teal"] == "channels"
+    assert not {"topk", "cett", "wina", "rsparse", "wanda", "int8"} & set(found)
+
+
+def test_a_study_that_has_not_run_is_refused(small, tmp_path):
+    with pytest.raises(UserError, match="run the study first"):
+        speed(small(), tmp_path, 8, 8, "float32", 1, "cpu")
+
+
+def test_a_gpu_that_is_not_there_is_refused(small, tmp_path):
+    study = small()
+    curves = tmp_path / "results" / study.config.study / "analyse" / "curves.parquet"
+    curves.parent.mkdir(parents=True)
+    curves.touch()
+    with pytest.raises(UserError, match="device cuda: torch finds no GPU here"):
+        speed(study, tmp_path, 8, 8, "float32", 1, "cuda")
+
+
+@pytest.mark.parametrize("wrong", ["0", "-1", "many"])
+def test_sizes_are_whole_numbers(wrong, capsys):
+    with pytest.raises(SystemExit):
+        main(["speed", "--d", wrong])
+    assert "give a whole number from 1" in capsys.readouterr().err
