@@ -21,6 +21,12 @@ _PROGRAMS_INTERPRETED = 3
 _LINEAR_BLOCK = 128
 _LINEAR_PRODUCTS = 8192
 _ADDED = 256
+_WARPS = (4, 8, 16)
+#: Arguments whose change makes a program be tuned anew.
+_KEYS = {
+    "ffn": ["d", "d_ff", "MATRICES", "BATCH", "LISTED", "THRESHOLDED"],
+    "linear": ["inputs", "padded", "BATCH"],
+}
 
 
 class Triton:
@@ -80,7 +86,7 @@ class Triton:
         sums = torch.empty(programs, batch, padded, device=x.device)
         empty = sums
         _launch(
-            kernels.ffn, (triton.cdiv(batch, together), programs), x,
+            _tuned("ffn"), (triton.cdiv(batch, together), programs), x,
             x, x.stride(0), x.stride(1), packed.rows, _or(packed.scales, empty),
             _or(packed.gate_bias, empty), _or(packed.up_bias, empty), _or(listed, empty),
             _or(count, empty), _or(mask, empty), 0 if mask is None else mask.stride(0), sums,
@@ -107,7 +113,7 @@ class Triton:
         splits = max(1, 2 * _programs(x) // tiles)
         sums = torch.empty(splits, batch, padded, device=x.device)
         _launch(
-            kernels.linear, (triton.cdiv(batch, together), tiles, splits), x,
+            _tuned("linear"), (triton.cdiv(batch, together), tiles, splits), x,
             x, x.stride(0), x.stride(1), packed.rows, _or(packed.scales, sums), sums,
             batch, packed.inputs, padded, threshold,
             SCALES=packed.scales is not None, BATCH=together,
@@ -128,6 +134,20 @@ def interpreted() -> bool:
 def _kernels() -> Any:
     # Triton's decorators look at the environment when they are applied.
     return importlib.import_module("pipeline.kernels.triton_kernels")
+
+
+@cache
+def _tuned(name: str) -> Any:
+    """A program of those that read weights, with as many warps as turn out fastest at the first call
+    of each shape; so a call has to be made once before a CUDA graph is made of it."""
+    import triton
+
+    program = getattr(_kernels(), name)
+    # The interpreter has no warps, and tuning asks for a GPU's clock.
+    if interpreted():
+        return program
+    configs = [triton.Config({}, num_warps=warps) for warps in _WARPS]
+    return triton.autotune(configs, key=_KEYS[name])(program)
 
 
 def _listed(kernels: Any, mask: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
