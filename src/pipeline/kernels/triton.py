@@ -138,8 +138,8 @@ def _kernels() -> Any:
 
 @cache
 def _tuned(name: str) -> Any:
-    """A program of those that read weights, with as many warps as turn out fastest at the first call
-    of each shape; so a call has to be made once before a CUDA graph is made of it."""
+    """One of the programs that read weights, with as many warps as turn out fastest at the first
+    call of each shape; so a call has to be made once before a CUDA graph is made of it."""
     import triton
 
     program = getattr(_kernels(), name)
