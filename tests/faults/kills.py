@@ -1,7 +1,8 @@
 """Kill a running study, run the same command again, compare every byte: `make faults`.
 
 One trial starts the launcher on the tiny study, sends SIGKILL at a random moment of one stage to
-the launcher alone, to one job alone or to the whole process group, and runs the same command again.
+the launcher alone, to one job alone (the process that Snakemake started, or the fork that works for
+it) or to the whole process group, and runs the same command again.
 It holds when the artifacts are those of an undisturbed run, a dry run finds nothing to do, and no
 half-written file is left. To reach late stages soon, a trial starts from a copy of a work folder in
 which the stages before have run undisturbed.
@@ -41,6 +42,7 @@ FAULTS = {
     "group": "the whole process group",
 }
 _SCRIPT = re.compile(r"/\.snakemake/scripts/tmp\w+\.(\w+)\.py$")
+_SERVER = "pipeline.forkserver"
 #: Seconds, far above what a tiny study takes; a run that hangs is a failure with a name.
 _PATIENCE = 300
 _ATTEMPTS = 5
@@ -201,7 +203,8 @@ def _kill(copy: Copy, aim: Aim, delay: float) -> tuple[float, list[str]] | None:
         elif aim.fault == "group":
             os.killpg(launcher.pid, signal.SIGKILL)
         else:
-            victim = random.Random(f"{aim.seed}/victim").choice(sorted(jobs, key=lambda p: p.pid))
+            either = sorted({*jobs, *_forks(above)}, key=lambda process: process.pid)
+            victim = random.Random(f"{aim.seed}/victim").choice(either)
             with contextlib.suppress(psutil.NoSuchProcess):
                 victim.kill()
         launcher.wait(_PATIENCE)
@@ -217,6 +220,18 @@ def _jobs(launcher: psutil.Process) -> dict[psutil.Process, str]:
                 for word in process.cmdline()[1:2]:
                     if script := _SCRIPT.search(word):
                         found[process] = script[1]
+    return found
+
+
+def _forks(launcher: psutil.Process) -> set[psutil.Process]:
+    """Processes that work for a job in the place of the one that was started for it."""
+    found = set()
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for process in launcher.children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                # The server's own parent is the launcher.
+                if all(_SERVER in each.cmdline() for each in (process, process.parent())):
+                    found.add(process)
     return found
 
 
