@@ -63,7 +63,7 @@ sanitize: $(STAMP)  ## Test the C++ kernels with checks of addresses and undefin
 	@COLD_NEURONS_SANITIZE=1 $(PYTHON) setup.py -q build_ext --build-lib build/sanitized \
 		--build-temp build/sanitized/objects
 	@LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \
-		ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=build/sanitized \
+		ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=build/sanitized COLD_NEURONS_SANITIZE=1 \
 		$(PYTHON) -m pytest -q -p no:cacheprovider tests/kernels -k "not triton and not compiled"
 
 faults: $(STAMP)  ## Kill the tiny study TRIALS times; writes the table of docs/faults.md

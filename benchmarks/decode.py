@@ -18,6 +18,7 @@ Writes benchmarks/results/decode.json and the part of docs/kernels.md that tells
 import argparse
 import copy
 import json
+import statistics
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,8 +29,8 @@ from kernels import DTYPES, PAGE, hardware
 from machine import machine
 
 from pipeline.kernels import patch
-from pipeline.kernels.rules import Chosen, LayerRules, Threshold
-from pipeline.kernels.speed import interval, timed
+from pipeline.kernels.rules import DENSE, Chosen, LayerRules, Threshold
+from pipeline.kernels.speed import median, timed
 from pipeline.models.views import ModelView, linear_layers, view
 from pipeline.report.readme import between
 
@@ -182,6 +183,7 @@ class Kind:
     kind: str
     share: float
     sizes: Sizes
+    prefill: str = DENSE
 
     def for_kernels(self, shape: ModelView) -> list[LayerRules]:
         """The rules of all blocks."""
@@ -223,17 +225,19 @@ def quantile(values: torch.Tensor, share: float) -> float:
 def measured(model: Any, kind: str, share: float, sizes: Sizes, tokens: int, rounds: int) -> dict:
     """One kind at one share."""
     own = copy.deepcopy(model)
-    patched = patch(own, Kind(kind, share, sizes))
+    patched = patch(own, Kind(kind, share, sizes), fall_back=False)
     seconds: dict[str, list[float]] = {"dense": [], "ours": []}
     with torch.inference_mode():
         contenders = {"dense": start(model), "ours": start(own)}
-        for run in contenders.values():
-            run(1)
+        for step in contenders.values():
+            step(1)
         for number in range(rounds):
             for name in sorted(contenders, reverse=bool(number % 2)):
-                seconds[name].append(timed(partial(contenders[name], tokens)) / tokens)
-    ratio = interval([a / b for a, b in zip(seconds["dense"], seconds["ours"], strict=True)])
-    told = {name: 1 / sorted(values)[len(values) // 2] for name, values in seconds.items()}
+                seconds[name].append(
+                    timed(partial(contenders[name], tokens), device=str(model.device)) / tokens
+                )
+    ratio = median([a / b for a, b in zip(seconds["dense"], seconds["ours"], strict=True)])
+    told = {name: 1 / statistics.median(values) for name, values in seconds.items()}
     return {
         "kind": kind, "share": share, "speed_up": ratio, "ideal": ideal(model, kind, share),
         "tokens_a_second": told["ours"], "dense_tokens_a_second": told["dense"],
@@ -242,7 +246,7 @@ def measured(model: Any, kind: str, share: float, sizes: Sizes, tokens: int, rou
 
 
 def start(model: Any) -> Any:
-    """Decode the prompt; a function then decodes so many further tokens, each time anew."""
+    """Read the prompt; a function then decodes so many further tokens, going on where it was."""
     first = model(prompt(model), use_cache=True)
     state = {"past": first.past_key_values, "token": first.logits[:, -1:].argmax(-1)}
 

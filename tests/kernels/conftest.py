@@ -9,6 +9,7 @@ import torch
 ACTIVATIONS = {
     "relu": lambda v: np.where(v <= 0, 0, v),
     "relu2": lambda v: np.where(v <= 0, 0, v) ** 2,
+    "relu6": lambda v: np.clip(v, 0, 6),
     "silu": lambda v: v / (1 + np.exp(-v)),
     "gelu": lambda v: v * np.vectorize(lambda a: 0.5 * (1 + math.erf(a / math.sqrt(2))))(v),
     "gelu_new": lambda v: 0.5 * v * (1 + np.tanh(math.sqrt(2 / math.pi) * (v + 0.044715 * v**3))),

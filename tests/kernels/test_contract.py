@@ -79,6 +79,31 @@ def test_ragged_shapes_and_masks(backend, make_weights, d, d_ff, gated):
         close(sparse_ffn(x, packed, active=active, threshold=0.25), oracle.ffn(x, mask, 0.25))
 
 
+@pytest.mark.parametrize("d", [4097, 8300])
+def test_rows_of_several_tiles(d):
+    """The C++ kernels divide outputs among tasks; the reference's products are checked above."""
+    draw = torch.Generator().manual_seed(0)
+    up, down = torch.randn(70, d, generator=draw) / d**0.5, torch.randn(d, 70, generator=draw)
+    x, bias = torch.randn(3, d, generator=draw), torch.randn(d, generator=draw)
+    mask = torch.rand(3, 70, generator=draw) < 0.7
+    found, wanted = (
+        sparse_ffn(
+            x,
+            pack_ffn(None, up, down, activation="silu", biases=(None, None, bias), backend=backend),
+            active=mask,
+        )
+        for backend in ("auto", "reference")
+    )
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+    weight = torch.randn(d, 90, generator=draw)
+    x = torch.randn(2, 90, generator=draw)
+    found, wanted = (
+        sparse_linear(x, pack_linear(weight, bias, backend=backend), threshold=0.3)
+        for backend in ("auto", "reference")
+    )
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("given", INPUTS, ids=str)
 def test_dtypes_of_weights_and_inputs(backend, make_weights, dtype, given):
@@ -98,7 +123,9 @@ def test_dtypes_of_weights_and_inputs(backend, make_weights, dtype, given):
     close(sparse_linear(x, linear, threshold=0.3), values @ rounded(weight, dtype, 1).numpy().T)
 
 
-@pytest.mark.parametrize("activation", ["relu", "relu2", "silu", "gelu", "gelu_new", "linear"])
+@pytest.mark.parametrize(
+    "activation", ["relu", "relu2", "relu6", "silu", "gelu", "gelu_new", "linear"]
+)
 @pytest.mark.parametrize("gated", [True, False])
 def test_activations(backend, make_weights, activation, gated):
     weights = make_weights(40, 50, gated)

@@ -1,6 +1,8 @@
 """The C++ kernels: every instruction set of this machine, threads, and a machine without them."""
 
+import os
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -78,6 +80,12 @@ def test_threads_may_call_at_once(make_weights):
 @built
 def test_rows_are_padded_as_the_loops_expect():
     assert module._module().LANES == LANES
+
+
+@built
+@pytest.mark.skipif(os.environ.get("COLD_NEURONS_SANITIZE") != "1", reason="for make sanitize")
+def test_the_module_under_test_is_the_one_with_checks():
+    assert Path(module._module().__file__).is_relative_to(Path("build/sanitized").resolve())
 
 
 def test_without_the_compiled_module_the_reference_serves(monkeypatch, make_weights):

@@ -63,9 +63,12 @@ def test_a_cuda_graph_follows_its_inputs(packed):
     x = torch.randn(1, 300, device="cuda").bfloat16()
     mask = torch.rand(500, device="cuda") < 0.5
     side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
-        sparse_ffn(x, ffn, active=mask, threshold=0.05)
+        # Tunes, which cannot be part of a graph.
+        first = sparse_ffn(x, ffn, active=mask, threshold=0.05)
     torch.cuda.synchronize()
+    assert torch.equal(first, sparse_ffn(x, ffn, active=mask, threshold=0.05))
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         y = sparse_ffn(x, ffn, active=mask, threshold=0.05)

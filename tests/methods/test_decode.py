@@ -6,13 +6,14 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 import torch
+from transformers.activations import ACT2FN
 
 from pipeline.kernels import patch
 from pipeline.methods.apply import apply, entry_of
 from pipeline.methods.decode import for_kernels
 from pipeline.methods.plan import Plan, Refused
 from pipeline.models.forward import CONTINUATION
-from pipeline.models.views import linear_layers, view
+from pipeline.models.views import EXACT_ZERO_ACTIVATIONS, linear_layers, view
 from pipeline.registry import SPARSIFIERS
 
 TOKENS = torch.tensor([[1, 5, 9, 20, 33, 4, 7, 2], [1, 40, 41, 42, 10, 11, 12, 13]])
@@ -53,6 +54,21 @@ def logits(model):
         return model(TOKENS).logits
 
 
+def steps(model, past=None):
+    """The same, one token after the other."""
+    found = []
+    with torch.inference_mode():
+        for place in range(TOKENS.shape[1]):
+            step = model(TOKENS[:, place : place + 1], past_key_values=past, use_cache=True)
+            past = step.past_key_values
+            found.append(step.logits)
+    return torch.cat(found, dim=1)
+
+
+def close(found, wanted):
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+
+
 def masked(model, plan):
     own = copy.deepcopy(model)
     with ExitStack() as ends:
@@ -73,8 +89,9 @@ def test_every_sparsifier_decodes_as_it_masks_or_is_refused(make_model, name, ac
     plan = plan_of(name, arrays)
     wanted = masked(model, plan)
     assert not torch.allclose(wanted, logits(model), atol=1e-3)
-    patched = patch(model, for_kernels(plan), prefill="sparse")
-    torch.testing.assert_close(logits(model), wanted, rtol=1e-4, atol=1e-4)
+    patched = patch(model, for_kernels(plan), fall_back=False)
+    close(steps(model), wanted)
+    close(logits(model), wanted)
     # What is zero by itself is skipped too, where nothing goes by the FFN's channels.
     of_ffn = any(each.part == "ffn" for each in patched.decisions)
     assert of_ffn is (name != "teal" and (activation == "relu" or "dropped" not in arrays))
@@ -84,9 +101,11 @@ def test_neurons_that_are_there_for_a_start_are_masked_and_not_cut_out(make_mode
     model = make_model(hidden_act="silu")
     plan = plan_of("drop_cold", arrays_of("drop_cold", model))
     wanted = masked(model, plan)
+    before = logits(model)
     later = plan_of("drop_cold", arrays_of("drop_cold", model), sparse_from=CONTINUATION)
-    patch(model, for_kernels(later), prefill="sparse")
-    torch.testing.assert_close(logits(model), wanted, rtol=1e-4, atol=1e-4)
+    patch(model, for_kernels(later), fall_back=False)
+    close(logits(model), before)
+    close(steps(model), wanted)
     assert [ffn.d_ff for ffn in view(model).ffns] == [NEURONS] * LAYERS
 
 
@@ -103,15 +122,17 @@ def test_the_other_parts_of_a_method_are_applied(make_model):
     wanted = masked(model, plan)
     alone = masked(model, plan_of("cats", arrays_of("cats", model)))
     assert not torch.allclose(wanted, alone, atol=1e-3)
-    patch(model, for_kernels(plan), prefill="sparse")
-    torch.testing.assert_close(logits(model), wanted, rtol=1e-4, atol=1e-4)
+    patch(model, for_kernels(plan), fall_back=False)
+    close(steps(model), wanted)
+    close(logits(model), wanted)
 
 
 def test_a_plan_without_a_sparsifier_skips_what_is_zero_by_itself(make_model):
     model = make_model(hidden_act="relu")
     before = logits(model)
-    patched = patch(model, for_kernels(Plan({}, "0.0", 0)), prefill="sparse")
-    torch.testing.assert_close(logits(model), before, rtol=1e-4, atol=1e-4)
+    patched = patch(model, for_kernels(Plan({}, "0.0", 0)), fall_back=False)
+    close(logits(model), before)
+    close(steps(model), before)
     assert [each.part for each in patched.decisions] == ["ffn", "ffn"]
     assert not patch(make_model(hidden_act="silu"), for_kernels(Plan({}, "0.0", 0))).decisions
 
@@ -120,3 +141,40 @@ def test_a_refused_plan_is_refused(make_model):
     plan = Plan({}, "0.5", 0, refused="makes no sense")
     with pytest.raises(Refused, match="makes no sense"):
         patch(make_model(), for_kernels(plan))
+
+
+def test_neurons_that_weight_pruning_removed_are_cut_out(make_model):
+    model = make_model(hidden_act="silu")
+    dropped = arrays_of("drop_cold", model)["dropped"]
+    plan = plan_of("cats", arrays_of("cats", model), more={"weights/dropped": dropped})
+    wanted = masked(model, plan)
+    patch(model, for_kernels(plan), fall_back=False)
+    assert [ffn.d_ff for ffn in view(model).ffns] == (NEURONS - dropped.sum(axis=1)).tolist()
+    close(steps(model), wanted)
+    close(logits(model), wanted)
+
+
+def test_what_a_plan_achieved_is_what_is_expected(make_model):
+    measures = {"neuron_sparsity": 0.4, "ffn_weight_sparsity": 0.3, "model_weight_sparsity": 0.2}
+    achieved = {"imposed": measures, "total": {n: v + 0.1 for n, v in measures.items()}}
+    for name, wanted in (("cats", 0.5), ("teal", 0.2)):
+        model = make_model(hidden_act="silu")
+        plan = plan_of(name, arrays_of(name, model), achieved=achieved)
+        patched = patch(model, for_kernels(plan))
+        assert {each.expected for each in patched.decisions} == {wanted}
+
+
+def test_a_plan_that_starts_at_a_token_is_refused(make_model):
+    model = make_model(hidden_act="silu")
+    plan = plan_of("cats", arrays_of("cats", model), sparse_from=4)
+    with pytest.raises(Refused, match="not 4 tokens in"):
+        patch(model, for_kernels(plan))
+
+
+@pytest.mark.parametrize("activation", sorted(EXACT_ZERO_ACTIVATIONS & set(ACT2FN)))
+def test_every_activation_with_exact_zeros_is_one_the_kernels_have(make_model, activation):
+    model = make_model(hidden_act=activation)
+    before = logits(model)
+    patched = patch(model, for_kernels(Plan({}, "0.0", 0)), fall_back=False)
+    assert len(patched.decisions) == LAYERS
+    close(steps(model), before)

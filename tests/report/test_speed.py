@@ -30,6 +30,11 @@ def curve(method, neurons=0.0, weights=None, total=0.0, of_all=0.0, task=REASONI
     }  # fmt: skip
 
 
+def model(part, gated=True):
+    """A model whose FFNs hold that part of the blocks' linear weights."""
+    return {"gated": gated, "ffn_weights": part * 1000, "linear_weights": 1000}
+
+
 def test_times_lie_on_lines_between_measurements():
     assert time_at(SPEEDS, "active", 0.0) == 1
     assert time_at(SPEEDS, "active", 0.25) == pytest.approx(0.75)
@@ -51,7 +56,7 @@ def test_the_speed_up_is_that_of_all_linear_layers():
         ],
         {name: form for name, form in forms.items() if form},
         SPEEDS,
-        {"m": 0.8},
+        {"m": model(0.8)},
     )
     # The FFN, 0.8 of the weights, takes half of its time: 0.6 in all.
     assert {row["method"]: row["speed_up"] for row in rows} == pytest.approx(
@@ -63,22 +68,37 @@ def test_the_speed_up_is_that_of_all_linear_layers():
 def test_a_predictors_weights_take_time():
     """It spares half of the neurons, but reads a tenth of the FFN's weights for that."""
     (row,) = placed(
-        [curve("predicted", neurons=0.5, weights=0.4)], {"predicted": "active"}, SPEEDS, {"m": 1.0}
+        [curve("predicted", neurons=0.5, weights=0.4)],
+        {"predicted": "active"},
+        SPEEDS,
+        {"m": model(1.0)},
     )
     assert row["speed_up"] == pytest.approx(1 / 0.6)
 
 
 def test_what_a_model_skips_by_itself_costs_nothing():
-    rows = placed([curve(DENSE, total=0.5), curve(DENSE, model="n")], {}, SPEEDS, {"m": 1, "n": 1})
+    rows = placed(
+        [curve(DENSE, total=0.5), curve(DENSE, model="n")],
+        {},
+        SPEEDS,
+        {"m": model(1.0), "n": model(1.0)},
+    )
     assert [(row["model"], row["method"], row["form"]) for row in rows] == [
         ("m", NATURAL, "threshold")
     ]
     assert rows[0]["speed_up"] == 2
 
 
+def test_an_ungated_ffn_is_placed_by_what_was_measured_of_one():
+    speeds = [speed("threshold", 0.9, 2.5), speed("threshold without a gate", 0.9, 1.8)]
+    for gated, wanted in ((True, 2.5), (False, 1.8)):
+        (row,) = placed([curve(DENSE, total=0.9)], {}, speeds, {"m": model(1.0, gated)})
+        assert row["speed_up"] == pytest.approx(wanted)
+
+
 def test_intervals_come_from_the_measurements():
     speeds = [speed("sliced", 0.0, 1.0), speed("sliced", 0.5, 2.0, low=1.6, high=2.5)]
-    (row,) = placed([curve("drop", neurons=0.5)], {"drop": "sliced"}, speeds, {"m": 1.0})
+    (row,) = placed([curve("drop", neurons=0.5)], {"drop": "sliced"}, speeds, {"m": model(1.0)})
     assert (row["low"], row["speed_up"], row["high"]) == pytest.approx((1.6, 2.0, 2.5))
 
 
@@ -92,14 +112,16 @@ def test_a_sparsifier_that_decodes_through_the_kernels_has_a_form(name):
     assert (entry.kernel_form in FORMS) is has
 
 
-def test_the_page(machine="a processor"):
-    rows = placed([curve("drop <&>", neurons=0.5)], {"drop <&>": "sliced"}, SPEEDS, {"m": 0.8})
-    shape = {
-        "d": 4096, "d_ff": 11008, "dtype": "bfloat16", "threads": 1, "machine": machine,
+def test_the_page():
+    rows = placed(
+        [curve("drop <&>", neurons=0.5)], {"drop <&>": "sliced"}, SPEEDS, {"m": model(0.8)}
+    )
+    setting = {
+        "d": 4096, "d_ff": 11008, "dtype": "bfloat16", "threads": 1, "machine": "a processor",
         "backend": "cpu (avx2)",
     }  # fmt: skip
     drawn = figure(rows)
-    text = page("mine", rows, SPEEDS, shape, svg(drawn))
+    text = page("mine", rows, SPEEDS, setting, svg(drawn))
     assert "drop &lt;&amp;&gt;" in text and "drop <&>" not in text.replace(svg(drawn), "")
     assert "<td>1.67</td>" in text and "1 thread, a processor" in text
     assert "<script" not in text and "http://" not in text.replace("http://www.w3.org", "")

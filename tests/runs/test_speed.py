@@ -30,6 +30,11 @@ def test_a_gpu_that_is_not_there_is_refused(small, tmp_path):
         speed(study, tmp_path, 8, 8, "float32", 1, "cuda")
 
 
+def test_neurons_that_are_there_for_a_start_are_not_cut_out(small, study_values):
+    study_values["methods"]["drop_cold"]["sparse_from"] = "continuation"
+    assert forms(Study(parse_study(study_values)))["drop_cold"] == "active"
+
+
 @pytest.mark.parametrize("wrong", ["0", "-1", "many"])
 def test_sizes_are_whole_numbers(wrong, capsys):
     with pytest.raises(SystemExit):

@@ -9,7 +9,7 @@ from pipeline.kernels.interface import (
     sparse_linear,
 )
 from pipeline.kernels.packed import PackedFFN, PackedLinear
-from pipeline.kernels.patch import Patched, patch
+from pipeline.kernels.patching import Patched, patch
 
 __all__ = [
     "Availability",

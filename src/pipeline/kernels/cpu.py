@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 #: In the order of the C++ enumerations.
 _DTYPES = ("torch.float32", "torch.bfloat16", "torch.float16", "torch.int8")
-_ACTIVATIONS = ("identity", "relu", "relu2", "silu", "gelu", "gelu_tanh")
+_ACTIVATIONS = ("identity", "relu", "relu2", "silu", "gelu", "gelu_tanh", "relu6")
 
 
 class Cpu:

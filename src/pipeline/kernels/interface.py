@@ -216,6 +216,8 @@ def _check_active(active: "torch.Tensor", x: "torch.Tensor", d_ff: int) -> None:
                 f"active is a mask of {tuple(active.shape)}, expected {shapes[0]} or {shapes[1]}"
             )
     elif active.dtype not in (torch.int64, torch.int32):
-        raise ValueError(f"active is {active.dtype}, expected a bool mask or int64 indices")
+        raise ValueError(
+            f"active is {active.dtype}, expected a bool mask or int64 or int32 indices"
+        )
     elif active.dim() != 1:
         raise ValueError(f"active is {tuple(active.shape)}, expected a vector of indices")

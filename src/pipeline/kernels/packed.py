@@ -17,7 +17,7 @@ _INT8_STEPS = 127
 _LARGE_PAGE = 2 << 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PackedFFN:
     """One FFN's weights, neuron by neuron; made by `pack_ffn`.
 
@@ -53,7 +53,7 @@ class PackedFFN:
         return self.rows.dtype
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PackedLinear:
     """One linear layer's weights, input channel by input channel; made by `pack_linear`.
 

@@ -40,7 +40,7 @@ class Reference:
         import torch
 
         values = x.float()
-        first, *_, down = (
+        first, *rest = (
             unpack_rows(packed.rows, packed.scales, place, packed.d)
             for place in range(len(packed.rows))
         )
@@ -55,9 +55,8 @@ class Reference:
             # A comparison that NaN fails keeps NaN.
             on &= ~(h.abs() <= threshold)
         if packed.gated:
-            up = unpack_rows(packed.rows, packed.scales, 1, packed.d)
-            h = h * torch.nn.functional.linear(values, up, packed.up_bias)
-        return _sum(h, on, down, packed.out_bias).to(x.dtype)
+            h = h * torch.nn.functional.linear(values, rest[0], packed.up_bias)
+        return _sum(h, on, rest[-1], packed.out_bias).to(x.dtype)
 
     def linear(self, x: "torch.Tensor", packed: PackedLinear, threshold: float) -> "torch.Tensor":
         """y, (batch, outputs) in x's dtype; float32 within."""

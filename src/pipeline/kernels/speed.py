@@ -1,8 +1,9 @@
 """How fast the kernels are here, against torch's dense products, by what is skipped.
 
 All contenders take their turn in every round, in an order drawn anew; a ratio is that of two times
-of one round, and what is told is the median over rounds with its 95 % bootstrap interval. Masks are
-drawn anew for every round, so that no weights are in the cache from the one before.
+of one round, and what is told is the median over rounds with its 95 % bootstrap interval. Neurons
+and inputs are drawn anew for every round, and on a GPU the cache is emptied before every call, so
+that no weights are there from the one before.
 """
 
 import random
@@ -10,12 +11,11 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from pipeline.kernels.interface import pack_ffn, pack_linear, sparse_ffn, sparse_linear
-from pipeline.kernels.packed import PackedFFN
-from pipeline.kernels.rules import ACTIVE, CHANNELS, SLICED, THRESHOLD
+from pipeline.kernels.rules import ACTIVE, CHANNELS, SLICED, THRESHOLD, UNGATED_THRESHOLD
 
 if TYPE_CHECKING:
     import torch
@@ -25,48 +25,75 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.95)
 #: Calls that take less are made several times a measurement.
 _SECONDS = 0.004
 _RESAMPLES = 2000
+#: More bytes than the cache of any GPU holds.
+_CACHE = 256 << 20
 
 
 @dataclass
-class Weights:
-    """An FFN with SiLU and random weights, and one token's input; `kept` are the neurons of the
-    round, `cut` the matrices without the others."""
+class Trial:
+    """An FFN with SiLU and random weights, and what a round is about: one token's input `x` and the
+    neurons that are `kept`, as indices, as `mask` and as the `cut` matrices of them alone.
+
+    `gate` and `up` are (d_ff, d), `down` is (d, d_ff). `share` of the neurons are not kept, to the
+    nearest whole one; `gates` and `inputs` are the thresholds that leave out as many of |act(gate)|
+    and of |x|, and `ups` of |act(up)|.
+    """
 
     gate: "torch.Tensor"
     up: "torch.Tensor"
     down: "torch.Tensor"
-    x: "torch.Tensor"
-    kept: "torch.Tensor | None" = None
-    mask: "torch.Tensor | None" = None
-    cut: "tuple[torch.Tensor, ...]" = field(default_factory=tuple)
+    draw: "torch.Generator"
+    share: float = 0.0
+    x: "torch.Tensor" = field(init=False)
+    kept: "torch.Tensor" = field(init=False)
+    mask: "torch.Tensor" = field(init=False)
+    cut: "tuple[torch.Tensor, ...]" = field(init=False)
+    gates: float = field(init=False)
+    ups: float = field(init=False)
+    inputs: float = field(init=False)
 
-    @property
-    def element_size(self) -> int:
-        """Bytes of a weight."""
-        return self.gate.element_size()
-
-    def dense(self) -> "torch.Tensor":
-        """torch's own."""
-        return _ffn(self.x, self.gate, self.up, self.down)
-
-    def sliced(self) -> "torch.Tensor":
-        """torch's own, of the matrices that were cut before."""
-        return _ffn(self.x, *self.cut)
-
-    def renew(self, share: float, draw: "torch.Generator") -> None:
-        """Draw the neurons of a round."""
+    def renew(self) -> None:
+        """Draw a round."""
         import torch
 
-        shape = self.gate.shape[0]
-        self.mask = torch.rand(shape, generator=draw, device=self.gate.device) >= share
-        self.kept = self.mask.nonzero().squeeze(1)
+        d_ff, d = self.gate.shape
+        device = self.gate.device
+        self.x = torch.randn(1, d, generator=self.draw, device=device).to(self.gate.dtype)
+        order = torch.randperm(d_ff, generator=self.draw, device=device)
+        self.kept = order[round(self.share * d_ff) :].sort().values
+        self.mask = torch.zeros(d_ff, dtype=torch.bool, device=device)
+        self.mask[self.kept] = True
         self.cut = self.gate[self.kept], self.up[self.kept], self.down[:, self.kept].contiguous()
+        sizes = _act(_linear(self.x, self.gate)), _act(_linear(self.x, self.up)), self.x
+        self.gates, self.ups, self.inputs = (
+            float(size.float().abs().flatten().quantile(self.share)) if self.share else 0.0
+            for size in sizes
+        )
+
+    @cached_property
+    def down_rows(self) -> "torch.Tensor":
+        """down's columns as rows."""
+        return self.down.T.contiguous()
+
+    def dense(self) -> "torch.Tensor":
+        """torch's own FFN."""
+        return _ffn(self.x, self.gate, self.up, self.down)
+
+    def dense_ungated(self) -> "torch.Tensor":
+        """torch's own FFN of up and down."""
+        return _linear(_act(_linear(self.x, self.up)), self.down)
+
+    def dense_layer(self) -> "torch.Tensor":
+        """torch's own product with one matrix."""
+        return _linear(self.x, self.gate)
+
+    def sliced(self) -> "torch.Tensor":
+        """torch's own FFN, of the matrices that were cut before."""
+        return _ffn(self.x, *self.cut)
 
 
-def random_weights(
-    d: int, d_ff: int, dtype: "torch.dtype", device: str = "cpu"
-) -> tuple[Weights, "torch.Generator"]:
-    """Weights that keep a token's size about one, and what drew them."""
+def random_trial(d: int, d_ff: int, dtype: "torch.dtype", device: str = "cpu") -> Trial:
+    """Weights that keep a token's size about one; a first round is drawn."""
     import torch
 
     draw = torch.Generator(device).manual_seed(0)
@@ -75,8 +102,9 @@ def random_weights(
         drawn = torch.randn(rows, columns, generator=draw, device=device)
         return (drawn / columns**0.5).to(dtype)
 
-    x = torch.randn(1, d, generator=draw, device=device).to(dtype)
-    return Weights(matrix(d_ff, d), matrix(d_ff, d), matrix(d, d_ff), x), draw
+    trial = Trial(matrix(d_ff, d), matrix(d_ff, d), matrix(d, d_ff), draw)
+    trial.renew()
+    return trial
 
 
 def speeds(
@@ -85,48 +113,53 @@ def speeds(
     dtype: "torch.dtype",
     rounds: int,
     device: str = "cpu",
-    others: "Mapping[str, Callable[[Weights], torch.Tensor]] | None" = None,
+    others: "Mapping[str, Callable[[Trial], torch.Tensor]] | None" = None,
 ) -> list[dict[str, Any]]:
-    """Rows by form and share: `form`, `share`, `ideal` (weights of the dense product divided by
+    """Rows by share and form: `form`, `share`, `ideal` (weights of the dense product divided by
     those read), `ratio` with `low` and `high` (times as fast as dense), `seconds` and
-    `dense_seconds`, `bytes_a_second`; `others` are the ratios of further contenders, which know the
-    neurons of the round, beside `active`."""
-    weights, draw = random_weights(d, d_ff, dtype, device)
-    packed = pack_ffn(weights.gate, weights.up, weights.down, activation="silu")
-    linear = pack_linear(weights.gate)
-    x = weights.x
-    first = _act(x @ weights.gate.T).abs().float()
-    whole = 3 * d * d_ff * weights.element_size
+    `dense_seconds`, `bytes_a_second`; beside `active`, `others` are the ratios of further
+    contenders, which know the neurons of the round."""
+    trial = random_trial(d, d_ff, dtype, device)
+    gated = pack_ffn(trial.gate, trial.up, trial.down, activation="silu")
+    ungated = pack_ffn(None, trial.up, trial.down, activation="silu")
+    layer = pack_linear(trial.gate)
+    matrix = d * d_ff * trial.gate.element_size()
     extra = others or {}
+    # By form: its contender, the dense product, and how many matrices that reads, of which so many
+    # are read whole whatever is skipped.
+    forms: dict[str, tuple[Callable[[], Any], Callable[[], Any], int, int]] = {
+        SLICED: (trial.sliced, trial.dense, 3, 0),
+        ACTIVE: (lambda: sparse_ffn(trial.x, gated, active=trial.mask), trial.dense, 3, 0),
+        THRESHOLD: (
+            lambda: sparse_ffn(trial.x, gated, threshold=trial.gates), trial.dense, 3, 1
+        ),
+        UNGATED_THRESHOLD: (
+            lambda: sparse_ffn(trial.x, ungated, threshold=trial.ups), trial.dense_ungated, 2, 1
+        ),
+        CHANNELS: (
+            lambda: sparse_linear(trial.x, layer, threshold=trial.inputs), trial.dense_layer, 1, 0
+        ),
+    }  # fmt: skip
     rows = []
     for share in SHARES:
-        gates, inputs = (
-            float(values.float().abs().flatten().quantile(share)) if share else 0.0
-            for values in (first, x)
-        )
-        contenders: dict[str, Callable[[], Any]] = {
-            "dense": weights.dense,
-            SLICED: weights.sliced,
-            ACTIVE: partial(_active, weights, packed),
-            **{name: partial(run, weights) for name, run in extra.items()},
-        }
-        found = compared(contenders, rounds, partial(weights.renew, share, draw))
-        told = {name: found[name] for name in extra}
-        read = (1 - share) * whole
-        rows.append(_row(SLICED, share, whole / read, read, found))
-        rows.append(_row(ACTIVE, share, whole / read, read, found) | {"others": told})
-        run: dict[str, Callable[[], Any]] = {
-            "dense": weights.dense,
-            THRESHOLD: partial(sparse_ffn, x, packed, threshold=gates),
-        }
-        read = (1 - share * 2 / 3) * whole
-        rows.append(_row(THRESHOLD, share, whole / read, read, compared(run, rounds)))
-        run = {
-            "dense": partial(_linear, x, weights.gate),
-            CHANNELS: partial(sparse_linear, x, linear, threshold=inputs),
-        }
-        read = (1 - share) * whole / 3
-        rows.append(_row(CHANNELS, share, whole / 3 / read, read, compared(run, rounds)))
+        trial.share = share
+        for form, (run, dense, matrices, whole) in forms.items():
+            beside = extra if form == ACTIVE else {}
+            found = compared(
+                {"dense": dense, form: run, **{n: partial(f, trial) for n, f in beside.items()}},
+                rounds,
+                trial.renew,
+                device,
+            )
+            read = (whole + (1 - share) * (matrices - whole)) * matrix
+            rows.append(
+                {
+                    "form": form, "share": share, "ideal": matrices * matrix / read, **found[form],
+                    "dense_seconds": found["dense"]["seconds"],
+                    "bytes_a_second": read / found[form]["seconds"],
+                    "others": {name: found[name] for name in beside},
+                }
+            )  # fmt: skip
     return rows
 
 
@@ -134,6 +167,7 @@ def compared(
     contenders: "Mapping[str, Callable[[], Any]]",
     rounds: int,
     renew: "Callable[[], None]" = lambda: None,
+    device: str = "cpu",
 ) -> dict[str, dict[str, Any]]:
     """By contender: `ratio`, `low` and `high` of the time of `dense` divided by its own, and its
     median `seconds`."""
@@ -145,58 +179,55 @@ def compared(
         renew()
         if not number:
             # A first time, which also tells how long it takes.
-            timed(contenders["dense"])
-            repeat = max(1, round(_SECONDS / timed(contenders["dense"])))
+            timed(contenders["dense"], device=device)
+            repeat = max(1, round(_SECONDS / timed(contenders["dense"], device=device)))
             for run in contenders.values():
-                timed(run)
+                timed(run, device=device)
         draw.shuffle(order)
         for name in order:
-            seconds[name].append(timed(contenders[name], repeat))
+            seconds[name].append(timed(contenders[name], repeat, device))
     return {
-        name: interval([a / b for a, b in zip(seconds["dense"], values, strict=True)])
+        name: median([a / b for a, b in zip(seconds["dense"], values, strict=True)])
         | {"seconds": statistics.median(values)}
         for name, values in seconds.items()
     }
 
 
-def timed(run: "Callable[[], Any]", repeat: int = 1) -> float:
-    """Seconds of one call."""
+def timed(run: "Callable[[], Any]", repeat: int = 1, device: str = "cpu") -> float:
+    """Seconds of one call, the mean over so many; on a GPU by its own clock, with what its cache
+    holds overwritten before every call."""
     import torch
 
-    def wait() -> None:
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-
     with torch.inference_mode():
-        wait()
+        if device != "cpu":
+            return _timed_on_gpu(run, repeat, device)
         begin = time.perf_counter()
         for _ in range(repeat):
             run()
-        wait()
-    return (time.perf_counter() - begin) / repeat
+        return (time.perf_counter() - begin) / repeat
 
 
-def interval(values: Sequence[float]) -> dict[str, float]:
+def _timed_on_gpu(run: "Callable[[], Any]", repeat: int, device: str) -> float:
+    import torch
+
+    spoiler = torch.empty(_CACHE, dtype=torch.int8, device=device)
+    marks = [[torch.cuda.Event(enable_timing=True) for _ in range(2)] for _ in range(repeat)]
+    for begin, end in marks:
+        spoiler.zero_()
+        begin.record()
+        run()
+        end.record()
+    torch.cuda.synchronize()
+    return sum(begin.elapsed_time(end) for begin, end in marks) / repeat / 1000
+
+
+def median(values: Sequence[float]) -> dict[str, float]:
     """The median, as `ratio`, with its 95 % percentile bootstrap interval, `low` and `high`."""
     import numpy as np
 
     drawn = np.random.default_rng(0).choice(values, (_RESAMPLES, len(values)))
     low, high = np.quantile(np.median(drawn, axis=1), [0.025, 0.975])
     return {"ratio": statistics.median(values), "low": float(low), "high": float(high)}
-
-
-def _active(weights: Weights, packed: PackedFFN) -> "torch.Tensor":
-    return sparse_ffn(weights.x, packed, active=weights.mask)
-
-
-def _row(
-    form: str, share: float, ideal: float, read: float, found: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
-    return {
-        "form": form, "share": share, "ideal": ideal, **found[form],
-        "dense_seconds": found["dense"]["seconds"],
-        "bytes_a_second": read / found[form]["seconds"],
-    }  # fmt: skip
 
 
 def _ffn(

@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import os
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ _PROGRAMS_INTERPRETED = 3
 _LINEAR_BLOCK = 128
 _LINEAR_PRODUCTS = 8192
 _ADDED = 256
+_BATCH = 16
 _WARPS = (4, 8, 16)
 #: Arguments whose change makes a program be tuned anew.
 _KEYS = {
@@ -64,20 +66,36 @@ class Triton:
         """See `sparse_ffn`. Indices are looked at, which waits for the GPU, except while a CUDA
         graph is made of the call; a mask never makes it wait."""
         import torch
+
+        by_mask = active is None or active.dtype == torch.bool
+        if active is not None and not by_mask and not _capturing(x):
+            check_indices(active, packed.d_ff)
+        by_row = active is not None and active.dim() == 2
+        return _in_parts(
+            x, packed.d,
+            lambda part: self._ffn(
+                x[part], packed, active[part] if by_row else active, threshold  # type: ignore[index]
+            ),
+        )  # fmt: skip
+
+    def _ffn(
+        self,
+        x: "torch.Tensor",
+        packed: PackedFFN,
+        active: "torch.Tensor | None",
+        threshold: float | None,
+    ) -> "torch.Tensor":
+        import torch
         import triton
 
         kernels = _kernels()
         batch, d, padded = len(x), packed.d, packed.rows.shape[2]
         y = _result(x, d)
-        if not batch:
-            return y.to(x.dtype)
         mask = listed = count = None
         if active is not None and active.dtype == torch.bool:
             listed, count = _listed(kernels, active)
             mask = active.contiguous() if active.dim() == 2 and batch > 1 else None
         elif active is not None:
-            if not _capturing(x):
-                check_indices(active, packed.d_ff)
             listed = active.contiguous()
             count = torch.full((1,), len(active), dtype=torch.int32, device=x.device)
         block = triton.next_power_of_2(padded)
@@ -100,14 +118,15 @@ class Triton:
 
     def linear(self, x: "torch.Tensor", packed: PackedLinear, threshold: float) -> "torch.Tensor":
         """See `sparse_linear`."""
+        return _in_parts(x, packed.outputs, lambda part: self._linear(x[part], packed, threshold))
+
+    def _linear(self, x: "torch.Tensor", packed: PackedLinear, threshold: float) -> "torch.Tensor":
         import torch
         import triton
 
         kernels = _kernels()
         batch, padded = len(x), packed.rows.shape[2]
         y = _result(x, packed.outputs)
-        if not batch:
-            return y.to(x.dtype)
         together = min(4, triton.next_power_of_2(batch))
         tiles = triton.cdiv(padded, _LINEAR_BLOCK)
         splits = max(1, 2 * _programs(x) // tiles)
@@ -128,6 +147,18 @@ TRITON = Triton()
 def interpreted() -> bool:
     """True when Triton runs its programs one by one in numpy, on tensors of the CPU."""
     return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def _in_parts(
+    x: "torch.Tensor", outputs: int, run: "Callable[[slice], torch.Tensor]"
+) -> "torch.Tensor":
+    """At most so many rows of x at once: programs' sums grow with them."""
+    import torch
+
+    if 0 < len(x) <= _BATCH:
+        return run(slice(None))
+    parts = [run(slice(start, start + _BATCH)) for start in range(0, len(x), _BATCH)]
+    return torch.cat(parts) if parts else x.new_empty(0, outputs)
 
 
 @cache

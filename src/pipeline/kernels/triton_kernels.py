@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 
 #: In the order that `activated` knows them by.
-ACTIVATIONS = ("identity", "relu", "relu2", "silu", "gelu", "gelu_tanh")
+ACTIVATIONS = ("identity", "relu", "relu2", "silu", "gelu", "gelu_tanh", "relu6")
 
 
 @triton.jit
@@ -29,6 +29,8 @@ def activated(v, ACTIVATION: tl.constexpr):
         # tanh(z) = 2 sigmoid(2 z) - 1
         z = 0.7978845608028654 * (v + 0.044715 * v * v * v)
         return v / (1 + tl.exp(-2 * z))
+    elif ACTIVATION == 6:
+        return tl.where(v <= 0, 0.0, tl.where(v > 6, 6.0, v))
     else:
         return v
 
@@ -99,10 +101,12 @@ def ffn(
                 h *= u
             if SCALES:
                 h *= tl.load(scales + (MATRICES - 1) * d_ff + i)
-            w = tl.load(first + (MATRICES - 1) * matrix + column, mask=inside, other=0)
-            total += tl.where(on[:, None], h[:, None] * w.to(tl.float32)[None, :], 0.0)
+            w = tl.load(first + (MATRICES - 1) * matrix + column, mask=inside, other=0).to(
+                tl.float32
+            )
+            total += tl.where(on[:, None], h[:, None] * w[None, :], 0.0)
     tl.store(
-        sums + (program * batch + b[:, None]) * padded + column[None, :],
+        sums + (tl.cast(program, tl.int64) * batch + b[:, None]) * padded + column[None, :],
         total, mask=there[:, None] & inside[None, :],
     )  # fmt: skip
 
@@ -136,7 +140,7 @@ def linear(
         product = tl.where(on[:, :, None], v[:, :, None] * w[None, :, :], 0.0)
         total += tl.sum(product, 1)
     tl.store(
-        sums + (split * batch + b[:, None]) * padded + column[None, :],
+        sums + (tl.cast(split, tl.int64) * batch + b[:, None]) * padded + column[None, :],
         total, mask=there[:, None] & inside[None, :],
     )  # fmt: skip
 
@@ -149,7 +153,9 @@ def add_up(sums, bias, y, batch, outputs, padded, parts, BIAS: tl.constexpr, BLO
     inside = column < outputs
     total = tl.zeros((BLOCK,), tl.float32)
     for part in range(parts):
-        total += tl.load(sums + (part * batch + b) * padded + column, mask=inside, other=0.0)
+        total += tl.load(
+            sums + (tl.cast(part, tl.int64) * batch + b) * padded + column, mask=inside, other=0.0
+        )
     if BIAS:
         total += tl.load(bias + column, mask=inside, other=0.0)
     tl.store(y + b * outputs + column, total.to(y.dtype.element_ty), mask=inside)

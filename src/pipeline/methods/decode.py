@@ -6,12 +6,19 @@ patch(model, for_kernels(Plan.read(document, arrays)))
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from pipeline.kernels.rules import LayerRules, Threshold
+import numpy as np
+
+from pipeline.kernels.activations import NAMES
+from pipeline.kernels.rules import DENSE, SPARSE, LayerRules, Threshold
 from pipeline.methods.apply import apply, entry_of, options_of
 from pipeline.methods.plan import Plan, Refused
-from pipeline.models.forward import START
+from pipeline.models.forward import CONTINUATION, START
 from pipeline.models.views import EXACT_ZERO_ACTIVATIONS, ModelView, linear_layers
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -20,14 +27,24 @@ class Decoding:
 
     plan: Plan
 
+    @property
+    def prefill(self) -> str:
+        """Sparse where the plan starts with the first token, dense where it starts after the
+        prompt."""
+        return SPARSE if self.plan.sparse_from == START else DENSE
+
     def for_kernels(self, shape: ModelView) -> Sequence[LayerRules]:
         """Prune, quantize and compensate in place, and tell what every block skips.
 
-        Refused, with the reason, for a sparsifier that the kernels have no form of.
+        Refused, with the reason, for a sparsifier that the kernels have no form of, and for one
+        that starts at a token by its number.
         """
         plan = self.plan
         if plan.refused:
             raise Refused(plan.refused)
+        if plan.sparse_from not in (START, CONTINUATION):
+            raise Refused(f"the kernels start at the prompt or after it, not {plan.sparse_from} "
+                          "tokens in")  # fmt: skip
         rules = [LayerRules() for _ in shape.ffns]
         if part := plan.parts.get("sparsifier"):
             entry = entry_of("sparsifier", part["name"])()
@@ -35,14 +52,30 @@ class Decoding:
                 plan.of("sparsifier"), options_of("sparsifier", part), shape,
                 plan.sparse_from == START,
             )  # fmt: skip
+        gone = plan.of("weights").get("dropped")
+        found = [self._of_block(own, shape, layer, gone) for layer, own in enumerate(rules)]
         others = {n: values for n, values in plan.arrays.items() if not n.startswith("sparsifier/")}
         parts = {kind: part for kind, part in plan.parts.items() if kind != "sparsifier"}
         with ExitStack() as ends:
             apply(replace(plan, parts=parts, arrays=others), shape, ends)
-        return [
-            _natural(own, shape, layer) if own.neurons is None else own
-            for layer, own in enumerate(rules)
-        ]
+        return found
+
+    def _of_block(
+        self, own: LayerRules, shape: ModelView, layer: int, gone: np.ndarray | None
+    ) -> LayerRules:
+        ffn = shape.ffns[layer]
+        if gone is not None:
+            # Neurons that weight pruning removed are cut out as well.
+            own = replace(own, dropped=_either(own.dropped, gone[layer], ffn.down.weight.device))
+        if own.neurons is None and _skips_by_itself(own, shape, layer):
+            own = replace(own, neurons=Threshold(0.0))
+        achieved = self.plan.achieved
+        if achieved is None or own.expected is not None:
+            return own
+        kind, measure = (
+            ("imposed", "model_weight_sparsity") if own.channels else ("total", "neuron_sparsity")
+        )
+        return replace(own, expected=float(achieved[kind][measure]))
 
 
 def for_kernels(plan: Plan) -> Decoding:
@@ -50,7 +83,7 @@ def for_kernels(plan: Plan) -> Decoding:
     return Decoding(plan)
 
 
-def _natural(own: LayerRules, shape: ModelView, layer: int) -> LayerRules:
+def _skips_by_itself(own: LayerRules, shape: ModelView, layer: int) -> bool:
     """Neurons that are zero by themselves need not be computed either, where no rule goes by the
     channels that the FFN reads."""
     ffn = shape.ffns[layer]
@@ -58,6 +91,13 @@ def _natural(own: LayerRules, shape: ModelView, layer: int) -> LayerRules:
     taken = any(
         name in own.channels for name, m in linear_layers(shape.blocks[layer]) if m in modules
     )
-    if taken or ffn.activation not in EXACT_ZERO_ACTIVATIONS:
-        return own
-    return replace(own, neurons=Threshold(0.0))
+    return not taken and ffn.activation in EXACT_ZERO_ACTIVATIONS and ffn.activation in NAMES
+
+
+def _either(
+    dropped: "torch.Tensor | None", gone: np.ndarray, device: "torch.device"
+) -> "torch.Tensor":
+    import torch
+
+    also = torch.from_numpy(gone.astype(bool)).to(device)
+    return also if dropped is None else dropped | also

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.config.methods import level_text
-from pipeline.kernels.rules import SLICED, Chosen, LayerRules
+from pipeline.kernels.rules import SLICED, Fixed, LayerRules
 from pipeline.methods.masks import Masks, Seen
 from pipeline.methods.plan import Arrays, Asked, Plan, Refused, named
 from pipeline.methods.sparsifier import Sparsifier
@@ -83,14 +82,15 @@ class Static(Sparsifier):
     def for_kernels(
         self, arrays: Arrays, options: Any, shape: ModelView, from_start: bool
     ) -> list[LayerRules]:
-        """Neurons that are cut out, or, where they are there for a start, not chosen."""
+        """Neurons that are cut out, or, where they are there for a start, take no part later."""
         import torch
 
         found = []
         for ffn, row in zip(shape.ffns, arrays["dropped"], strict=True):
             gone = torch.from_numpy(row.astype(bool)).to(ffn.down.weight.device)
-            chosen = Chosen(partial(_all_rows, ~gone))
-            found.append(LayerRules(dropped=gone) if from_start else LayerRules(neurons=chosen))
+            found.append(
+                LayerRules(dropped=gone) if from_start else LayerRules(neurons=Fixed(~gone))
+            )
         return found
 
 
@@ -130,10 +130,6 @@ class Parted(Static):
 
 def _rule(gone: "torch.Tensor") -> Callable[[Seen], Skipped]:
     return lambda seen: Skipped(before=gone.expand_as(seen.hidden))
-
-
-def _all_rows(kept: "torch.Tensor", residual: "torch.Tensor") -> "torch.Tensor":
-    return kept.expand(len(residual), -1)
 
 
 @dataclass(frozen=True)

@@ -87,15 +87,23 @@ class FFNView:
 
     def watch(self, receive: "Callable[[torch.Tensor], None]") -> Any:
         """Hand h of every forward pass to `receive`; returns the handle that ends it."""
+        self._computes_h()
         return self.down.module.register_forward_pre_hook(
             lambda _module, inputs: receive(inputs[0])
         )
 
     def replace(self, change: "Callable[[torch.Tensor], torch.Tensor]") -> Any:
         """Put `change` of h in h's place in every forward pass; returns the handle that ends it."""
+        self._computes_h()
         return self.down.module.register_forward_pre_hook(
             lambda _, inputs: (change(inputs[0]), *inputs[1:])
         )
+
+    def _computes_h(self) -> None:
+        if hasattr(self.down.module, "computed_by_kernel"):
+            raise TypeError(
+                "this model decodes through the kernels, and has no h; remove the patch"
+            )
 
     def hidden(self, x: "torch.Tensor") -> "torch.Tensor":
         """h, (..., d_ff), of the FFN's input x, (..., d_model), from the matrices alone."""

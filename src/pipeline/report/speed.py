@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.kernels.rules import ACTIVE, CHANNELS, SLICED, THRESHOLD
+from pipeline.kernels.rules import ACTIVE, CHANNELS, SLICED, THRESHOLD, UNGATED_THRESHOLD
 from pipeline.numbers import number, percent, points, span
 from pipeline.report.style import INK, Spec, finished, header, nothing
 from pipeline.tables.curves import DENSE, REASONING
@@ -24,21 +24,21 @@ _SHARES = {
     SLICED: "neuron_sparsity_imposed",
     ACTIVE: "neuron_sparsity_imposed",
     THRESHOLD: "neuron_sparsity_total",
+    UNGATED_THRESHOLD: "neuron_sparsity_total",
     CHANNELS: "model_weight_sparsity_imposed",
 }
 
 
 def placed(
-    curves: Rows, forms: Mapping[str, str], speeds: Rows, parts: Mapping[str, float]
-) -> Rows:
+    curves: Rows, forms: Mapping[str, str], speeds: Rows, models: Mapping[str, Row]
+) -> list[dict[str, Any]]:
     """Conditions on the mean of the reasoning tasks with the speed-up that was measured.
 
     `curves` are rows of tables.curves.CURVES, `forms` the kernels' form by method, `speeds` rows of
-    kernels.speed.speeds of one shape, `parts` by model the FFN's share of the weights of the
-    blocks' linear layers. `speed_up` is of these layers, with `low` and `high`: at the share that
-    the condition achieved the FFN is as fast as measured, or, where input channels are skipped,
-    all of them are. Between measured shares time is on a straight line; beyond the last one it is
-    that one's.
+    kernels.speed.speeds of one shape, `models` by name the bodies of tables.model.MODEL. `speed_up`
+    is of the blocks' linear layers, with `low` and `high`: at the share that the condition achieved
+    the FFN is as fast as measured, or, where input channels are skipped, all of them are. Between
+    measured shares time is on a straight line; beyond the last one it is that one's.
     """
     found = []
     for row in curves:
@@ -49,12 +49,15 @@ def placed(
             form, name = THRESHOLD, NATURAL
         if form is None:
             continue
+        model = models[row["model"]]
+        if form == THRESHOLD and not model["gated"]:
+            form = UNGATED_THRESHOLD
         share = row[_SHARES[form]]
         read = 0.0
         if form == ACTIVE:
             # What a predictor reads beside the neurons, in FFNs.
             read = max(0.0, share - row["ffn_weight_sparsity_imposed"])
-        part = 1.0 if form == CHANNELS else parts[row["model"]]
+        part = 1.0 if form == CHANNELS else model["ffn_weights"] / model["linear_weights"]
         times = {
             bound: 1 / (1 - part + part * (time_at(speeds, form, share, of) + read))
             for bound, of in (("speed_up", "ratio"), ("low", "low"), ("high", "high"))
@@ -117,9 +120,9 @@ def figure(rows: Rows) -> Spec:
     )
 
 
-def page(study: str, rows: Rows, speeds: Rows, shape: Mapping[str, Any], drawn: str) -> str:
-    """The page as HTML text. `shape` holds d, d_ff, dtype, threads, machine and backend; `drawn` is
-    the figure as SVG text."""
+def page(study: str, rows: Rows, speeds: Rows, setting: Mapping[str, Any], drawn: str) -> str:
+    """The page as HTML text. `setting` holds d, d_ff, dtype, threads, machine and backend; `drawn`
+    is the figure as SVG text."""
     import jinja2
     from markupsafe import Markup
 
@@ -133,5 +136,5 @@ def page(study: str, rows: Rows, speeds: Rows, shape: Mapping[str, Any], drawn: 
     )
     environment.filters.update(percent=percent, points=points, span=span, number=number)
     return environment.get_template(_TEMPLATE).render(
-        study=study, rows=rows, speeds=speeds, shape=shape, figure=Markup(drawn)
+        study=study, rows=rows, speeds=speeds, setting=setting, figure=Markup(drawn)
     )

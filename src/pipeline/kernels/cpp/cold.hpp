@@ -17,7 +17,15 @@ struct F16 {
     uint16_t bits;
 };
 
-enum class Activation : int { identity = 0, relu = 1, relu2 = 2, silu = 3, gelu = 4, gelu_tanh = 5 };
+enum class Activation : int {
+    identity = 0,
+    relu = 1,
+    relu2 = 2,
+    silu = 3,
+    gelu = 4,
+    gelu_tanh = 5,
+    relu6 = 6
+};
 
 // Rows are padded with zeros to a multiple of this many elements, so no loop has a tail.
 constexpr int64_t kLanes = 64;

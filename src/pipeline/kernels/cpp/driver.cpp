@@ -35,6 +35,16 @@ struct Workspace {
 
     template <class T>
     static T* room(std::vector<T>& held, int64_t size) {
+#if defined(__SANITIZE_ADDRESS__)
+        // No more than was asked for, so that what lies beyond is found out.
+        if (static_cast<int64_t>(held.size()) != size) {
+            std::vector<T> exact(held.begin(),
+                                 held.begin() + std::min<int64_t>(size, held.size()));
+            exact.resize(size);
+            exact.shrink_to_fit();
+            held.swap(exact);
+        }
+#endif
         if (static_cast<int64_t>(held.size()) < size) held.resize(size);
         return held.data();
     }
@@ -113,6 +123,7 @@ float activated(Activation activation, float v) {
         // A comparison that NaN fails keeps NaN.
         case Activation::relu: return v <= 0 ? 0 : v;
         case Activation::relu2: return v <= 0 ? 0 : v * v;
+        case Activation::relu6: return v <= 0 ? 0 : v > 6 ? 6 : v;
         case Activation::silu: return v / (1 + std::exp(-v));
         case Activation::gelu: return 0.5f * v * (1 + std::erf(v * 0.70710678118654752f));
         case Activation::gelu_tanh:

@@ -1,0 +1,451 @@
+"""Make a Hugging Face model decode through the kernels."""
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from pipeline.kernels.activations import kernel_name
+from pipeline.kernels.interface import AUTO, pack_ffn, pack_linear, sparse_ffn, sparse_linear
+from pipeline.kernels.packed import PackedFFN, PackedLinear
+from pipeline.kernels.rules import (
+    DENSE,
+    PREFILLS,
+    SPARSE,
+    Chosen,
+    Fixed,
+    LayerRules,
+    Rules,
+    Threshold,
+)
+from pipeline.kernels.speed import timed
+from pipeline.models.views import FFNView, ModelView, linear_layers, matrix, transposed, view
+
+if TYPE_CHECKING:
+    import torch
+
+#: Rows of x above which a call is made dense, and masked: weights are read once for all of them.
+MOST_ROWS = 16
+#: Shares at which kernels are timed, and the times of one measurement.
+_SHARES = (0.0, 0.5, 0.9)
+_TIMES = 5
+#: Name of the mark that a patched model carries.
+_MARK = "decodes_through_kernels"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How one part of a block decodes, and why.
+
+    `crossover` is the share skipped from which on the kernel takes less time than torch's dense
+    product for one token, as measured, a predictor's time included; 1 where it never does.
+    `expected` is the share that is expected to be skipped, None where that is not known. `kernel`
+    is False where dense is used, since sparse would lose.
+    """
+
+    layer: int
+    part: str
+    backend: str
+    crossover: float
+    expected: float | None
+    kernel: bool
+
+
+class Patched:
+    """A patched model: `decisions` tell what runs how."""
+
+    def __init__(self) -> None:
+        self.decisions: list[Decision] = []
+        self._ends = ExitStack()
+
+    def remove(self) -> None:
+        """Give the model its own forward passes back, and weights in memory of their own, so that
+        it can be saved and copied. What the plan pruned, quantized, folded or dropped stays so."""
+        self._ends.close()
+
+    def report(self) -> list[dict[str, Any]]:
+        """The decisions as plain values."""
+        return [asdict(decision) for decision in self.decisions]
+
+    def at_end(self, do: "Callable[..., object]", *args: Any) -> None:
+        """Have something done when the patch is removed."""
+        self._ends.callback(do, *args)
+
+
+def patch(
+    model: Any,
+    plan: Rules,
+    *,
+    prefill: str | None = None,
+    expected: Mapping[int, float] | float | None = None,
+    fall_back: bool = True,
+    backend: str = AUTO,
+) -> Patched:
+    """Make a model's decoding go through the kernels, in place, as a plan has it.
+
+    Neurons that the plan drops are cut out of the matrices. What it decides token by token goes
+    through `sparse_ffn` and `sparse_linear` in passes that go on with a sequence, one token each.
+    In passes over several tokens of a sequence (`prefill`) a plan that starts where the prompt ends
+    does nothing (`dense`), and one that starts at the first token masks what dense products give
+    (`sparse`); an argument overrides the plan, which then is another method. More than 16 sequences
+    at once are computed so as well.
+
+    Where the share that is expected to be skipped (the plan's own figure, or one given for all
+    layers, or by layer) lies below the crossover that is measured here, or the kernel never wins,
+    the layer stays dense and masked. With `fall_back` off kernels are used in any case.
+
+    Packed weights take the place of the model's own, which become views of them, so memory does
+    not grow, but for a matrix that holds gate and up together (Phi-3), which is kept twice. While
+    the patch lasts, weights that are written into the model, hooks on h and copies would not be
+    seen by the kernels: `remove` it before. A copy raises TypeError, and so does a view's watch.
+
+    ValueError for another `prefill`, for a model that is patched already, and for rules that do not
+    fit the model or one another; the model's forward passes are then its own again.
+    """
+    import torch
+
+    chosen = plan.prefill if prefill is None else prefill
+    if chosen not in PREFILLS:
+        raise ValueError(f"prefill is {chosen!r}, expected {DENSE} or {SPARSE}")
+    if hasattr(model, _MARK):
+        raise ValueError("this model is patched already; remove that patch first")
+    shape = view(model)
+    rules = plan.for_kernels(shape)
+    _check(shape, rules)
+    patched = Patched()
+    phase = _Phase(chosen == DENSE)
+    times: dict[tuple, tuple[float, list[tuple[float, float]]]] = {}
+    try:
+        with torch.no_grad():
+            setattr(model, _MARK, True)
+            patched.at_end(delattr, model, _MARK)
+            hook = model.base_model.register_forward_pre_hook(phase.before, with_kwargs=True)
+            patched.at_end(hook.remove)
+            for ffn, own in zip(shape.ffns, rules, strict=True):
+                if own.dropped is not None and bool(own.dropped.any()):
+                    ffn.slice(own.dropped)
+            shape = view(model)
+            for layer, own in enumerate(rules):
+                wanted = expected.get(layer) if isinstance(expected, Mapping) else expected
+                wanted = own.expected if wanted is None else wanted
+                block = _Block(patched, phase, layer, wanted, fall_back, backend, times)
+                # Where a plan leaves no neuron there is nothing to skip.
+                if own.neurons is not None and shape.ffns[layer].d_ff:
+                    block.neurons(shape.ffns[layer], own.neurons)
+                named = dict(linear_layers(shape.blocks[layer]))
+                for name, threshold in own.channels.items():
+                    block.channels(name, named[name], threshold)
+    except BaseException:
+        patched.remove()
+        raise
+    return patched
+
+
+def _check(shape: ModelView, rules: Sequence[LayerRules]) -> None:
+    """ValueError for rules that do not fit the model or one another."""
+    if len(rules) != len(shape.ffns):
+        raise ValueError(f"rules for {len(rules)} blocks; the model has {len(shape.ffns)}")
+    for layer, (own, ffn) in enumerate(zip(rules, shape.ffns, strict=True)):
+        named = dict(linear_layers(shape.blocks[layer]))
+        if unknown := sorted(set(own.channels) - set(named)):
+            raise ValueError(f"block {layer} has no linear layer {unknown[0]}: {', '.join(named)}")
+        if own.neurons is None:
+            continue
+        kernel_name(ffn.activation)
+        modules = {p.module for p in (*ffn.inner, ffn.down)}
+        if both := [name for name in own.channels if named[name] in modules]:
+            raise ValueError(f"block {layer}: rules for its neurons and for channels of {both[0]}")
+        if isinstance(own.neurons, Chosen) and ffn.before is None:
+            raise ValueError(
+                f"block {layer}: what its FFN reads passes no norm, before which a choice could be "
+                "made"
+            )
+
+
+class _Phase:
+    """Whether the pass at hand goes on with sequences, one token each, or reads a prompt."""
+
+    def __init__(self, dense_prefill: bool) -> None:
+        self._dense_prefill = dense_prefill
+        self._prefill = True
+
+    def before(self, _module: object, args: tuple, kwargs: dict[str, Any]) -> None:
+        """A pass begins."""
+        given = kwargs.get("input_ids")
+        given = kwargs.get("inputs_embeds") if given is None else given
+        given = args[0] if given is None else given
+        self._prefill = given.shape[1] > 1
+
+    @property
+    def dense(self) -> bool:
+        """True while the method does nothing."""
+        return self._prefill and self._dense_prefill
+
+    def by_kernel(self, x: "torch.Tensor") -> bool:
+        """True for what goes through the kernels: x is (..., channels)."""
+        return not self._prefill and x.numel() <= MOST_ROWS * x.shape[-1]
+
+
+class _Forward:
+    """A module's forward pass that stands in for its own."""
+
+    def __init__(self, call: "Callable[[torch.Tensor], torch.Tensor]") -> None:
+        self._call = call
+
+    def __call__(self, x: "torch.Tensor") -> "torch.Tensor":
+        return self._call(x)
+
+    def __deepcopy__(self, _memo: object) -> "_Forward":
+        raise TypeError("a patched model cannot be copied, since the copy would read its weights; "
+                        "remove the patch first")  # fmt: skip
+
+
+class _Block:
+    """Replaces the forward passes of one block's modules."""
+
+    def __init__(
+        self,
+        patched: Patched,
+        phase: _Phase,
+        layer: int,
+        expected: float | None,
+        fall_back: bool,
+        backend: str,
+        times: dict[tuple, tuple[float, list[tuple[float, float]]]],
+    ) -> None:
+        self.patched = patched
+        self.phase = phase
+        self.layer = layer
+        self.expected = expected
+        self.fall_back = fall_back
+        self.backend = backend
+        #: By what was timed: seconds of the dense product, and (share, seconds) of the kernel.
+        self.times = times
+
+    def neurons(self, ffn: FFNView, rule: Threshold | Fixed | Chosen) -> None:
+        """An FFN's matrices, by the neurons that take part."""
+        first, up = ffn.inner[0], ffn.inner[-1]
+        packed = pack_ffn(
+            first.weight if ffn.gated else None, up.weight, ffn.down.weight,
+            activation=ffn.activation,
+            biases=(first.bias if ffn.gated else None, up.bias, ffn.down.bias),
+            backend=self.backend,
+        )  # fmt: skip
+        for rows, projection in zip(packed.rows, ffn.inner, strict=False):
+            if (projection.start, projection.stop) == (0, None):
+                self._keep(projection.module, rows[:, : packed.d])
+        self._keep(ffn.down.module, packed.rows[-1][:, : packed.d].T)
+        key = ("ffn", packed.rows.shape, packed.dtype, ffn.activation, type(rule).__name__)
+        if key not in self.times:
+            self.times[key] = _ffn_times(ffn, packed, rule)
+        dense, sparse = self.times[key]
+        if isinstance(rule, Chosen):
+            # Predictors differ in size from layer to layer.
+            choosing = _seconds(partial(rule.choose, _token(packed)), packed.rows)
+            sparse = [(share, seconds + choosing) for share, seconds in sparse]
+        kernel = self._decide("ffn", packed.backend, crossover(dense, sparse))
+        _FFN(self, ffn, packed, rule, kernel)
+
+    def channels(self, name: str, module: "torch.nn.Module", threshold: float) -> None:
+        """A linear layer, by its input channels."""
+        import torch
+
+        packed = pack_linear(matrix(module), module.bias, backend=self.backend)
+        self._keep(module, packed.rows[0][:, : packed.outputs].T)
+        key = ("linear", packed.rows.shape, packed.dtype)
+        if key not in self.times:
+            self.times[key] = _linear_times(module, packed)
+        kernel = self._decide(name, packed.backend, crossover(*self.times[key]))
+        own, phase = module.forward, self.phase
+
+        def forward(x: "torch.Tensor") -> "torch.Tensor":
+            if phase.dense:
+                return own(x)
+            if kernel and phase.by_kernel(x):
+                y = sparse_linear(x.reshape(-1, x.shape[-1]), packed, threshold=threshold)
+                return y.reshape(*x.shape[:-1], packed.outputs)
+            return own(torch.where(x.abs() <= threshold, 0, x))
+
+        self.instead(module, forward)
+
+    def instead(self, module: "torch.nn.Module", forward: "Callable") -> None:
+        """Replace a module's forward pass until the patch is removed."""
+        # An instance may have one of its own already, of accelerate's for instance.
+        before = vars(module).get("forward")
+        module.forward = _Forward(forward)
+        if before is None:
+            self.patched.at_end(delattr, module, "forward")
+        else:
+            self.patched.at_end(setattr, module, "forward", before)
+
+    def _keep(self, module: "torch.nn.Module", weight: "torch.Tensor") -> None:
+        """A module's weights become a view, (outputs, inputs), of packed ones."""
+        _give(module, weight.T if transposed(module) else weight)
+        self.patched.at_end(_own_memory, module)
+
+    def _decide(self, part: str, backend: str, crossover: float) -> bool:
+        loses = crossover >= 1 if self.expected is None else self.expected < crossover
+        kernel = not (self.fall_back and loses)
+        decision = Decision(self.layer, part, backend, crossover, self.expected, kernel)
+        self.patched.decisions.append(decision)
+        return kernel
+
+
+class _FFN:
+    """One FFN's modules: the inner ones compute nothing and hand zeros on, the last computes all;
+    or, where the kernel is not used, what h is without the neurons that are skipped."""
+
+    def __init__(
+        self,
+        block: _Block,
+        ffn: FFNView,
+        packed: PackedFFN,
+        rule: Threshold | Fixed | Chosen,
+        kernel: bool,
+    ) -> None:
+        self.phase = block.phase
+        self.ffn = ffn
+        self.packed = packed
+        self.rule = rule
+        self.kernel = kernel
+        #: What the FFN reads, where the kernel is to compute; act(gate)'s input, where it is not.
+        self.x: torch.Tensor | None = None
+        self.first: torch.Tensor | None = None
+        self.residual: torch.Tensor | None = None
+        if isinstance(rule, Chosen) and ffn.before is not None:
+            block.patched.at_end(ffn.before.register_forward_pre_hook(self._hold).remove)
+        for module in dict.fromkeys(p.module for p in ffn.inner):
+            block.instead(module, partial(self._inner, module, module.forward))
+        down = ffn.down.module
+        block.instead(down, partial(self._down, down.forward))
+        # Views refuse to watch or change an h that is not computed.
+        down.computed_by_kernel = True
+        block.patched.at_end(delattr, down, "computed_by_kernel")
+
+    def _hold(self, _module: object, given: tuple) -> None:
+        self.residual = None if self.phase.dense else given[0]
+
+    def _inner(
+        self, module: "torch.nn.Module", own: "Callable", x: "torch.Tensor"
+    ) -> "torch.Tensor":
+        if self.kernel and self.phase.by_kernel(x):
+            self.x = x
+            return x.new_zeros(1).expand(*x.shape[:-1], matrix(module).shape[0])
+        # What an earlier pass left, if an error ended it half-way.
+        self.x = None
+        y: torch.Tensor = own(x)
+        first = self.ffn.inner[0]
+        if isinstance(self.rule, Threshold) and module is first.module and not self.phase.dense:
+            self.first = y[..., first.start : first.stop]
+        return y
+
+    def _down(self, own: "Callable", h: "torch.Tensor") -> "torch.Tensor":
+        import torch
+
+        x, first, residual = self.x, self.first, self.residual
+        self.x = self.first = self.residual = None
+        rule = self.rule
+        if x is not None:
+            x = x.reshape(-1, self.packed.d)
+            if isinstance(rule, Threshold):
+                y = sparse_ffn(x, self.packed, threshold=rule.value)
+            else:
+                y = sparse_ffn(x, self.packed, active=_taking_part(rule, residual))
+            return y.reshape(*h.shape[:-1], self.packed.d)
+        if self.phase.dense:
+            return own(h)
+        if isinstance(rule, Threshold):
+            skipped = self.ffn.act(first).abs() <= rule.value
+        else:
+            skipped = ~_taking_part(rule, residual)
+        if skipped.dim() > 1:
+            skipped = skipped.reshape(h.shape)
+        return own(torch.where(skipped, 0, h))
+
+
+def _taking_part(rule: Fixed | Chosen, residual: "torch.Tensor | None") -> "torch.Tensor":
+    if isinstance(rule, Fixed):
+        return rule.kept
+    if residual is None:
+        raise ValueError("no residual stream was seen before this FFN")
+    return rule.choose(residual.reshape(-1, residual.shape[-1]))
+
+
+def crossover(dense: float, sparse: Sequence[tuple[float, float]]) -> float:
+    """The share from which on sparse takes less time, of its (share, seconds) in order, straight
+    lines between them; 0 where it does at the first, 1 where it does not get there."""
+    before = sparse[0]
+    if before[1] <= dense:
+        return 0.0
+    for share, seconds in sparse[1:]:
+        if seconds <= dense:
+            return before[0] + (share - before[0]) * (before[1] - dense) / (before[1] - seconds)
+        before = share, seconds
+    return 1.0
+
+
+def _ffn_times(
+    ffn: FFNView, packed: PackedFFN, rule: Threshold | Fixed | Chosen
+) -> tuple[float, list[tuple[float, float]]]:
+    """Seconds of the dense FFN for one token, and (share skipped, seconds) of the kernel."""
+    import torch
+
+    x = _token(packed)
+    first = ffn.inner[0]
+    size = ffn.act(torch.nn.functional.linear(x, first.weight, first.bias)).abs().float()[0]
+    found = []
+    for share in _SHARES:
+        if isinstance(rule, Threshold):
+            # Below every value at first: a threshold of 0 skips what a ReLU makes zero.
+            cut = float(size.quantile(share)) if share else None
+            skipped = 0.0 if cut is None else float((size <= cut).float().mean())
+            found.append((skipped, _seconds(partial(sparse_ffn, x, packed, threshold=cut), x)))
+        else:
+            mask = torch.rand(packed.d_ff, device=x.device) >= share
+            found.append((share, _seconds(partial(sparse_ffn, x, packed, active=mask), x)))
+    return _seconds(lambda: ffn.output(ffn.hidden(x)), x), sorted(found)
+
+
+def _linear_times(
+    module: "torch.nn.Module", packed: PackedLinear
+) -> tuple[float, list[tuple[float, float]]]:
+    import torch
+
+    x = torch.randn(1, packed.inputs, device=packed.rows.device).to(packed.dtype)
+    found = []
+    for share in _SHARES:
+        cut = float(x.abs().float().quantile(share)) if share else 0.0
+        found.append((share, _seconds(partial(sparse_linear, x, packed, threshold=cut), x)))
+    return _seconds(partial(module, x), x), found
+
+
+def _token(packed: PackedFFN) -> "torch.Tensor":
+    """One token's input, drawn."""
+    import torch
+
+    return torch.randn(1, packed.d, device=packed.rows.device).to(packed.dtype)
+
+
+def _seconds(run: "Callable[[], object]", on: "torch.Tensor") -> float:
+    """Of one call, the median of a few; `on` tells the device."""
+    timed(run, device=str(on.device))
+    return statistics.median(timed(run, device=str(on.device)) for _ in range(_TIMES))
+
+
+def _give(module: "torch.nn.Module", weight: "torch.Tensor") -> None:
+    import torch
+
+    module.weight = torch.nn.Parameter(weight, requires_grad=False)
+
+
+def _own_memory(module: "torch.nn.Module") -> None:
+    """A module's weights leave the memory that they share with others'."""
+    _give(module, module.weight.detach().clone(memory_format=_contiguous()))
+
+
+def _contiguous() -> Any:
+    import torch
+
+    return torch.contiguous_format
