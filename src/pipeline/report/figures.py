@@ -164,6 +164,8 @@ def part_figure(units: Rows, models: Rows) -> Spec:
     )
 
 
+#: Names in a row of a legend that has more than fit in one.
+_IN_ROW = 6
 #: Level of UNITS -> title of its axis.
 _PARTS = {
     "neuron": "decile of the neurons, 1 the coldest",
@@ -247,8 +249,10 @@ def _points(base: Any, styles: Mapping[str, Look]) -> Any:
     """Points that carry the legend of all methods."""
     import altair as alt
 
-    legend = alt.Legend(title=None, symbolSize=90)
     methods = list(styles)
+    # In one row, dozens of names would make the figure many times as wide as its panels.
+    rows = {"columns": _IN_ROW} if len(methods) > _IN_ROW + 1 else {}
+    legend = alt.Legend(title=None, symbolSize=90, symbolLimit=0, **rows)
     colours = alt.Scale(domain=methods, range=[look.colour for look in styles.values()])
     shapes = alt.Scale(domain=methods, range=[look.shape for look in styles.values()])
     points = base.transform_filter("datum.part === 'curve'")
