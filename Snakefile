@@ -6,6 +6,9 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
+#: Refused conditions that the end of a run tells of; a study may have hundreds.
+REFUSALS_TOLD = 5
+
 if not workflow.configfiles:
 
     configfile: "config.yaml"
@@ -52,6 +55,11 @@ onsuccess:
     page, answer = Path(f"{RESULTS}/report/index.html"), Path(f"{RESULTS}/analyse/finding.json")
     if page.exists() and answer.exists():
         print("", *FINDING.read(answer)["sentences"], sep="\n")
-        if refusals := REFUSED.read(answer.with_name("refused.parquet")).height:
-            print(f"conditions refused: {refusals}; the page says why")
+        refusals = REFUSED.read(answer.with_name("refused.parquet")).to_dicts()
+        for row in refusals[:REFUSALS_TOLD]:
+            print(
+                f"refused: {row['model']}, {row['method']} at {row['level']}: {row['reason']}"
+            )
+        if len(refusals) > REFUSALS_TOLD:
+            print(f"conditions refused: {len(refusals)} in all; the page lists them")
         print(f"the page: {page.resolve()}")

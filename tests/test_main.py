@@ -73,4 +73,5 @@ def test_a_file_is_no_place_for_results(config_file, capsys):
 
 def test_a_study_that_was_never_started_is_told_so(config_file, tmp_path, capsys):
     assert main(["status", str(config_file), "--directory", str(tmp_path)]) == 2
-    assert capsys.readouterr().err == f"error: no study 'small' has been started in {tmp_path}\n"
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: no study 'small' has been started in {tmp_path}; start it with")

@@ -152,6 +152,12 @@ def _size(text: str) -> int:
     return int(text)
 
 
+def _rounds(text: str) -> int:
+    if _size(text) < 5:
+        raise argparse.ArgumentTypeError(f"{text!r}: fewer than 5 tell nothing of the spread")
+    return int(text)
+
+
 def _study(given: argparse.Namespace) -> Study:
     return Study(parse_study(read_config(given.config), given.config.parent))
 
@@ -211,7 +217,9 @@ def _parser() -> argparse.ArgumentParser:
     speed.add_argument(
         "--dtype", choices=("float32", "bfloat16", "float16"), default="bfloat16", help="of weights"
     )
-    speed.add_argument("--rounds", type=_size, default=9, help="times that everything is measured")
+    speed.add_argument(
+        "--rounds", type=_rounds, default=9, help="times that everything is measured, 5 at least"
+    )
     speed.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     for command in (plan, status, inspect, gc):
         command.add_argument("--json", action="store_true", help="as JSON")

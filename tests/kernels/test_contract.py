@@ -308,6 +308,7 @@ def test_wrong_arguments_are_errors(backend, make_weights):
         "mask of .3, 8.": lambda: sparse_ffn(x, packed, active=mask.expand(3, 8)),
         "active is torch.float32": lambda: sparse_ffn(x, packed, active=mask.float()),
         "a vector of indices": lambda: sparse_ffn(x, packed, active=torch.zeros(2, 2).long()),
+        "active is a list, expected a tensor": lambda: sparse_ffn(x, packed, active=[1]),
         "active is on meta": lambda: sparse_ffn(x, packed, active=mask.to("meta")),
         "x is on meta": lambda: sparse_ffn(x.to("meta"), packed),
         "no gradient": lambda: sparse_ffn(x.requires_grad_(), packed),

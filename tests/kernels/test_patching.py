@@ -365,13 +365,15 @@ def test_wrong_rules_are_errors_and_change_nothing(make_model):
         )
 
 
-def test_a_patched_model_is_not_patched_copied_or_watched(make_model):
+def test_a_patched_model_is_not_patched_copied_saved_or_watched(make_model, tmp_path):
     model = make_model(hidden_act="silu")
     patched = patch(model, told(neurons=Threshold(0.1)), **KERNELS)
     with pytest.raises(ValueError, match="patched already"):
         patch(model, told())
     with pytest.raises(TypeError, match="cannot be copied"):
         copy.deepcopy(model)
+    with pytest.raises(TypeError, match="remove the patch first, or write"):
+        model.save_pretrained(tmp_path)
     for act in ("watch", "replace"):
         with pytest.raises(TypeError, match="has no h"):
             getattr(view(model).ffns[0], act)(lambda h: h)

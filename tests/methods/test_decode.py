@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers.activations import ACT2FN
 
+from pipeline.errors import UserError
 from pipeline.kernels import patch
 from pipeline.methods.apply import apply, entry_of
 from pipeline.methods.decode import for_kernels
@@ -29,7 +30,8 @@ def arrays_of(name, model):
         return {"thresholds": np.array([0.02, 0.05])}
     if name == "teal":
         linear = len(list(linear_layers(view(model).blocks[0])))
-        return {"settings": draw.uniform(0.01, 0.1, (LAYERS, linear))}
+        size = (LAYERS, linear)
+        return {"settings": draw.uniform(0.01, 0.1, size), "shares": draw.uniform(0, 1, size)}
     if name == "predicted":
         layers = {
             f"{layer}/{part}": draw.standard_normal(shape).astype("f")
@@ -157,11 +159,30 @@ def test_neurons_that_weight_pruning_removed_are_cut_out(make_model):
 def test_what_a_plan_achieved_is_what_is_expected(make_model):
     measures = {"neuron_sparsity": 0.4, "ffn_weight_sparsity": 0.3, "model_weight_sparsity": 0.2}
     achieved = {"imposed": measures, "total": {n: v + 0.1 for n, v in measures.items()}}
-    for name, wanted in (("cats", 0.5), ("teal", 0.2)):
-        model = make_model(hidden_act="silu")
-        plan = plan_of(name, arrays_of(name, model), achieved=achieved)
-        patched = patch(model, for_kernels(plan))
-        assert {each.expected for each in patched.decisions} == {wanted}
+    model = make_model(hidden_act="silu")
+    patched = patch(
+        model, for_kernels(plan_of("cats", arrays_of("cats", model), achieved=achieved))
+    )
+    assert {each.expected for each in patched.decisions} == {0.5}
+    # Every linear layer skips a share of its own.
+    model = make_model(hidden_act="silu")
+    arrays = arrays_of("teal", model)
+    patched = patch(model, for_kernels(plan_of("teal", arrays, achieved=achieved)))
+    found = [each.expected for each in patched.decisions]
+    assert found == pytest.approx(arrays["shares"].flatten().tolist())
+
+
+@pytest.mark.parametrize("name", ["drop_cold", "teal"])
+def test_a_plan_of_a_model_of_another_shape_is_refused(make_model, name):
+    model = make_model(hidden_act="silu")
+    plan = plan_of(name, arrays_of(name, model), neurons=LAYERS * NEURONS)
+    other = make_model(hidden_act="silu", intermediate_size=32)
+    with pytest.raises(UserError, match="a model with 48 FFN neurons; this one has 64"):
+        patch(other, for_kernels(plan))
+    ungated = make_model("OPTForCausalLM")
+    if name == "teal":
+        with pytest.raises(UserError, match="2 blocks of 7 linear layers; this one has 2 of 6"):
+            patch(ungated, for_kernels(plan))
 
 
 def test_a_plan_that_starts_at_a_token_is_refused(make_model):

@@ -4,6 +4,7 @@ is the model that was fitted."""
 import copy
 import dataclasses
 import itertools
+import re
 from contextlib import ExitStack
 
 import numpy as np
@@ -206,7 +207,7 @@ def test_a_relu_model_is_no_denser_than_it_is_by_nature(small, name):
 
 
 def interval(text):
-    low, high = text.rpartition(", ")[2].split(" to ")
+    low, high = re.search(r", (\S+) to (\S+) \(", text).groups()
     return float(low), float(high)
 
 

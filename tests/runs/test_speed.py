@@ -40,3 +40,9 @@ def test_sizes_are_whole_numbers(wrong, capsys):
     with pytest.raises(SystemExit):
         main(["speed", "--d", wrong])
     assert "give a whole number from 1" in capsys.readouterr().err
+
+
+def test_too_few_rounds_are_refused(capsys):
+    with pytest.raises(SystemExit):
+        main(["speed", "--rounds", "4"])
+    assert "fewer than 5 tell nothing of the spread" in capsys.readouterr().err

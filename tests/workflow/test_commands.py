@@ -89,7 +89,7 @@ def test_a_level_taken_out_is_garbage_after_the_next_run(edited):
 
 def test_accuracy_against_measured_speed(finished):
     before = finished.artifacts()
-    said = ask(finished, "speed", "--d", "64", "--d-ff", "96", "--rounds", "1")
+    said = ask(finished, "speed", "--d", "64", "--d-ff", "96", "--rounds", "5")
     page = finished.work / "results/timing/tiny/speed.html"
     assert said == f"the page: {page.resolve()}\n"
     text = page.read_text()

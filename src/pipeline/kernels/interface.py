@@ -207,6 +207,8 @@ def _check_threshold(threshold: float) -> None:
 def _check_active(active: "torch.Tensor", x: "torch.Tensor", d_ff: int) -> None:
     import torch
 
+    if not isinstance(active, torch.Tensor):
+        raise ValueError(f"active is a {type(active).__name__}, expected a tensor")
     if active.device != x.device:
         raise ValueError(f"active is on {active.device}, x is on {x.device}")
     if active.dtype == torch.bool:

@@ -3,7 +3,7 @@
 import ctypes
 import mmap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,11 +27,11 @@ class PackedFFN:
     `reason` says why `backend` was chosen.
     """
 
-    rows: "torch.Tensor"
-    scales: "torch.Tensor | None"
-    gate_bias: "torch.Tensor | None"
-    up_bias: "torch.Tensor | None"
-    out_bias: "torch.Tensor | None"
+    rows: "torch.Tensor" = field(repr=False)
+    scales: "torch.Tensor | None" = field(repr=False)
+    gate_bias: "torch.Tensor | None" = field(repr=False)
+    up_bias: "torch.Tensor | None" = field(repr=False)
+    out_bias: "torch.Tensor | None" = field(repr=False)
     activation: str
     d: int
     backend: str
@@ -61,9 +61,9 @@ class PackedLinear:
     what int8 rows are multiplied by; `bias` is (outputs,) float32.
     """
 
-    rows: "torch.Tensor"
-    scales: "torch.Tensor | None"
-    bias: "torch.Tensor | None"
+    rows: "torch.Tensor" = field(repr=False)
+    scales: "torch.Tensor | None" = field(repr=False)
+    bias: "torch.Tensor | None" = field(repr=False)
     outputs: int
     backend: str
     reason: str

@@ -121,6 +121,9 @@ def patch(
         with torch.no_grad():
             setattr(model, _MARK, True)
             patched.at_end(delattr, model, _MARK)
+            # Views of packed memory are no tensors that can be written to a file.
+            model.save_pretrained = _not_saved
+            patched.at_end(delattr, model, "save_pretrained")
             hook = model.base_model.register_forward_pre_hook(phase.before, with_kwargs=True)
             patched.at_end(hook.remove)
             for ffn, own in zip(shape.ffns, rules, strict=True):
@@ -128,8 +131,8 @@ def patch(
                     ffn.slice(own.dropped)
             shape = view(model)
             for layer, own in enumerate(rules):
-                wanted = expected.get(layer) if isinstance(expected, Mapping) else expected
-                wanted = own.expected if wanted is None else wanted
+                given = expected.get(layer) if isinstance(expected, Mapping) else expected
+                wanted = own.expected if given is None else given
                 block = _Block(patched, phase, layer, wanted, fall_back, backend, times)
                 # Where a plan leaves no neuron there is nothing to skip.
                 if own.neurons is not None and shape.ffns[layer].d_ff:
@@ -162,6 +165,13 @@ def _check(shape: ModelView, rules: Sequence[LayerRules]) -> None:
                 f"block {layer}: what its FFN reads passes no norm, before which a choice could be "
                 "made"
             )
+
+
+def _not_saved(*_args: object, **_more: object) -> None:
+    raise TypeError(
+        "a patched model is not saved: remove the patch first, or write the model that a plan "
+        "makes by python -m pipeline apply"
+    )
 
 
 class _Phase:
@@ -210,7 +220,7 @@ class _Block:
         patched: Patched,
         phase: _Phase,
         layer: int,
-        expected: float | None,
+        expected: float | Mapping[str, float] | None,
         fall_back: bool,
         backend: str,
         times: dict[tuple, tuple[float, list[tuple[float, float]]]],
@@ -286,9 +296,11 @@ class _Block:
         self.patched.at_end(_own_memory, module)
 
     def _decide(self, part: str, backend: str, crossover: float) -> bool:
-        loses = crossover >= 1 if self.expected is None else self.expected < crossover
+        expected = self.expected
+        expected = expected.get(part) if isinstance(expected, Mapping) else expected
+        loses = crossover >= 1 if expected is None else expected < crossover
         kernel = not (self.fall_back and loses)
-        decision = Decision(self.layer, part, backend, crossover, self.expected, kernel)
+        decision = Decision(self.layer, part, backend, crossover, expected, kernel)
         self.patched.decisions.append(decision)
         return kernel
 

@@ -49,14 +49,14 @@ class LayerRules:
     """One block's: neurons that are not there at all, (d_ff,) bool; a rule for the others; or, for
     linear layers by their names in the block, the |x_i| up to which channels are not read.
 
-    `expected` is the share of neurons, or of channels, that the rule is expected to skip; None
-    where nobody knows.
+    `expected` is the share of neurons that the rule is expected to skip, or by linear layer the
+    share of its channels; None where nobody knows.
     """
 
     dropped: "torch.Tensor | None" = None
     neurons: Threshold | Fixed | Chosen | None = None
     channels: Mapping[str, float] = field(default_factory=dict)
-    expected: float | None = None
+    expected: float | Mapping[str, float] | None = None
 
 
 class Rules(Protocol):

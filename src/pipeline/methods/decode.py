@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.errors import UserError
 from pipeline.kernels.activations import NAMES
 from pipeline.kernels.rules import DENSE, SPARSE, LayerRules, Threshold
 from pipeline.methods.apply import apply, entry_of, options_of
@@ -36,10 +37,12 @@ class Decoding:
     def for_kernels(self, shape: ModelView) -> Sequence[LayerRules]:
         """Prune, quantize and compensate in place, and tell what every block skips.
 
-        Refused, with the reason, for a sparsifier that the kernels have no form of, and for one
-        that starts at a token by its number.
+        UserError for a plan of a model of another shape; that it is of this very model is for the
+        caller to know. Refused, with the reason, for a sparsifier that the kernels have no form of,
+        and for one that starts at a token by its number.
         """
         plan = self.plan
+        _check(plan, shape)
         if plan.refused:
             raise Refused(plan.refused)
         if plan.sparse_from not in (START, CONTINUATION):
@@ -70,12 +73,25 @@ class Decoding:
         if own.neurons is None and _skips_by_itself(own, shape, layer):
             own = replace(own, neurons=Threshold(0.0))
         achieved = self.plan.achieved
-        if achieved is None or own.expected is not None:
+        if own.neurons is None or achieved is None:
             return own
-        kind, measure = (
-            ("imposed", "model_weight_sparsity") if own.channels else ("total", "neuron_sparsity")
+        return replace(own, expected=float(achieved["total"]["neuron_sparsity"]))
+
+
+def _check(plan: Plan, shape: ModelView) -> None:
+    neurons = sum(ffn.d_ff for ffn in shape.ffns)
+    if plan.neurons and plan.neurons != neurons:
+        raise UserError(f"the plan is of a model with {plan.neurons} FFN neurons; this one has "
+                        f"{neurons}")  # fmt: skip
+    linear = {len(list(linear_layers(block))) for block in shape.blocks}
+    settings = plan.of("sparsifier").get("settings")
+    if settings is not None and (
+        {settings.shape[1]} != linear or len(settings) != len(shape.blocks)
+    ):
+        raise UserError(
+            f"the plan is of a model with {len(settings)} blocks of {settings.shape[1]} linear "
+            f"layers; this one has {len(shape.blocks)} of {', '.join(map(str, sorted(linear)))}"
         )
-        return replace(own, expected=float(achieved[kind][measure]))
 
 
 def for_kernels(plan: Plan) -> Decoding:

@@ -73,7 +73,11 @@ def check(plan: Plan, folder: Path) -> None:
         raise UserError(
             f"{sparsifier['name']} decides at every token what is skipped, which no weights can "
             "hold; a study runs it."
-            + (f" A method of {' and '.join(others)} alone can be written." if others else "")
+            + (
+                f" A method of {' and '.join(others)} alone, fitted as such, can be written."
+                if others
+                else ""
+            )
         )
     if sparsifier and plan.sparse_from != START:
         raise UserError(

@@ -37,7 +37,7 @@ def settle(
     if not low - TOLERANCE <= target <= high + TOLERANCE:
         raise Refused(
             f"{measure} {target:g} is outside what this method can reach on this model, {low:.3f} "
-            f"to {high:.3f}"
+            f"to {high:.3f} (what is zero by itself counts); give it levels in between"
         )
     # An end is taken where the target is at it or beyond: within reach, nearly all is not all.
     ends_off = min((abs(low - target), 0.0), (abs(high - target), most))

@@ -1,6 +1,7 @@
 """Measure the kernels on this machine, and set a study's accuracy against it."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from pipeline.artifacts import write_text
 from pipeline.errors import UserError
 from pipeline.kernels.rules import ACTIVE, SLICED
 from pipeline.models.forward import START
-from pipeline.registry import SPARSIFIERS
+from pipeline.registry import KERNELS, SPARSIFIERS
 from pipeline.report.render import spec_text, svg
 from pipeline.report.speed import figure, page, placed
 from pipeline.runs.machine import processor
@@ -29,7 +30,7 @@ def speed(
     """
     import torch
 
-    from pipeline.kernels import available_backends
+    from pipeline.kernels.interface import AUTO, choose
     from pipeline.kernels.speed import speeds
 
     results = directory / "results"
@@ -41,7 +42,10 @@ def speed(
     if device != "cpu" and not torch.cuda.is_available():
         raise UserError(f"device {device}: torch finds no GPU here")
     curves = CURVES.read(at).to_dicts()
-    models = {name: _record(study, name, results) for name in study.config.models}
+    models = {each: _record(study, each, results) for each in study.config.models}
+    name, why = choose(AUTO, torch.empty(0, dtype=getattr(torch, dtype), device=device))
+    if name == "reference":
+        sys.stderr.write(f"these are no fast kernels, but plain torch: {why}\n")
     measured = speeds(d, d_ff, getattr(torch, dtype), rounds, device)
     setting = {
         "d": d,
@@ -50,9 +54,7 @@ def speed(
         "rounds": rounds,
         "threads": torch.get_num_threads(),
         "machine": processor() if device == "cpu" else torch.cuda.get_device_name(),
-        "backend": ", ".join(
-            f"{each.name} ({each.details})" for each in available_backends() if each.available
-        ),
+        "backend": f"{name} ({KERNELS.load(name).details()})",
     }
     rows = placed(curves, forms(study), measured, models)
     spec = figure(rows)

@@ -58,7 +58,10 @@ def status(
     """
     path = jobs_file(directory, study)
     if not path.is_file():
-        raise UserError(f"no study {study!r} has been started in {directory}")
+        raise UserError(
+            f"no study {study!r} has been started in {directory}; start it with "
+            "`python -m pipeline run CONFIG`, or say with --directory where its results are"
+        )
     jobs = read_jobs(path)
     run = last_run(events_file(directory, study)) or Run()
     at_work = holder(directory / "results")

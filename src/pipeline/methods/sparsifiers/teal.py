@@ -37,13 +37,13 @@ class Teal(ByInput):
     def for_kernels(
         self, arrays: Arrays, options: Any, shape: ModelView, from_start: bool
     ) -> list[LayerRules]:
-        """The thresholds of all linear layers."""
-        return [
-            LayerRules(
-                channels={
-                    name: float(each)
-                    for (name, _), each in zip(linear_layers(block), own, strict=True)
-                }
+        """The thresholds of all linear layers, with the shares that they are the quantiles of."""
+        found = []
+        for layer, block in enumerate(shape.blocks):
+            names = [name for name, _ in linear_layers(block)]
+            own, shares = (
+                dict(zip(names, map(float, arrays[kind][layer]), strict=True))
+                for kind in ("settings", "shares")
             )
-            for block, own in zip(shape.blocks, arrays["settings"], strict=True)
-        ]
+            found.append(LayerRules(channels=own, expected=shares))
+        return found
