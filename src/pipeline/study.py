@@ -799,7 +799,7 @@ def view_entries() -> tuple[str, ...]:
 
 def _template() -> str:
     folder = digest.SOURCE_ROOT / "pipeline" / "report"
-    return digest.of_files(folder, folder.glob("*.j2"))
+    return digest.of_files(folder, [folder / f"{name}.html.j2" for name in ("template", "style")])
 
 
 def _entry(registry: Registry, name: str) -> str:

@@ -120,10 +120,14 @@ def test_profiling_code_edited_plans_profiling_and_downstream(edited):
     assert set(edited.planned()) == downstream
 
 
-def test_the_template_edited_plans_the_report(edited):
-    (template,) = (edited.folder / "src/pipeline/report").glob("*.j2")
+@pytest.mark.parametrize(
+    ("name", "rules"),
+    [("template", {"build_report"}), ("style", {"build_report"}), ("speed", set())],
+)
+def test_a_template_edited_plans_the_report_that_is_made_of_it(edited, name, rules):
+    template = edited.folder / f"src/pipeline/report/{name}.html.j2"
     template.write_text(template.read_text() + "\n")
-    assert set(edited.planned()) == {"build_report"}
+    assert set(edited.planned()) == rules
 
 
 def test_a_tasks_items_edited_plan_what_reads_them(edited):
