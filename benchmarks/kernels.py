@@ -172,7 +172,7 @@ def panel(rows: list[dict], title: str) -> Any:
         "ratio:Q",
         title="times as fast as torch dense",
         axis=ticks,
-        scale=alt.Scale(type="log", domain=[0.8, 25]),
+        scale=alt.Scale(type="log", domain=[0.8, 25], nice=False),
     )
     color = alt.Color("weights:N", title=None)
     base = alt.Chart(alt.InlineData(values=points), width=230, height=260, title=title)
