@@ -13,6 +13,9 @@ def test_methods_by_what_is_measured_for_them():
     found = forms(Study(parse_study(read_config(PROJECT / "configs/full.yaml"))))
     assert found["drop_cold"] == "sliced" and found["cats"] == "threshold"
     assert found["predicted"] == "active" and found["teal"] == "channels"
+    # What is pruned is not skipped by a kernel, though it counts as achieved.
+    assert not {"wanda_teal", "sparsegpt_teal_spon", "int4_wanda_teal"} & set(found)
+    assert found["int8_teal"] == "channels"
     assert not {"topk", "cett", "wina", "rsparse", "wanda", "int8"} & set(found)
 
 

@@ -14,6 +14,7 @@ from pipeline.numbers import NOTHING, count, number, p_value, percent, points, s
 from pipeline.registry import PARTS
 from pipeline.report.compared import MEASURES, compared
 from pipeline.report.published import SPREADS, TOP_FIFTH_SHARED
+from pipeline.report.render import html
 from pipeline.tables.correlations import EXPONENT_RANGE
 from pipeline.tables.curves import DENSE, NEURONS_REMOVED, REASONING, is_part
 
@@ -58,28 +59,21 @@ def page(
     of neurons.Profiles.spreads,
     `libraries` the versions of what computed the results. The figures are SVG text.
     """
-    import jinja2
     from markupsafe import Markup
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     named_models = [row["model"] for row in finding["models"]]
-    environment.filters.update(
-        percent=percent,
-        points=points,
-        count=count,
-        level=level,
-        span=span,
-        number=number,
-        p_value=p_value,
-    )
-    return environment.get_template(_TEMPLATE).render(
+    filters = {
+        "percent": percent,
+        "points": points,
+        "count": count,
+        "level": level,
+        "span": span,
+        "number": number,
+        "p_value": p_value,
+    }
+    return html(
+        _TEMPLATE,
+        filters,
         study=study,
         facts=facts(curves, perplexity, refused, finding),
         finding=finding,

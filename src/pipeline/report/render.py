@@ -2,7 +2,24 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+
+def html(template: str, filters: Mapping[str, Any], **values: Any) -> str:
+    """One of this folder's templates, filled in; text is escaped, but for what is marked up."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(filters)
+    return environment.get_template(template).render(**values)
 
 
 def spec_text(spec: Mapping[str, Any]) -> str:

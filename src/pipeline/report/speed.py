@@ -5,11 +5,11 @@ promises to make again byte for byte.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from pipeline.kernels.rules import ACTIVE, CHANNELS, SLICED, THRESHOLD, UNGATED_THRESHOLD
 from pipeline.numbers import number, percent, points, span
+from pipeline.report.render import html
 from pipeline.report.style import INK, Spec, finished, header, nothing
 from pipeline.tables.curves import DENSE, REASONING
 
@@ -123,18 +123,10 @@ def figure(rows: Rows) -> Spec:
 def page(study: str, rows: Rows, speeds: Rows, setting: Mapping[str, Any], drawn: str) -> str:
     """The page as HTML text. `setting` holds d, d_ff, dtype, threads, machine and backend; `drawn`
     is the figure as SVG text."""
-    import jinja2
     from markupsafe import Markup
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters.update(percent=percent, points=points, span=span, number=number)
-    return environment.get_template(_TEMPLATE).render(
-        study=study, rows=rows, speeds=speeds, setting=setting, figure=Markup(drawn)
-    )
+    filters = {"percent": percent, "points": points, "span": span, "number": number}
+    return html(
+        _TEMPLATE, filters, study=study, rows=rows, speeds=speeds, setting=setting,
+        figure=Markup(drawn),
+    )  # fmt: skip

@@ -67,10 +67,14 @@ def speed(
 
 
 def forms(study: Study) -> dict[str, str]:
-    """The kernels' form by method, of those whose sparsifier has one."""
+    """The kernels' form by method, of those whose sparsifier has one.
+
+    Pruned weights count as achieved sparsity, which no kernel turns into time, so a method that
+    prunes has none.
+    """
     found = {}
     for name, method in study.config.methods.items():
-        if not method.sparsifier:
+        if not method.sparsifier or method.weights:
             continue
         form = SPARSIFIERS.load(method.sparsifier.name).kernel_form
         if form == SLICED and method.sparse_from != START:
