@@ -1,7 +1,7 @@
 """The C++ kernels: float32, bfloat16, float16 and int8 weights, sums in float32, any x86 or ARM.
 
 Sources are in cpp/, the compiled module is `_cpu`. A result has the same bits for any number of
-threads. Up to BATCH rows of x go through together; more go in parts.
+threads. Up to 16 rows of x go through together; more go in parts.
 """
 
 import importlib
@@ -34,8 +34,7 @@ class Cpu:
 
     def details(self) -> str:
         """What it runs on."""
-        module = _module()
-        return f"{module.instruction_sets()[0]}, {'OpenMP' if module.OPENMP else 'one thread'}"
+        return f"{_best()}, {'OpenMP' if _module().OPENMP else 'one thread'}"
 
     def serves(self, weights: "torch.Tensor") -> str | None:
         """Why the backend cannot compute with these weights; None when it can."""
@@ -66,18 +65,14 @@ class Cpu:
                 mask = active
             else:
                 indices = active = active.long()
-        isa = isa or module.instruction_sets()[0]
-        for start in range(0, x.shape[0], module.BATCH):
-            part = slice(start, start + module.BATCH)
-            rows = mask[part] if mask is not None and mask.dim() == 2 else mask
-            module.ffn(
-                isa, _matrix(x[part]), len(x[part]), packed.d, *_rows(packed.rows, packed.scales),
-                (_at(packed.gate_bias), _at(packed.up_bias), _at(packed.out_bias)),
-                _ACTIVATIONS.index(packed.activation),
-                _at(rows), rows.stride(0) if rows is not None and rows.dim() == 2 else 0,
-                _at(indices), -1 if indices is None else len(indices),
-                threshold is not None, threshold or 0.0, _matrix(y[part]), torch.get_num_threads(),
-            )  # fmt: skip
+        module.ffn(
+            isa or _best(), _matrix(x), len(x), packed.d, *_rows(packed.rows, packed.scales),
+            (_at(packed.gate_bias), _at(packed.up_bias), _at(packed.out_bias)),
+            _ACTIVATIONS.index(packed.activation),
+            _at(mask), mask.stride(0) if mask is not None and mask.dim() == 2 else 0,
+            _at(indices), -1 if indices is None else len(indices),
+            threshold is not None, threshold or 0.0, _matrix(y), torch.get_num_threads(),
+        )  # fmt: skip
         return y
 
     def linear(
@@ -89,13 +84,10 @@ class Cpu:
         module = _module()
         y = torch.empty(x.shape[0], packed.outputs, dtype=x.dtype)
         rows, dtype, count, padded, _, scales = _rows(packed.rows, packed.scales)
-        isa = isa or module.instruction_sets()[0]
-        for start in range(0, x.shape[0], module.BATCH):
-            part = slice(start, start + module.BATCH)
-            module.linear(
-                isa, _matrix(x[part]), len(x[part]), packed.outputs, rows, dtype, count, padded,
-                scales, _at(packed.bias), threshold, _matrix(y[part]), torch.get_num_threads(),
-            )  # fmt: skip
+        module.linear(
+            isa or _best(), _matrix(x), len(x), packed.outputs, rows, dtype, count, padded,
+            scales, _at(packed.bias), threshold, _matrix(y), torch.get_num_threads(),
+        )  # fmt: skip
         return y
 
 
@@ -110,14 +102,25 @@ def _module() -> Any:
     return importlib.import_module("pipeline.kernels._cpu")
 
 
+@cache
+def _best() -> str:
+    """The first of the instruction sets that the processor has."""
+    best: str = _module().instruction_sets()[0]
+    return best
+
+
+@cache
+def _code(dtype: "torch.dtype") -> int:
+    return _DTYPES.index(str(dtype))
+
+
 def _rows(rows: "torch.Tensor", scales: "torch.Tensor | None") -> tuple[int, ...]:
     matrices, count, padded = rows.shape
-    dtype = _DTYPES.index(str(rows.dtype))
-    return rows.data_ptr(), dtype, count, padded, matrices, _at(scales)
+    return rows.data_ptr(), _code(rows.dtype), count, padded, matrices, _at(scales)
 
 
 def _matrix(values: "torch.Tensor") -> tuple[int, int, int, int]:
-    return values.data_ptr(), _DTYPES.index(str(values.dtype)), values.stride(0), values.stride(1)
+    return values.data_ptr(), _code(values.dtype), values.stride(0), values.stride(1)
 
 
 def _at(values: "torch.Tensor | None") -> int:

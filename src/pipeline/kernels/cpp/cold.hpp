@@ -87,15 +87,15 @@ struct Active {
 };
 
 // y = down(act(gate x) * up x) over the neurons that are active and, where `thresholded`, have
-// |act(gate x)| > threshold. Returns how many neurons' rows were read whole.
+// |act(gate x)| > threshold. Any number of rows of x, kBatch at a time.
 // Throws std::invalid_argument for an index outside or given twice.
-int64_t ffn(const Isa& isa, const Matrix& x, int batch, int64_t d, const Rows& weights,
-            const Biases& biases, Activation activation, const Active& active, bool thresholded,
-            float threshold, const Matrix& y, int threads);
+void ffn(const Isa& isa, const Matrix& x, int64_t batch, int64_t d, const Rows& weights,
+         const Biases& biases, Activation activation, const Active& active, bool thresholded,
+         float threshold, const Matrix& y, int threads);
 
-// y = W x over the channels with |x_i| > threshold; rows are W's columns. Returns how many were read.
-int64_t linear(const Isa& isa, const Matrix& x, int batch, int64_t outputs, const Rows& weights,
-               const float* bias, float threshold, const Matrix& y, int threads);
+// y = W x over the channels with |x_i| > threshold; rows are W's columns. Batches as in ffn.
+void linear(const Isa& isa, const Matrix& x, int64_t batch, int64_t outputs, const Rows& weights,
+            const float* bias, float threshold, const Matrix& y, int threads);
 
 float half_to_float(uint16_t bits);
 

@@ -250,29 +250,16 @@ void add_up(const Isa& isa, const Rows& w, int matrix, const int64_t* list, int6
     }
 }
 
-}  // namespace
-
-float half_to_float(uint16_t half) {
-    const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16;
-    const uint32_t exponent = (half >> 10) & 0x1f, mantissa = half & 0x3ff;
-    uint32_t bits;
-    if (exponent == 0x1f) {
-        bits = sign | 0x7f800000 | (mantissa << 13);
-    } else if (exponent) {
-        bits = sign | ((exponent + 112) << 23) | (mantissa << 13);
-    } else {
-        // Denormals: mantissa times 2^-24, exact in float32.
-        const float value = static_cast<float>(mantissa) * 5.9604644775390625e-8f;
-        return sign ? -value : value;
-    }
-    float value;
-    std::memcpy(&value, &bits, sizeof value);
-    return value;
+// Rows of x that go through together, those from `first` on.
+Matrix rows_from(const Matrix& all, int64_t first) {
+    Matrix found = all;
+    found.data = static_cast<char*>(all.data) + first * all.row_stride * bytes_of(all.dtype);
+    return found;
 }
 
-int64_t ffn(const Isa& isa, const Matrix& x, int batch, int64_t d, const Rows& w,
-            const Biases& biases, Activation activation, const Active& active, bool thresholded,
-            float threshold, const Matrix& y, int threads) {
+void ffn_together(const Isa& isa, const Matrix& x, int batch, int64_t d, const Rows& w,
+                  const Biases& biases, Activation activation, const Active& active,
+                  bool thresholded, float threshold, const Matrix& y, int threads) {
     const float* input = unpacked(x, batch, d, w.padded);
     const bool gated = w.matrices == 3;
     const int up = gated ? 1 : 0, down = w.matrices - 1;
@@ -347,11 +334,10 @@ int64_t ffn(const Isa& isa, const Matrix& x, int batch, int64_t d, const Rows& w
     }
     add_up(isa, w, down, list, found, h, differ ? space.on.data() : nullptr, batch, d, biases.out, y,
            threads);
-    return found;
 }
 
-int64_t linear(const Isa& isa, const Matrix& x, int batch, int64_t outputs, const Rows& w,
-               const float* bias, float threshold, const Matrix& y, int threads) {
+void linear_together(const Isa& isa, const Matrix& x, int batch, int64_t outputs, const Rows& w,
+                     const float* bias, float threshold, const Matrix& y, int threads) {
     int64_t* list = Workspace::room(space.active, w.count);
     float* h = Workspace::room(space.h, w.count * batch);
     uint8_t* on = Workspace::room(space.on, w.count * batch);
@@ -370,7 +356,47 @@ int64_t linear(const Isa& isa, const Matrix& x, int batch, int64_t outputs, cons
         found += any;
     }
     add_up(isa, w, 0, list, found, h, batch > 1 ? on : nullptr, batch, outputs, bias, y, threads);
-    return found;
+}
+
+}  // namespace
+
+float half_to_float(uint16_t half) {
+    const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16;
+    const uint32_t exponent = (half >> 10) & 0x1f, mantissa = half & 0x3ff;
+    uint32_t bits;
+    if (exponent == 0x1f) {
+        bits = sign | 0x7f800000 | (mantissa << 13);
+    } else if (exponent) {
+        bits = sign | ((exponent + 112) << 23) | (mantissa << 13);
+    } else {
+        // Denormals: mantissa times 2^-24, exact in float32.
+        const float value = static_cast<float>(mantissa) * 5.9604644775390625e-8f;
+        return sign ? -value : value;
+    }
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+void ffn(const Isa& isa, const Matrix& x, int64_t batch, int64_t d, const Rows& w,
+         const Biases& biases, Activation activation, const Active& active, bool thresholded,
+         float threshold, const Matrix& y, int threads) {
+    for (int64_t row = 0; row < batch; row += kBatch) {
+        Active own = active;
+        if (own.mask) own.mask += row * own.mask_stride;
+        const int together = static_cast<int>(std::min<int64_t>(kBatch, batch - row));
+        ffn_together(isa, rows_from(x, row), together, d, w, biases, activation, own, thresholded,
+                     threshold, rows_from(y, row), threads);
+    }
+}
+
+void linear(const Isa& isa, const Matrix& x, int64_t batch, int64_t outputs, const Rows& w,
+            const float* bias, float threshold, const Matrix& y, int threads) {
+    for (int64_t row = 0; row < batch; row += kBatch) {
+        const int together = static_cast<int>(std::min<int64_t>(kBatch, batch - row));
+        linear_together(isa, rows_from(x, row), together, outputs, w, bias, threshold, rows_from(y, row),
+                        threads);
+    }
 }
 
 }  // namespace cold

@@ -27,7 +27,6 @@ const T* at(uintptr_t address) {
     return reinterpret_cast<const T*>(address);
 }
 
-
 using Given = std::tuple<uintptr_t, int, int64_t, int64_t>;
 
 Matrix matrix(const Given& given) {
@@ -39,7 +38,6 @@ Matrix matrix(const Given& given) {
 
 PYBIND11_MODULE(_cpu, module) {
     module.doc() = "Sparse FFN and linear kernels; called by pipeline.kernels.cpu";
-    module.attr("BATCH") = kBatch;
     module.attr("LANES") = kLanes;
 #ifdef _OPENMP
     module.attr("OPENMP") = true;
@@ -52,7 +50,7 @@ PYBIND11_MODULE(_cpu, module) {
             if (each->supported()) names.emplace_back(each->name);
         return names;
     });
-    module.def("ffn", [](const std::string& isa, const Given& x, int batch, int64_t d,
+    module.def("ffn", [](const std::string& isa, const Given& x, int64_t batch, int64_t d,
                          uintptr_t rows, int dtype, int64_t count, int64_t padded, int matrices,
                          uintptr_t scales, const std::tuple<uintptr_t, uintptr_t, uintptr_t>& biases,
                          int activation, uintptr_t mask, int64_t mask_stride, uintptr_t indices,
@@ -60,8 +58,8 @@ PYBIND11_MODULE(_cpu, module) {
                          int threads) {
         const Isa& set = named(isa);
         py::gil_scoped_release unlocked;
-        return ffn(set, matrix(x), batch, d,
-                   {at<void>(rows), static_cast<Dtype>(dtype), count, padded, matrices,
+        ffn(set, matrix(x), batch, d,
+            {at<void>(rows), static_cast<Dtype>(dtype), count, padded, matrices,
                     at<float>(scales)},
                    {at<float>(std::get<0>(biases)), at<float>(std::get<1>(biases)),
                     at<float>(std::get<2>(biases))},
@@ -69,14 +67,14 @@ PYBIND11_MODULE(_cpu, module) {
                    {at<uint8_t>(mask), mask_stride, at<int64_t>(indices), active}, thresholded,
                    threshold, matrix(y), threads);
     });
-    module.def("linear", [](const std::string& isa, const Given& x, int batch, int64_t outputs,
+    module.def("linear", [](const std::string& isa, const Given& x, int64_t batch, int64_t outputs,
                             uintptr_t rows, int dtype, int64_t count, int64_t padded,
                             uintptr_t scales, uintptr_t bias, float threshold, const Given& y,
                             int threads) {
         const Isa& set = named(isa);
         py::gil_scoped_release unlocked;
-        return linear(set, matrix(x), batch, outputs,
-                      {at<void>(rows), static_cast<Dtype>(dtype), count, padded, 1,
+        linear(set, matrix(x), batch, outputs,
+               {at<void>(rows), static_cast<Dtype>(dtype), count, padded, 1,
                        at<float>(scales)},
                       at<float>(bias), threshold, matrix(y), threads);
     });
