@@ -12,6 +12,7 @@ namespace on_avx2 {
 struct Vec {
     using type = __m256;
     static constexpr int width = 8;
+    static constexpr int registers = 16;
     static type zero() { return _mm256_setzero_ps(); }
     static type set(float v) { return _mm256_set1_ps(v); }
     static type load(const float* p) { return _mm256_loadu_ps(p); }

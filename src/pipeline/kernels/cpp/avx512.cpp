@@ -12,6 +12,7 @@ namespace on_avx512 {
 struct Vec {
     using type = __m512;
     static constexpr int width = 16;
+    static constexpr int registers = 32;
     static type zero() { return _mm512_setzero_ps(); }
     static type set(float v) { return _mm512_set1_ps(v); }
     static type load(const float* p) { return _mm512_loadu_ps(p); }

@@ -31,15 +31,15 @@ enum class Activation : int {
 constexpr int64_t kLanes = 64;
 // Rows of x that go through together.
 constexpr int kBatch = 16;
-// Neurons or channels whose rows are added to the output together: it is then read and written once
-// for so many.
+// Rows that go through a loop together: what they are multiplied with, or added to, is then read, and
+// written, once for so many.
 constexpr int kBlock = 4;
 
 // The inner loops for one instruction set, by Dtype of the weights.
 struct Isa {
     const char* name;
     bool (*supported)();
-    // out[r * batch + b] = <rows[r], x[b]> for r < count <= 2; x and rows have n (padded) elements.
+    // out[r * batch + b] = <rows[r], x[b]> for r < count <= kBlock; x and rows have n (padded) elements.
     // `next` are the rows of the call after this one, fetched meanwhile: they may lie anywhere, and
     // what a processor fetches by itself ends with a page.
     void (*dots[4])(const void* const* rows, const void* const* next, int count, const float* x,

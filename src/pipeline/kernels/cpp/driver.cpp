@@ -14,8 +14,9 @@
 namespace cold {
 namespace {
 
-// Outputs that one task adds to, at most: as many as stay in the first cache beside a block of rows.
-constexpr int64_t kTile = 4096;
+// Outputs that one task adds to, at most, over all rows of x: as many as stay in the first cache
+// beside a block of rows; but no fewer of one row than are worth a walk.
+constexpr int64_t kTile = 4096, kLeast = 512;
 // Tasks that adding is divided into, about: by tiles of outputs, and by groups of the active rows,
 // whose sums are added to one another in order.
 constexpr int64_t kTasks = 16;
@@ -204,11 +205,30 @@ int64_t listed(const Active& active, int64_t count, int batch, bool& differ) {
     return found;
 }
 
+// Rows of a block, and of the one after it, neuron by neuron.
+struct Block {
+    const void *rows[kBlock], *next[kBlock];
+};
+
+// `count` neurons from place p of the list on, `matrices` rows of each from `matrix` on.
+Block block_of(const Rows& w, const int64_t* list, int64_t p, int count, int64_t found, int matrix,
+             int matrices) {
+    Block near;
+    for (int c = 0; c < count; ++c)
+        for (int m = 0; m < matrices; ++m) {
+            near.rows[c * matrices + m] = row(w, list[p + c], matrix + m);
+            near.next[c * matrices + m] =
+                row(w, list[std::min(p + count + c, found - 1)], matrix + m);
+        }
+    return near;
+}
+
 // y = bias + sum over listed rows of h * row, h being (rows, batch).
 void add_up(const Isa& isa, const Rows& w, int matrix, const int64_t* list, int64_t found,
             const float* h, const uint8_t* on, int batch, int64_t outputs, const float* bias,
             const Matrix& y, int threads) {
-    const int64_t tiles = (w.padded + kTile - 1) / kTile;
+    const int64_t most = std::max(kLeast, kTile / batch);
+    const int64_t tiles = (w.padded + most - 1) / most;
     const int64_t tile = (w.padded / kLanes + tiles - 1) / tiles * kLanes;
     const int64_t groups =
         std::clamp<int64_t>(found / kRowsOfGroup, 1, std::max<int64_t>(1, kTasks / tiles));
@@ -279,15 +299,20 @@ void ffn_together(const Isa& isa, const Matrix& x, int batch, int64_t d, const R
 
     if (thresholded) {
         // The first matrix of all that may take part, then the rest of what is above.
+        const int64_t blocks = (found + kBlock - 1) / kBlock;
         const int team = threads_for(w, found, 1, threads);
         (void)team;
 #pragma omp parallel for num_threads(team) schedule(static) if (team > 1)
-        for (int64_t p = 0; p < found; ++p) {
-            const void* rows[1] = {row(w, list[p], 0)};
-            const void* next[1] = {row(w, list[std::min(p + 1, found - 1)], 0)};
-            float* to = h + p * batch;
-            dots(rows, next, 1, input, w.padded, batch, w.padded, to);
-            for (int b = 0; b < batch; ++b) to[b] = first(to[b], list[p]);
+        for (int64_t block = 0; block < blocks; ++block) {
+            const int64_t p = block * kBlock;
+            const int count = static_cast<int>(std::min<int64_t>(kBlock, found - p));
+            const Block near = block_of(w, list, p, count, found, 0, 1);
+            dots(near.rows, near.next, count, input, w.padded, batch, w.padded, h + p * batch);
+            for (int c = 0; c < count; ++c)
+                for (int b = 0; b < batch; ++b) {
+                    float& value = h[(p + c) * batch + b];
+                    value = first(value, list[p + c]);
+                }
         }
         uint8_t* on = Workspace::room(space.on, found * batch);
         int64_t kept = 0;
@@ -307,29 +332,30 @@ void ffn_together(const Isa& isa, const Matrix& x, int batch, int64_t d, const R
         found = kept;
         differ = batch > 1;
     }
-    const int read_now = thresholded ? (gated ? 1 : 0) : (gated ? 2 : 1);
-    const int team = threads_for(w, found, std::max(read_now, 1), threads);
+    // What is still to be read of a neuron before its last row: gate and up, or one, or nothing.
+    const int matrices = w.matrices - 1 - (thresholded ? 1 : 0);
+    const int together = kBlock / std::max(matrices, 1);
+    const int64_t blocks = (found + together - 1) / together;
+    const int team = threads_for(w, found, std::max(matrices, 1), threads);
     (void)team;
 #pragma omp parallel for num_threads(team) schedule(static) if (team > 1)
-    for (int64_t p = 0; p < found; ++p) {
-        const int64_t i = list[p], j = list[std::min(p + 1, found - 1)];
-        float* to = h + p * batch;
-        float values[2 * kBatch];
-        if (!thresholded) {
-            const void* rows[2] = {row(w, i, 0), row(w, i, up)};
-            const void* next[2] = {row(w, j, 0), row(w, j, up)};
-            dots(rows, next, gated ? 2 : 1, input, w.padded, batch, w.padded, values);
+    for (int64_t block = 0; block < blocks; ++block) {
+        const int64_t p = block * together;
+        const int count = static_cast<int>(std::min<int64_t>(together, found - p));
+        float values[kBlock * kBatch];
+        if (matrices) {
+            const Block near = block_of(w, list, p, count, found, thresholded ? up : 0, matrices);
+            dots(near.rows, near.next, count * matrices, input, w.padded, batch, w.padded, values);
+        }
+        for (int c = 0; c < count; ++c) {
+            const int64_t i = list[p + c];
+            const float* of = values + c * matrices * batch;
+            float* to = h + (p + c) * batch;
             for (int b = 0; b < batch; ++b) {
-                const float value = first(values[b], i);
-                to[b] = weighed(gated ? value * second(values[batch + b], i) : value, i);
+                float value = thresholded ? to[b] : first(of[b], i);
+                if (gated) value *= second(of[(thresholded ? 0 : batch) + b], i);
+                to[b] = weighed(value, i);
             }
-        } else if (gated) {
-            const void* rows[1] = {row(w, i, up)};
-            const void* next[1] = {row(w, j, up)};
-            dots(rows, next, 1, input, w.padded, batch, w.padded, values);
-            for (int b = 0; b < batch; ++b) to[b] = weighed(to[b] * second(values[b], i), i);
-        } else {
-            for (int b = 0; b < batch; ++b) to[b] = weighed(to[b], i);
         }
     }
     add_up(isa, w, down, list, found, h, differ ? space.on.data() : nullptr, batch, d, biases.out, y,
