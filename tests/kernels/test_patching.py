@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from pipeline.errors import UserError
-from pipeline.kernels import patch
-from pipeline.kernels.patching import MOST_ROWS, crossover
+from pipeline.kernels import patch, sparse_ffn
+from pipeline.kernels.patching import MOST_ROWS, crossover, most_rows
 from pipeline.kernels.rules import Chosen, Fixed, LayerRules, Threshold
 from pipeline.models.views import linear_layers, view
 from pipeline.registry import ARCHITECTURES
@@ -95,8 +95,9 @@ def test_a_threshold_of_every_architecture(make_model, architecture, activation,
     assert not torch.allclose(wanted, logits(model), atol=1e-3)
     patched = patch(model, told(neurons=Threshold(0.05)), **how)
     assert [each.part for each in patched.decisions] == ["ffn", "ffn"]
-    assert all(each.kernel is (how is KERNELS) for each in patched.decisions)
-    assert all(0 <= each.crossover <= 1 for each in patched.decisions)
+    rows = MOST_ROWS if how is KERNELS else 0
+    assert all(each.rows == rows for each in patched.decisions)
+    assert all(0 <= x <= 1 for each in patched.decisions for x in each.crossovers.values())
     close(steps(model), wanted)
     close(logits(model), wanted)
 
@@ -279,8 +280,45 @@ def test_what_is_skipped_may_be_infinite(make_model, how):
 
 def test_without_an_expectation_only_what_never_wins_stays_dense(make_model):
     patched = patch(make_model(hidden_act="silu"), told(neurons=Threshold(0.1)))
-    assert all(each.kernel is (each.crossover < 1) for each in patched.decisions)
+    assert all(each.rows == most_rows(each.crossovers, None) for each in patched.decisions)
     assert all(each.expected is None for each in patched.decisions)
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected", "rows"),
+    [
+        ((0.2, 0.4, 0.6), 0.7, 16),
+        ((0.2, 0.4, 0.6), 0.6, 16),
+        ((0.2, 0.4, 0.6), 0.5, 4),
+        ((0.2, 0.4, 0.6), 0.3, 1),
+        ((0.2, 0.4, 0.6), 0.1, 0),
+        # A few sequences that lose end it, whatever more of them would do.
+        ((0.2, 0.9, 0.1), 0.5, 1),
+        ((0.9, 0.1, 0.1), 0.5, 0),
+        ((0.9, 0.99, 1.0), None, 4),
+        ((1.0, 0.0, 0.0), None, 0),
+    ],
+)
+def test_a_kernel_is_used_for_as_many_sequences_as_it_wins_for(shares, expected, rows):
+    assert most_rows(dict(zip((1, 4, 16), shares, strict=True)), expected) == rows
+
+
+def test_more_sequences_than_a_kernel_wins_for_decode_densely_and_masked(make_model, monkeypatch):
+    """For 4 sequences the kernel computes, for 5 it is not called."""
+    monkeypatch.setattr("pipeline.kernels.patching.most_rows", lambda *_: 4)
+    model = make_model(hidden_act="silu")
+    tokens = torch.randint(4, 60, (5, 3), generator=torch.Generator().manual_seed(0))
+    wanted = logits(masked(model, below(0.05)), tokens)
+    patch(model, told(neurons=Threshold(0.05)))
+    calls = []
+    monkeypatch.setattr(
+        "pipeline.kernels.patching.sparse_ffn",
+        lambda *args, **more: calls.append(len(args[0])) or sparse_ffn(*args, **more),
+    )
+    close(steps(model, tokens), wanted)
+    assert not calls
+    close(steps(model, tokens[:4]), wanted[:4])
+    assert set(calls) == {4}
 
 
 def test_expectations_come_from_rules_and_arguments(make_model):

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 #: Rows of x above which a call is made dense, and masked: weights are read once for all of them.
 MOST_ROWS = 16
-#: Shares at which kernels are timed, and the times of one measurement.
+#: Shares and rows of x at which kernels are timed, and the times of one measurement.
 _SHARES = (0.0, 0.5, 0.9)
+_ROWS = (1, 4, MOST_ROWS)
 _TIMES = 5
 #: Name of the mark that a patched model carries.
 _MARK = "decodes_through_kernels"
@@ -39,18 +40,19 @@ _MARK = "decodes_through_kernels"
 class Decision:
     """How one part of a block decodes, and why.
 
-    `crossover` is the share skipped from which on the kernel takes less time than torch's dense
-    product for one token, as measured, a predictor's time included; 1 where it never does.
-    `expected` is the share that is expected to be skipped, None where that is not known. `kernel`
-    is False where dense is used, since sparse would lose.
+    `crossovers` are, by the number of sequences that decode at once, the shares skipped from which
+    on the kernel takes less time than torch's dense product, as measured, a predictor's time
+    included; 1 where it never does. `expected` is the share that is expected to be skipped by a
+    token, None where that is not known. The kernel is used for `rows` sequences at once and fewer,
+    0 where dense is used throughout, since sparse would lose.
     """
 
     layer: int
     part: str
     backend: str
-    crossover: float
+    crossovers: dict[int, float]
     expected: float | None
-    kernel: bool
+    rows: int
 
 
 class Patched:
@@ -93,8 +95,9 @@ def patch(
     at once are computed so as well.
 
     Where the share that is expected to be skipped (the plan's own figure, or one given for all
-    layers, or by layer) lies below the crossover that is measured here, or the kernel never wins,
-    the layer stays dense and masked. With `fall_back` off kernels are used in any case.
+    layers, or by layer) lies below the crossover that is measured here for 1, 4 and 16 sequences at
+    once, or the kernel never wins, the layer stays dense and masked for as many and more. With
+    `fall_back` off kernels are used in any case.
 
     Packed weights take the place of the model's own, which become views of them, so memory does
     not grow, but for a matrix that holds gate and up together (Phi-3), which is kept twice. While
@@ -116,7 +119,7 @@ def patch(
     _check(shape, rules)
     patched = Patched()
     phase = _Phase(chosen == DENSE)
-    times: dict[tuple, tuple[float, list[tuple[float, float]]]] = {}
+    times: dict[tuple, _Times] = {}
     try:
         with torch.no_grad():
             setattr(model, _MARK, True)
@@ -193,9 +196,10 @@ class _Phase:
         """True while the method does nothing."""
         return self._prefill and self._dense_prefill
 
-    def by_kernel(self, x: "torch.Tensor") -> bool:
-        """True for what goes through the kernels: x is (..., channels)."""
-        return not self._prefill and x.numel() <= MOST_ROWS * x.shape[-1]
+    def by_kernel(self, x: "torch.Tensor", rows: int) -> bool:
+        """True for what goes through a kernel that is used up to so many rows: x is (...,
+        channels)."""
+        return not self._prefill and x.numel() <= rows * x.shape[-1]
 
 
 class _Forward:
@@ -223,7 +227,7 @@ class _Block:
         expected: float | Mapping[str, float] | None,
         fall_back: bool,
         backend: str,
-        times: dict[tuple, tuple[float, list[tuple[float, float]]]],
+        times: "dict[tuple, _Times]",
     ) -> None:
         self.patched = patched
         self.phase = phase
@@ -231,7 +235,7 @@ class _Block:
         self.expected = expected
         self.fall_back = fall_back
         self.backend = backend
-        #: By what was timed: seconds of the dense product, and (share, seconds) of the kernel.
+        #: By what was timed.
         self.times = times
 
     def neurons(self, ffn: FFNView, rule: Threshold | Fixed | Chosen) -> None:
@@ -250,13 +254,11 @@ class _Block:
         key = ("ffn", packed.rows.shape, packed.dtype, ffn.activation, type(rule).__name__)
         if key not in self.times:
             self.times[key] = _ffn_times(ffn, packed, rule)
-        dense, sparse = self.times[key]
+        times = self.times[key]
         if isinstance(rule, Chosen):
             # Predictors differ in size from layer to layer.
-            choosing = _seconds(partial(rule.choose, _token(packed)), packed.rows)
-            sparse = [(share, seconds + choosing) for share, seconds in sparse]
-        kernel = self._decide("ffn", packed.backend, crossover(dense, sparse))
-        _FFN(self, ffn, packed, rule, kernel)
+            times = {rows: _and_choosing(rule, packed, rows, each) for rows, each in times.items()}
+        _FFN(self, ffn, packed, rule, self._decide("ffn", packed.backend, times))
 
     def channels(self, name: str, module: "torch.nn.Module", threshold: float) -> None:
         """A linear layer, by its input channels."""
@@ -267,13 +269,13 @@ class _Block:
         key = ("linear", packed.rows.shape, packed.dtype)
         if key not in self.times:
             self.times[key] = _linear_times(module, packed)
-        kernel = self._decide(name, packed.backend, crossover(*self.times[key]))
+        rows = self._decide(name, packed.backend, self.times[key])
         own, phase = module.forward, self.phase
 
         def forward(x: "torch.Tensor") -> "torch.Tensor":
             if phase.dense:
                 return own(x)
-            if kernel and phase.by_kernel(x):
+            if phase.by_kernel(x, rows):
                 y = sparse_linear(x.reshape(-1, x.shape[-1]), packed, threshold=threshold)
                 return y.reshape(*x.shape[:-1], packed.outputs)
             return own(torch.where(x.abs() <= threshold, 0, x))
@@ -295,14 +297,14 @@ class _Block:
         _give(module, weight.T if transposed(module) else weight)
         self.patched.at_end(_own_memory, module)
 
-    def _decide(self, part: str, backend: str, crossover: float) -> bool:
+    def _decide(self, part: str, backend: str, times: "_Times") -> int:
         expected = self.expected
         expected = expected.get(part) if isinstance(expected, Mapping) else expected
-        loses = crossover >= 1 if expected is None else expected < crossover
-        kernel = not (self.fall_back and loses)
-        decision = Decision(self.layer, part, backend, crossover, expected, kernel)
+        crossovers = {rows: crossover(*found) for rows, found in times.items()}
+        rows = most_rows(crossovers, expected) if self.fall_back else MOST_ROWS
+        decision = Decision(self.layer, part, backend, crossovers, expected, rows)
         self.patched.decisions.append(decision)
-        return kernel
+        return rows
 
 
 class _FFN:
@@ -315,13 +317,13 @@ class _FFN:
         ffn: FFNView,
         packed: PackedFFN,
         rule: Threshold | Fixed | Chosen,
-        kernel: bool,
+        rows: int,
     ) -> None:
         self.phase = block.phase
         self.ffn = ffn
         self.packed = packed
         self.rule = rule
-        self.kernel = kernel
+        self.rows = rows
         #: What the FFN reads, where the kernel is to compute; act(gate)'s input, where it is not.
         self.x: torch.Tensor | None = None
         self.first: torch.Tensor | None = None
@@ -342,7 +344,7 @@ class _FFN:
     def _inner(
         self, module: "torch.nn.Module", own: "Callable", x: "torch.Tensor"
     ) -> "torch.Tensor":
-        if self.kernel and self.phase.by_kernel(x):
+        if self.phase.by_kernel(x, self.rows):
             self.x = x
             return x.new_zeros(1).expand(*x.shape[:-1], matrix(module).shape[0])
         # What an earlier pass left, if an error ended it half-way.
@@ -385,6 +387,18 @@ def _taking_part(rule: Fixed | Chosen, residual: "torch.Tensor | None") -> "torc
     return rule.choose(residual.reshape(-1, residual.shape[-1]))
 
 
+def most_rows(crossovers: Mapping[int, float], expected: float | None) -> int:
+    """For how many rows at once, and fewer, the kernel takes less time where the share `expected`
+    is skipped, by crossovers in the order of their rows; what is not known is enough where the
+    kernel wins at any share."""
+    most = 0
+    for rows, share in crossovers.items():
+        if share >= 1 if expected is None else expected < share:
+            break
+        most = rows
+    return most
+
+
 def crossover(dense: float, sparse: Sequence[tuple[float, float]]) -> float:
     """The share from which on sparse takes less time, of its (share, seconds) in order, straight
     lines between them; 0 where it does at the first, 1 where it does not get there."""
@@ -398,46 +412,65 @@ def crossover(dense: float, sparse: Sequence[tuple[float, float]]) -> float:
     return 1.0
 
 
-def _ffn_times(
-    ffn: FFNView, packed: PackedFFN, rule: Threshold | Fixed | Chosen
-) -> tuple[float, list[tuple[float, float]]]:
-    """Seconds of the dense FFN for one token, and (share skipped, seconds) of the kernel."""
+#: By rows of x: seconds of the dense product, and (share skipped, seconds) of the kernel in order.
+_Times = dict[int, tuple[float, list[tuple[float, float]]]]
+
+
+def _ffn_times(ffn: FFNView, packed: PackedFFN, rule: Threshold | Fixed | Chosen) -> _Times:
     import torch
 
-    x = _token(packed)
+    found: _Times = {}
     first = ffn.inner[0]
-    size = ffn.act(torch.nn.functional.linear(x, first.weight, first.bias)).abs().float()[0]
-    found = []
-    for share in _SHARES:
-        if isinstance(rule, Threshold):
-            # Below every value at first: a threshold of 0 skips what a ReLU makes zero.
-            cut = float(size.quantile(share)) if share else None
-            skipped = 0.0 if cut is None else float((size <= cut).float().mean())
-            found.append((skipped, _seconds(partial(sparse_ffn, x, packed, threshold=cut), x)))
-        else:
-            mask = torch.rand(packed.d_ff, device=x.device) >= share
-            found.append((share, _seconds(partial(sparse_ffn, x, packed, active=mask), x)))
-    return _seconds(lambda: ffn.output(ffn.hidden(x)), x), sorted(found)
+    for rows in _ROWS:
+        x = _input(packed, rows, packed.d)
+        size = ffn.act(torch.nn.functional.linear(x, first.weight, first.bias)).abs().float()
+        sparse = []
+        for share in _SHARES:
+            if isinstance(rule, Threshold):
+                # Below every value at first: a threshold of 0 skips what a ReLU makes zero.
+                cut = float(size.flatten().quantile(share)) if share else None
+                skipped = 0.0 if cut is None else float((size <= cut).float().mean())
+                run = partial(sparse_ffn, x, packed, threshold=cut)
+                sparse.append((skipped, _seconds(run, x)))
+            else:
+                # One set for all rows, or one for each.
+                shape = (packed.d_ff,) if isinstance(rule, Fixed) else (rows, packed.d_ff)
+                mask = torch.rand(shape, device=x.device) >= share
+                sparse.append((share, _seconds(partial(sparse_ffn, x, packed, active=mask), x)))
+        found[rows] = _seconds(partial(_dense, ffn, x), x), sorted(sparse)
+    return found
 
 
-def _linear_times(
-    module: "torch.nn.Module", packed: PackedLinear
+def _dense(ffn: FFNView, x: "torch.Tensor") -> "torch.Tensor":
+    return ffn.output(ffn.hidden(x))
+
+
+def _and_choosing(
+    rule: Chosen, packed: PackedFFN, rows: int, times: tuple[float, list[tuple[float, float]]]
 ) -> tuple[float, list[tuple[float, float]]]:
+    """Times with the predictor's own."""
+    dense, sparse = times
+    choosing = _seconds(partial(rule.choose, _input(packed, rows, packed.d)), packed.rows)
+    return dense, [(share, seconds + choosing) for share, seconds in sparse]
+
+
+def _linear_times(module: "torch.nn.Module", packed: PackedLinear) -> _Times:
+    found: _Times = {}
+    for rows in _ROWS:
+        x = _input(packed, rows, packed.inputs)
+        sparse = []
+        for share in _SHARES:
+            cut = float(x.abs().float().flatten().quantile(share)) if share else 0.0
+            sparse.append((share, _seconds(partial(sparse_linear, x, packed, threshold=cut), x)))
+        found[rows] = _seconds(partial(module, x), x), sparse
+    return found
+
+
+def _input(packed: PackedFFN | PackedLinear, rows: int, size: int) -> "torch.Tensor":
+    """Inputs of so many sequences' tokens, drawn."""
     import torch
 
-    x = torch.randn(1, packed.inputs, device=packed.rows.device).to(packed.dtype)
-    found = []
-    for share in _SHARES:
-        cut = float(x.abs().float().quantile(share)) if share else 0.0
-        found.append((share, _seconds(partial(sparse_linear, x, packed, threshold=cut), x)))
-    return _seconds(partial(module, x), x), found
-
-
-def _token(packed: PackedFFN) -> "torch.Tensor":
-    """One token's input, drawn."""
-    import torch
-
-    return torch.randn(1, packed.d, device=packed.rows.device).to(packed.dtype)
+    return torch.randn(rows, size, device=packed.rows.device).to(packed.dtype)
 
 
 def _seconds(run: "Callable[[], object]", on: "torch.Tensor") -> float:
