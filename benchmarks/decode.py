@@ -250,7 +250,7 @@ def measured(model: Any, kind: str, share: float, sizes: Sizes, tokens: int, rou
         "kind": kind, "asked": share, "skipped": read.share if read.pairs else cut_out(model, own),
         "speed_up": ratio, "ideal": every / left,
         "tokens_a_second": told["ours"], "dense_tokens_a_second": told["dense"],
-        "crossovers": sorted({each.crossover for each in patched.decisions}),
+        "crossovers": sorted({each.crossovers[1] for each in patched.decisions}),
     }  # fmt: skip
 
 

@@ -2,29 +2,34 @@
 
     python benchmarks/kernels.py [--rounds 9] [--threads 2] [--shapes 4096x11008,4096x14336,128x512]
 
-One token through one FFN (SiLU, gated) with random weights, or through one linear layer, as
-`pipeline.kernels.speed` measures it. The time of making the list of active neurons from the mask
-counts. Writes benchmarks/results/kernels.json (kernels-cuda.json on a GPU), the part of
-docs/kernels.md that tells of it, and docs/kernels.svg.
+Tokens through one FFN (SiLU, gated) with random weights, or through one linear layer, as
+`pipeline.kernels.speed` measures it: one token in all shapes, and 2 to 16 at once in the first
+shape. The time of making the list of active neurons from the mask counts. On a CPU also against
+PowerInfer's operators (powerinfer.cpp), in the first shape and its float16. Writes
+benchmarks/results/kernels.json (kernels-cuda.json on a GPU), the part of docs/kernels.md that tells
+of it, and docs/kernels.svg.
 """
 
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
+import powerinfer
 import torch
+from kernels_page import figure, summary
 from machine import machine
 
-from pipeline.kernels import available_backends
-from pipeline.kernels.speed import Trial, speeds, timed
+from pipeline.kernels import PackedFFN, available_backends, pack_ffn, sparse_ffn
+from pipeline.kernels.cpu import CPU
+from pipeline.kernels.speed import SHARES, Trial, compared, random_trial, speeds, timed
 from pipeline.report.readme import between
 from pipeline.report.render import svg
-from pipeline.report.style import finished
 
 RESULTS = Path(__file__).resolve().parent / "results"
 PAGE = RESULTS.parents[1] / "docs" / "kernels.md"
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+#: Tokens at once, beside one.
+BATCHES = (2, 4, 8, 16)
 
 
 def main() -> None:
@@ -34,28 +39,36 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--shapes", default="4096x11008,4096x14336,128x512")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--dtypes", default=",".join(DTYPES))
+    parser.add_argument("--dtypes", default="float32,bfloat16")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     rows = []
-    for shape in given.shapes.split(","):
-        d, d_ff = map(int, shape.split("x"))
-        for name in given.dtypes.split(","):
-            others = {"gather": gather, "embedding_bag": embedding_bag}
-            for row in speeds(d, d_ff, DTYPES[name], given.rounds, given.device, others):
-                rows.append({"d": d, "d_ff": d_ff, "dtype": name, **row})
-                print(told(rows[-1]), flush=True)
+    shapes = [tuple(map(int, each.split("x"))) for each in given.shapes.split(",")]
+    others = {"gather": gather, "embedding_bag": embedding_bag}
+    for d, d_ff in shapes:
+        for dtype in given.dtypes.split(","):
+            for batch in (1, *BATCHES) if (d, d_ff) == shapes[0] else (1,):
+                beside = others if batch == 1 else {}
+                if batch == 1 and given.device == "cpu" and (d, d_ff) == shapes[0]:
+                    beside = others | {name: Loops(name) for name in CPU.instruction_sets()[1:]}
+                for row in speeds(
+                    d, d_ff, DTYPES[dtype], given.rounds, given.device, beside, batch
+                ):
+                    rows.append({"d": d, "d_ff": d_ff, "dtype": dtype, "batch": batch, **row})
+                    print(told(rows[-1]), flush=True)
+    engine = against_powerinfer(*shapes[0], given.rounds) if given.device == "cpu" else []
     found = {
         "machine": machine() | {"device": hardware(given.device), "torch": torch.__version__},
         "threads": given.threads,
         "backends": {each.name: each.details for each in available_backends()},
         "read_bytes_a_second": bandwidth(given.device),
         "rows": rows,
+        "against_powerinfer": engine,
     }
     name = "kernels.json" if given.device == "cpu" else f"kernels-{given.device}.json"
     (given.out or RESULTS / name).write_text(json.dumps(found, indent=1) + "\n")
-    for line in budgets(rows, given.device):
+    for line in (*budgets(rows, given.device), *budgets_of_engine(engine)):
         print(line)
     if not given.out and given.device == "cpu":
         PAGE.write_text(between(PAGE.read_text(), "kernels", summary(found)))
@@ -87,111 +100,90 @@ def budgets(rows: list[dict], device: str) -> list[str]:
         part = forms.get(each["form"], {}).get(each["share"])
         if part is None or (each["d"], each["d_ff"]) != (d, d_ff) or each["dtype"] not in dtypes:
             continue
+        if each["batch"] > 1:
+            continue
         wanted = part * each["ideal"]
-        word = "met" if each["ratio"] >= wanted else "NOT met"
         found.append(
             f"{each['dtype']} {each['form']} at {each['share']:.0%}: {each['ratio']:.2f} times, "
-            f"budget {wanted:.2f}: {word}"
+            f"budget {wanted:.2f}: {met(each['ratio'], wanted)}"
         )
     return found
 
 
-_NAMES = {
-    "active": "FFN, `active=`",
-    "threshold": "FFN, `threshold=`",
-    "threshold without a gate": "FFN without a gate, `threshold=`",
-    "channels": "linear layer, `threshold=`",
-}
+def met(ratio: float, wanted: float) -> str:
+    """In words."""
+    return "met" if ratio >= wanted else "NOT met"
 
 
-def place(row: dict) -> tuple:
-    """What rows of several forms have in common."""
-    return row["d"], row["d_ff"], row["dtype"], row["share"]
+#: How much faster than PowerInfer's operators the kernels are to be, wherever something is skipped.
+_ENGINE_BUDGET = 1.5
 
 
-def summary(found: dict) -> str:
-    """What stands in docs/kernels.md."""
-    lines = [
-        "![Times as fast as torch dense against the share skipped](kernels.svg)",
-        "",
-        "| what | shape | weights | skipped | ideal | **ours** | read | sliced | embedding_bag "
-        "| gather |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+def budgets_of_engine(rows: list[dict]) -> list[str]:
+    """A line for every share at which half or more is skipped."""
+    return [
+        f"float16 active at {each['share']:.0%}: {each['ratio']:.2f} times PowerInfer's operators, "
+        f"budget {_ENGINE_BUDGET:.2f}: {met(each['ratio'], _ENGINE_BUDGET)}"
+        for each in rows
+        if each["share"] in (0.5, 0.75, 0.9)
     ]
-    cut = {place(row): row for row in found["rows"] if row["form"] == "sliced"}
-    for each in found["rows"]:
-        if each["form"] not in _NAMES:
-            continue
-        others = {name: f"{told['ratio']:.2f}" for name, told in each["others"].items()}
-        if each["form"] == "active":
-            others["sliced"] = f"{cut[place(each)]['ratio']:.2f}"
-        beside = [others.get(name, "") for name in ("sliced", "embedding_bag", "gather")]
-        told = f"**{each['ratio']:.2f}** [{each['low']:.2f}, {each['high']:.2f}]"
-        lines.append(
-            f"| {_NAMES[each['form']]} | {each['d']} x {each['d_ff']} | {each['dtype']} | "
-            f"{each['share']:.0%} | {each['ideal']:.2f} | {told} | "
-            f"{each['bytes_a_second'] / 1e9:.1f} GB/s | {' | '.join(beside)} |"
+
+
+def against_powerinfer(d: int, d_ff: int, rounds: int) -> list[dict]:
+    """By share, times as fast as PowerInfer's operators with the same mask, weights and threads."""
+    if reason := powerinfer.missing():
+        print(f"not compared with PowerInfer's operators: {reason}")
+        return []
+    trial = random_trial(d, d_ff, torch.float16)
+    engine = powerinfer.PowerInfer(trial)
+    packed = pack_ffn(trial.gate, trial.up, trial.down, activation="silu")
+
+    def renew() -> None:
+        trial.renew()
+        engine.renew()
+
+    rows = []
+    for share in SHARES:
+        trial.share = share
+        contenders = {
+            "powerinfer": engine,
+            "ours": lambda: sparse_ffn(trial.x, packed, active=trial.mask),
+        }
+        found = compared(contenders, rounds, renew, against="powerinfer")
+        seconds = {"powerinfer_seconds": found["powerinfer"]["seconds"]}
+        rows.append({"share": share, **found["ours"], **seconds})
+        print(
+            f"{share:.0%}: {found['ours']['ratio']:.2f} times as fast as PowerInfer's", flush=True
         )
-    at = found["machine"]
-    lines += [
-        "",
-        f"{found['threads']} threads on {at['cores']} cores ({at['processor']}), "
-        f"{found['backends']['cpu']}, torch {at['torch']}. A sum over a gibibyte reads "
-        f"{found['read_bytes_a_second'] / 1e9:.1f} GB/s here.",
-    ]
-    return "\n".join(lines)
-
-
-def figure(rows: list[dict]) -> dict:
-    """Ratios against the share skipped, at the largest shapes, ideals as dashed lines."""
-    import altair as alt
-
-    drawn = [each for each in rows if each["d"] > 1024 and each["share"] < 0.95]
-    panels = [
-        panel([each for each in drawn if each["form"] == form], name.replace("`", ""))
-        for form, name in _NAMES.items()
-    ]
-    return finished(
-        alt.concat(*panels, columns=2), "Times as fast as torch dense; dashed: the ideal"
-    )
-
-
-def panel(rows: list[dict], title: str) -> Any:
-    """One kind of kernel."""
-    import altair as alt
-
-    points, ideals = [], []
-    for each in rows:
-        weights = f"{each['dtype']}, {each['d']} x {each['d_ff']}"
-        told = {name: each[name] for name in ("ratio", "low", "high")}
-        points.append({"skipped": each["share"], "weights": weights, **told})
-        ideals.append({"skipped": each["share"], "ratio": each["ideal"]})
-    x = alt.X("skipped:Q", title="share skipped", axis=alt.Axis(format="%"))
-    ticks = alt.Axis(values=[1, 2, 3, 5, 10, 20])
-    y = alt.Y(
-        "ratio:Q",
-        title="times as fast as torch dense",
-        axis=ticks,
-        scale=alt.Scale(type="log", domain=[0.8, 25], nice=False),
-    )
-    color = alt.Color("weights:N", title=None)
-    base = alt.Chart(alt.InlineData(values=points), width=230, height=260, title=title)
-    line = alt.Chart(alt.InlineData(values=ideals)).mark_line(color="#888888", strokeDash=[4, 3])
-    marks = base.mark_point(filled=True, size=60, opacity=0.9).encode(x, y, color)
-    bars = base.mark_rule().encode(x, alt.Y("low:Q"), alt.Y2("high:Q"), color)
-    return alt.layer(line.encode(x, y), bars, marks)
+    return rows
 
 
 def told(row: dict) -> str:
     """One line of what was measured."""
     others = [f"{name} {each['ratio']:.2f}" for name, each in row.get("others", {}).items()]
     parts = [
-        f"{row['d']} x {row['d_ff']} {row['dtype']:9} {row['form']:9} {row['share']:4.0%}: "
+        f"{row['batch']} x {row['d']} x {row['d_ff']} {row['dtype']:9} {row['form']:9} "
+        f"{row['share']:4.0%}: "
         f"{row['ratio']:.2f} times ({row['low']:.2f}, {row['high']:.2f})",
         f"ideal {row['ideal']:.2f}",
         f"{row['bytes_a_second'] / 1e9:.1f} GB/s",
     ]
     return ", ".join([*parts, *others])
+
+
+class Loops:
+    """The C++ kernel by loops for another instruction set than the processor's best."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._packed: dict[int, PackedFFN] = {}
+
+    def __call__(self, trial: Trial) -> torch.Tensor:
+        """The FFN's output."""
+        if id(trial) not in self._packed:
+            weights = trial.gate, trial.up, trial.down
+            self._packed = {id(trial): pack_ffn(*weights, activation="silu")}
+        return CPU.ffn(trial.x, self._packed[id(trial)], trial.mask, None, self._name)
 
 
 def gather(trial: Trial) -> torch.Tensor:

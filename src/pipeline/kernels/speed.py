@@ -31,8 +31,8 @@ _CACHE = 256 << 20
 
 @dataclass
 class Trial:
-    """An FFN with SiLU and random weights, and what a round is about: one token's input `x` and the
-    neurons that are `kept`, as indices, as `mask` and as the `cut` matrices of them alone.
+    """An FFN with SiLU and random weights, and what a round is about: `batch` tokens' input `x` and
+    the neurons that are `kept`, as indices, as `mask` and as the `cut` matrices of them alone.
 
     `gate` and `up` are (d_ff, d), `down` is (d, d_ff). `share` of the neurons are not kept, to the
     nearest whole one; `gates` and `inputs` are the thresholds that leave out as many of |act(gate)|
@@ -43,6 +43,7 @@ class Trial:
     up: "torch.Tensor"
     down: "torch.Tensor"
     draw: "torch.Generator"
+    batch: int = 1
     share: float = 0.0
     x: "torch.Tensor" = field(init=False)
     kept: "torch.Tensor" = field(init=False)
@@ -58,7 +59,8 @@ class Trial:
 
         d_ff, d = self.gate.shape
         device = self.gate.device
-        self.x = torch.randn(1, d, generator=self.draw, device=device).to(self.gate.dtype)
+        drawn = torch.randn(self.batch, d, generator=self.draw, device=device)
+        self.x = drawn.to(self.gate.dtype)
         order = torch.randperm(d_ff, generator=self.draw, device=device)
         self.kept = order[round(self.share * d_ff) :].sort().values
         self.mask = torch.zeros(d_ff, dtype=torch.bool, device=device)
@@ -92,7 +94,9 @@ class Trial:
         return _ffn(self.x, *self.cut)
 
 
-def random_trial(d: int, d_ff: int, dtype: "torch.dtype", device: str = "cpu") -> Trial:
+def random_trial(
+    d: int, d_ff: int, dtype: "torch.dtype", device: str = "cpu", batch: int = 1
+) -> Trial:
     """Weights that keep a token's size about one; a first round is drawn."""
     import torch
 
@@ -102,7 +106,7 @@ def random_trial(d: int, d_ff: int, dtype: "torch.dtype", device: str = "cpu") -
         drawn = torch.randn(rows, columns, generator=draw, device=device)
         return (drawn / columns**0.5).to(dtype)
 
-    trial = Trial(matrix(d_ff, d), matrix(d_ff, d), matrix(d, d_ff), draw)
+    trial = Trial(matrix(d_ff, d), matrix(d_ff, d), matrix(d, d_ff), draw, batch)
     trial.renew()
     return trial
 
@@ -114,12 +118,14 @@ def speeds(
     rounds: int,
     device: str = "cpu",
     others: "Mapping[str, Callable[[Trial], torch.Tensor]] | None" = None,
+    batch: int = 1,
 ) -> list[dict[str, Any]]:
     """Rows by share and form: `form`, `share`, `ideal` (weights of the dense product divided by
     those read), `ratio` with `low` and `high` (times as fast as dense), `seconds` and
     `dense_seconds`, `bytes_a_second`; beside `active`, `others` are the ratios of further
-    contenders, which know the neurons of the round."""
-    trial = random_trial(d, d_ff, dtype, device)
+    contenders, which know the neurons of the round. Of more than one token at once `active` alone,
+    whose neurons are the same for all of them."""
+    trial = random_trial(d, d_ff, dtype, device, batch)
     gated = pack_ffn(trial.gate, trial.up, trial.down, activation="silu")
     ungated = pack_ffn(None, trial.up, trial.down, activation="silu")
     layer = pack_linear(trial.gate)
@@ -144,6 +150,8 @@ def speeds(
     for share in SHARES:
         trial.share = share
         for form, (run, dense, matrices, whole) in forms.items():
+            if batch > 1 and form != ACTIVE:
+                continue
             beside = extra if form == ACTIVE else {}
             found = compared(
                 {"dense": dense, form: run, **{n: partial(f, trial) for n, f in beside.items()}},
@@ -168,9 +176,10 @@ def compared(
     rounds: int,
     renew: "Callable[[], None]" = lambda: None,
     device: str = "cpu",
+    against: str = "dense",
 ) -> dict[str, dict[str, Any]]:
-    """By contender: `ratio`, `low` and `high` of the time of `dense` divided by its own, and its
-    median `seconds`."""
+    """By contender: `ratio`, `low` and `high` of the time of the one called `against` divided by
+    its own, and its median `seconds`."""
     order = list(contenders)
     draw = random.Random(0)
     seconds: dict[str, list[float]] = {name: [] for name in order}
@@ -179,15 +188,15 @@ def compared(
         renew()
         if not number:
             # A first time, which also tells how long it takes.
-            timed(contenders["dense"], device=device)
-            repeat = max(1, round(_SECONDS / timed(contenders["dense"], device=device)))
+            timed(contenders[against], device=device)
+            repeat = max(1, round(_SECONDS / timed(contenders[against], device=device)))
             for run in contenders.values():
                 timed(run, device=device)
         draw.shuffle(order)
         for name in order:
             seconds[name].append(timed(contenders[name], repeat, device))
     return {
-        name: median([a / b for a, b in zip(seconds["dense"], values, strict=True)])
+        name: median([a / b for a, b in zip(seconds[against], values, strict=True)])
         | {"seconds": statistics.median(values)}
         for name, values in seconds.items()
     }
