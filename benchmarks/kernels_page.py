@@ -16,6 +16,8 @@ _OTHERS = {
     "sliced": "sliced matrices in torch",
     "embedding_bag": "`embedding_bag`",
     "gather": "gathered rows",
+    "avx2": "ours, AVX2",
+    "portable": "ours, portable",
 }
 
 
@@ -83,8 +85,9 @@ def table(rows: list[dict]) -> list[str]:
     for other, name in _OTHERS.items():
         lines.append(line(name, *[""] * (2 + len(SHARES))))
         for shape, dtype, of in groups(rows, "sliced" if other == "sliced" else "active"):
-            told = (x if other == "sliced" else x["others"][other] for x in of)
-            lines.append(line("", shape, dtype, *(f"{x['ratio']:.2f}" for x in told)))
+            told = of if other == "sliced" else [x["others"].get(other) for x in of]
+            if all(told):
+                lines.append(line("", shape, dtype, *(f"{x['ratio']:.2f}" for x in told)))
     return lines
 
 
@@ -103,8 +106,8 @@ def tables_of_batches(rows: list[dict]) -> list[str]:
     first = (rows[0]["d"], rows[0]["d_ff"])
     own = [x for x in rows if x["form"] == "active" and (x["d"], x["d_ff"]) == first]
     lines = [
-        f"Several tokens at once through the FFN of {first[0]} x {first[1]}, `active=` one mask for all "
-        "of them, times as fast as torch dense for as many:",
+        f"Several tokens at once through the FFN of {first[0]} x {first[1]}, `active=` one mask "
+        "for all of them, times as fast as torch dense for as many:",
         "",
         *heading("weights", "tokens"),
     ]
@@ -118,8 +121,8 @@ def tables_of_batches(rows: list[dict]) -> list[str]:
 def table_of_engine(rows: list[dict]) -> list[str]:
     """Against PowerInfer's operators."""
     return [
-        "One token, float16, the same mask and threads, times as fast as PowerInfer's operators for "
-        "CPUs, which benchmarks/powerinfer.cpp has written anew:",
+        "One token, float16, the same mask and threads, times as fast as PowerInfer's operators "
+        "for CPUs, which benchmarks/powerinfer.cpp has written anew:",
         "",
         *heading(""),
         line("times as fast", *map(ratio, rows)),
