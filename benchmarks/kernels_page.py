@@ -13,7 +13,7 @@ _NAMES = {
     "channels": "linear layer, `threshold=`",
 }
 _OTHERS = {
-    "sliced": "sliced matrices in torch",
+    "sliced": "`sliced` matrices, torch",
     "embedding_bag": "`embedding_bag`",
     "gather": "gathered rows",
     "avx2": "ours, AVX2",

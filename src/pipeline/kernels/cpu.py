@@ -34,11 +34,11 @@ class Cpu:
 
     def details(self) -> str:
         """What it runs on."""
-        return f"{_instruction_sets()[0]}, {'OpenMP' if _module().OPENMP else 'one thread'}"
+        return f"{_best()}, {'OpenMP' if _module().OPENMP else 'one thread'}"
 
     def instruction_sets(self) -> tuple[str, ...]:
         """Those of the compiled loops that this processor runs, the best first."""
-        return _instruction_sets()
+        return tuple(_module().instruction_sets())
 
     def serves(self, weights: "torch.Tensor") -> str | None:
         """Why the backend cannot compute with these weights; None when it can."""
@@ -70,7 +70,7 @@ class Cpu:
             else:
                 indices = active = active.long()
         module.ffn(
-            isa or _instruction_sets()[0], _matrix(x), len(x), packed.d, *_rows(packed.rows, packed.scales),
+            isa or _best(), _matrix(x), len(x), packed.d, *_rows(packed.rows, packed.scales),
             (_at(packed.gate_bias), _at(packed.up_bias), _at(packed.out_bias)),
             _ACTIVATIONS.index(packed.activation),
             _at(mask), mask.stride(0) if mask is not None and mask.dim() == 2 else 0,
@@ -89,8 +89,8 @@ class Cpu:
         y = torch.empty(x.shape[0], packed.outputs, dtype=x.dtype)
         rows, dtype, count, padded, _, scales = _rows(packed.rows, packed.scales)
         module.linear(
-            isa or _instruction_sets()[0], _matrix(x), len(x), packed.outputs, rows, dtype, count, padded,
-            scales, _at(packed.bias), threshold, _matrix(y), torch.get_num_threads(),
+            isa or _best(), _matrix(x), len(x), packed.outputs, rows, dtype, count, padded, scales,
+            _at(packed.bias), threshold, _matrix(y), torch.get_num_threads(),
         )  # fmt: skip
         return y
 
@@ -107,8 +107,8 @@ def _module() -> Any:
 
 
 @cache
-def _instruction_sets() -> tuple[str, ...]:
-    return tuple(_module().instruction_sets())
+def _best() -> str:
+    return CPU.instruction_sets()[0]
 
 
 @cache
