@@ -61,3 +61,52 @@ def test_torchs_own_checks(block, given):
         (x, linear.rows, None, linear.bias, 0.1, 20, linear.backend),
         test_utils=checks,
     )
+
+
+def operators_called(graph):
+    return {str(node.target) for node in graph.nodes if "cold_neurons" in str(node.target)}
+
+
+@pytest.mark.filterwarnings("ignore")  # torch.jit.trace is deprecated, but still used
+def test_what_traces_or_transforms_sees_the_operators(block, given):
+    """A plain call leaves torch's dispatcher out; none of these may miss it."""
+    x, mask = given
+    with torch.no_grad():
+        wanted = block(x, mask)
+        traced = torch.fx.experimental.proxy_tensor.make_fx(block)(x, mask)
+        assert len(operators_called(traced.graph)) == 2
+        assert torch.equal(traced(x, mask), wanted)
+        scripted = torch.jit.trace(block, (x, mask), check_trace=False)
+        assert "cold_neurons::sparse_ffn" in str(scripted.inlined_graph)
+        assert torch.equal(scripted(x, mask), wanted)
+        each = torch.vmap(lambda row: block(row[None], mask)[0])(x)
+        torch.testing.assert_close(each, wanted)
+
+
+def test_modes_see_the_operators(block, given):
+    seen = []
+
+    class Watch(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, function, _types, args=(), kwargs=None):
+            seen.append(str(function))
+            return function(*args, **(kwargs or {}))
+
+    with torch.no_grad(), Watch():
+        block(*given)
+    assert {"cold_neurons.sparse_ffn.default", "cold_neurons.sparse_linear.default"} <= set(seen)
+
+
+def test_a_plain_call_gives_the_operators_bits(block, given):
+    x, mask = given
+    ffn, linear = block.ffn, block.linear
+    found = torch.ops.cold_neurons.sparse_ffn(
+        x, ffn.rows, None, None, None, None, mask, 0.1, "silu", ffn.backend
+    )
+    assert torch.equal(sparse_ffn(x, ffn, active=mask, threshold=0.1), found)
+    found = torch.ops.cold_neurons.sparse_linear(
+        x, linear.rows, None, linear.bias, 0.1, 20, linear.backend
+    )
+    assert torch.equal(sparse_linear(x, linear, threshold=0.1), found)
+    # A subclass, a parameter for instance, goes the operators' way.
+    given = torch.nn.Parameter(x, requires_grad=False)
+    assert torch.equal(sparse_linear(given, linear, threshold=0.1), found)

@@ -59,23 +59,21 @@ class Cpu:
         """See `sparse_ffn`; `isa` names one of `instruction_sets()`, None the best."""
         import torch
 
-        module = _module()
-        y = torch.empty(x.shape[0], packed.d, dtype=x.dtype)
-        mask = indices = None
+        batch, d = x.shape
+        y = torch.empty(batch, d, dtype=x.dtype)
+        mask = stride = indices = 0
+        count = -1
         if active is not None:
-            # Named, so that a copy lives as long as its address is in use.
+            # Under one name, so that a copy lives as long as its address is in use.
             active = active.contiguous()
             if active.dtype == torch.bool:
-                mask = active
+                mask, stride = active.data_ptr(), active.stride(0) if active.dim() == 2 else 0
             else:
-                indices = active = active.long()
-        module.ffn(
-            isa or _best(), _matrix(x), len(x), packed.d, *_rows(packed.rows, packed.scales),
-            (_at(packed.gate_bias), _at(packed.up_bias), _at(packed.out_bias)),
-            _ACTIVATIONS.index(packed.activation),
-            _at(mask), mask.stride(0) if mask is not None and mask.dim() == 2 else 0,
-            _at(indices), -1 if indices is None else len(indices),
-            threshold is not None, threshold or 0.0, _matrix(y), torch.get_num_threads(),
+                active = active.long()
+                indices, count = active.data_ptr(), len(active)
+        _layer(packed, isa).ffn(
+            x.data_ptr(), _code(x.dtype), *x.stride(), batch, mask, stride, indices, count,
+            threshold is not None, threshold or 0.0, y.data_ptr(), torch.get_num_threads(),
         )  # fmt: skip
         return y
 
@@ -85,12 +83,10 @@ class Cpu:
         """See `sparse_linear`; `isa` as in `ffn`."""
         import torch
 
-        module = _module()
-        y = torch.empty(x.shape[0], packed.outputs, dtype=x.dtype)
-        rows, dtype, count, padded, _, scales = _rows(packed.rows, packed.scales)
-        module.linear(
-            isa or _best(), _matrix(x), len(x), packed.outputs, rows, dtype, count, padded, scales,
-            _at(packed.bias), threshold, _matrix(y), torch.get_num_threads(),
+        y = torch.empty(len(x), packed.outputs, dtype=x.dtype)
+        _layer(packed, isa).linear(
+            x.data_ptr(), _code(x.dtype), *x.stride(), len(x), threshold, y.data_ptr(),
+            torch.get_num_threads(),
         )  # fmt: skip
         return y
 
@@ -116,13 +112,25 @@ def _code(dtype: "torch.dtype") -> int:
     return _DTYPES.index(str(dtype))
 
 
-def _rows(rows: "torch.Tensor", scales: "torch.Tensor | None") -> tuple[int, ...]:
-    matrices, count, padded = rows.shape
-    return rows.data_ptr(), _code(rows.dtype), count, padded, matrices, _at(scales)
+def _layer(packed: PackedFFN | PackedLinear, isa: str | None) -> Any:
+    """The weights as the module takes them, kept for the next call."""
+    isa = isa or _best()
+    if isa not in packed.kept:
+        packed.kept[isa] = _prepared(packed, isa)
+    return packed.kept[isa]
 
 
-def _matrix(values: "torch.Tensor") -> tuple[int, int, int, int]:
-    return values.data_ptr(), _code(values.dtype), values.stride(0), values.stride(1)
+def _prepared(packed: PackedFFN | PackedLinear, isa: str) -> Any:
+    if isinstance(packed, PackedFFN):
+        biases = packed.gate_bias, packed.up_bias, packed.out_bias
+        activation, outputs = packed.activation, packed.d
+    else:
+        biases = None, None, packed.bias
+        activation, outputs = _ACTIVATIONS[0], packed.outputs
+    return _module().Layer(
+        isa, _at(packed.rows), _code(packed.rows.dtype), *packed.rows.shape, _at(packed.scales),
+        *map(_at, biases), _ACTIVATIONS.index(activation), outputs,
+    )  # fmt: skip
 
 
 def _at(values: "torch.Tensor | None") -> int:

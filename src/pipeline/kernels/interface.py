@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.kernels.activations import kernel_name
-from pipeline.kernels.ops import operators, register
+from pipeline.kernels.backend import Backend
+from pipeline.kernels.ops import operators, plain, register
 from pipeline.kernels.packed import PackedFFN, PackedLinear, pack_rows
 from pipeline.registry import KERNELS
 
@@ -103,6 +104,9 @@ def sparse_ffn(
         _check_threshold(threshold)
     if active is not None:
         _check_active(active, x, packed.d_ff)
+    if plain(x):
+        backend: Backend = KERNELS.load(packed.backend)
+        return backend.ffn(x, packed, active, threshold)
     return operators().sparse_ffn(
         x, packed.rows, packed.scales, packed.gate_bias, packed.up_bias, packed.out_bias, active,
         threshold, packed.activation, packed.backend,
@@ -135,6 +139,9 @@ def sparse_linear(x: "torch.Tensor", packed: PackedLinear, *, threshold: float) 
     """
     _check_input(x, packed.rows, packed.inputs)
     _check_threshold(threshold)
+    if plain(x):
+        backend: Backend = KERNELS.load(packed.backend)
+        return backend.linear(x, packed, threshold)
     return operators().sparse_linear(
         x, packed.rows, packed.scales, packed.bias, threshold, packed.outputs, packed.backend
     )

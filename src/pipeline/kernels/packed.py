@@ -4,7 +4,7 @@ import ctypes
 import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
@@ -36,6 +36,8 @@ class PackedFFN:
     d: int
     backend: str
     reason: str
+    #: What a backend keeps with the weights.
+    kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def d_ff(self) -> int:
@@ -67,6 +69,8 @@ class PackedLinear:
     outputs: int
     backend: str
     reason: str
+    #: What a backend keeps with the weights.
+    kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def inputs(self) -> int:

@@ -1,4 +1,4 @@
-// The Python module: addresses in, none kept. cpu.py, its only caller, owns the tensors and has
+// The Python module. cpu.py, its only caller, keeps the tensors whose addresses it hands in, and has
 // checked their shapes.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -27,11 +27,17 @@ const T* at(uintptr_t address) {
     return reinterpret_cast<const T*>(address);
 }
 
-using Given = std::tuple<uintptr_t, int, int64_t, int64_t>;
+// One layer's weights, ready to be multiplied: addresses that stay the same from call to call.
+struct Layer {
+    const Isa& isa;
+    Rows rows;
+    Biases biases;
+    Activation activation;
+    int64_t outputs;
+};
 
-Matrix matrix(const Given& given) {
-    const auto& [data, dtype, rows, columns] = given;
-    return {reinterpret_cast<void*>(data), static_cast<Dtype>(dtype), rows, columns};
+Matrix matrix(uintptr_t data, int dtype, int64_t row_stride, int64_t column_stride) {
+    return {reinterpret_cast<void*>(data), static_cast<Dtype>(dtype), row_stride, column_stride};
 }
 
 }  // namespace
@@ -50,32 +56,34 @@ PYBIND11_MODULE(_cpu, module) {
             if (each->supported()) names.emplace_back(each->name);
         return names;
     });
-    module.def("ffn", [](const std::string& isa, const Given& x, int64_t batch, int64_t d,
-                         uintptr_t rows, int dtype, int64_t count, int64_t padded, int matrices,
-                         uintptr_t scales, const std::tuple<uintptr_t, uintptr_t, uintptr_t>& biases,
-                         int activation, uintptr_t mask, int64_t mask_stride, uintptr_t indices,
-                         int64_t active, bool thresholded, float threshold, const Given& y,
-                         int threads) {
-        const Isa& set = named(isa);
-        py::gil_scoped_release unlocked;
-        ffn(set, matrix(x), batch, d,
-            {at<void>(rows), static_cast<Dtype>(dtype), count, padded, matrices,
-                    at<float>(scales)},
-                   {at<float>(std::get<0>(biases)), at<float>(std::get<1>(biases)),
-                    at<float>(std::get<2>(biases))},
-                   static_cast<Activation>(activation),
-                   {at<uint8_t>(mask), mask_stride, at<int64_t>(indices), active}, thresholded,
-                   threshold, matrix(y), threads);
-    });
-    module.def("linear", [](const std::string& isa, const Given& x, int64_t batch, int64_t outputs,
-                            uintptr_t rows, int dtype, int64_t count, int64_t padded,
-                            uintptr_t scales, uintptr_t bias, float threshold, const Given& y,
-                            int threads) {
-        const Isa& set = named(isa);
-        py::gil_scoped_release unlocked;
-        linear(set, matrix(x), batch, outputs,
-               {at<void>(rows), static_cast<Dtype>(dtype), count, padded, 1,
-                       at<float>(scales)},
-                      at<float>(bias), threshold, matrix(y), threads);
-    });
+    py::class_<Layer>(module, "Layer")
+        .def(py::init([](const std::string& isa, uintptr_t rows, int dtype, int matrices,
+                         int64_t count, int64_t padded, uintptr_t scales, uintptr_t gate_bias,
+                         uintptr_t up_bias, uintptr_t out_bias, int activation, int64_t outputs) {
+            return Layer{named(isa),
+                         {at<void>(rows), static_cast<Dtype>(dtype), count, padded, matrices,
+                          at<float>(scales)},
+                         {at<float>(gate_bias), at<float>(up_bias), at<float>(out_bias)},
+                         static_cast<Activation>(activation),
+                         outputs};
+        }))
+        // y is contiguous and of x's type.
+        .def("ffn", [](const Layer& layer, uintptr_t x, int dtype, int64_t row_stride,
+                       int64_t column_stride, int64_t batch, uintptr_t mask, int64_t mask_stride,
+                       uintptr_t indices, int64_t active, bool thresholded, float threshold,
+                       uintptr_t y, int threads) {
+            py::gil_scoped_release unlocked;
+            ffn(layer.isa, matrix(x, dtype, row_stride, column_stride), batch, layer.outputs,
+                layer.rows, layer.biases, layer.activation,
+                {at<uint8_t>(mask), mask_stride, at<int64_t>(indices), active}, thresholded,
+                threshold, matrix(y, dtype, layer.outputs, 1), threads);
+        })
+        .def("linear", [](const Layer& layer, uintptr_t x, int dtype, int64_t row_stride,
+                          int64_t column_stride, int64_t batch, float threshold, uintptr_t y,
+                          int threads) {
+            py::gil_scoped_release unlocked;
+            linear(layer.isa, matrix(x, dtype, row_stride, column_stride), batch, layer.outputs,
+                   layer.rows, layer.biases.out, threshold, matrix(y, dtype, layer.outputs, 1),
+                   threads);
+        });
 }
