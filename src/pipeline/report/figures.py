@@ -247,6 +247,12 @@ def _layers(
 
 def _points(base: Any, styles: Mapping[str, Look]) -> Any:
     """Points that carry the legend of all methods."""
+    points = base.transform_filter("datum.part === 'curve'")
+    return points.mark_point(filled=True, size=62, opacity=1).encode(**by_method(styles))
+
+
+def by_method(styles: Mapping[str, Look]) -> dict[str, Any]:
+    """Colour and shape of points by method, with a legend."""
     import altair as alt
 
     methods = list(styles)
@@ -255,11 +261,10 @@ def _points(base: Any, styles: Mapping[str, Look]) -> Any:
     legend = alt.Legend(title=None, symbolSize=90, symbolLimit=0, **rows)
     colours = alt.Scale(domain=methods, range=[look.colour for look in styles.values()])
     shapes = alt.Scale(domain=methods, range=[look.shape for look in styles.values()])
-    points = base.transform_filter("datum.part === 'curve'")
-    return points.mark_point(filled=True, size=62, opacity=1).encode(
-        color=alt.Color("method:N", scale=colours, legend=legend),
-        shape=alt.Shape("method:N", scale=shapes, legend=legend),
-    )
+    return {
+        "color": alt.Color("method:N", scale=colours, legend=legend),
+        "shape": alt.Shape("method:N", scale=shapes, legend=legend),
+    }
 
 
 def _curve_data(rows: Rows, column: str = "neuron_sparsity_imposed") -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.kernels.rules import ACTIVE, CHANNELS, SLICED, THRESHOLD, UNGATED_THRESHOLD
 from pipeline.numbers import number, percent, points, span
+from pipeline.report.figures import by_method, looks
 from pipeline.report.render import html
 from pipeline.report.style import INK, Spec, finished, header, nothing
 from pipeline.tables.curves import DENSE, REASONING
@@ -104,13 +105,13 @@ def figure(rows: Rows) -> Spec:
         axis=alt.Axis(values=[0.5, 1, 1.5, 2, 3, 4, 6, 8, 10], format="~g"),
     )
     y = alt.Y("loss:Q", title="Accuracy lost, points")
-    color = alt.Color("method:N", title=None)
-    shape = alt.Shape("method:N", title=None)
-    ends = base.mark_rule(strokeWidth=1, opacity=0.6)
+    look = by_method(looks(sorted({row["method"] for row in rows})))
+    ends = base.mark_rule(strokeWidth=1)
     dense = alt.Chart(alt.InlineData(values=[{"speed": 1}]))
     layers = [
-        ends.encode(x, alt.Y("low:Q"), alt.Y2("high:Q"), color),
-        base.mark_point(filled=True, size=45).encode(x, y, color, shape),
+        ends.encode(x, alt.Y("low:Q"), alt.Y2("high:Q"), look["color"]),
+        base.mark_line(strokeWidth=1).encode(x, y, look["color"]),
+        base.mark_point(filled=True, size=45, opacity=1).encode(x, y, **look),
         dense.mark_rule(color=INK, strokeDash=[3, 3]).encode(x="speed:Q"),
     ]
     facet = alt.Facet("model:N", title=None, header=header(15))

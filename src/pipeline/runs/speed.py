@@ -24,7 +24,8 @@ PAGE = "speed.html"
 def speed(
     study: Study, directory: Path, d: int, d_ff: int, dtype: str, rounds: int, device: str
 ) -> Path:
-    """Write the page, the figure's spec and the measurements; the page's place is returned.
+    """Write the page, its figure, the figure's spec and the measurements; the page's place is
+    returned.
 
     UserError when the study has not been analysed yet, or there is no such device.
     """
@@ -62,7 +63,9 @@ def speed(
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "speed.json", json.dumps({**setting, "rows": measured}, indent=1) + "\n")
     write_text(folder / "speed.vl.json", spec_text(spec))
-    write_text(folder / PAGE, page(study.config.study, rows, measured, setting, svg(spec)))
+    drawn = svg(spec)
+    write_text(folder / "speed.svg", drawn)
+    write_text(folder / PAGE, page(study.config.study, rows, measured, setting, drawn))
     return folder / PAGE
 
 
