@@ -1,6 +1,8 @@
 """The C++ kernels: every instruction set of this machine, threads, and a machine without them."""
 
+import copy
 import os
+import pickle
 import threading
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 import torch
 
 from pipeline.errors import UserError
-from pipeline.kernels import available_backends, pack_ffn, pack_linear, sparse_ffn
+from pipeline.kernels import available_backends, pack_ffn, pack_linear, sparse_ffn, sparse_linear
 from pipeline.kernels import cpu as module
 from pipeline.kernels.cpu import CPU
 from pipeline.kernels.interface import choose
@@ -107,3 +109,22 @@ def test_without_the_compiled_module_the_reference_serves(monkeypatch, make_weig
 def test_an_unknown_backend_is_named():
     with pytest.raises(UserError, match="unknown kernel backend 'cuda'"):
         choose("cuda", torch.zeros(1))
+
+
+@built
+@pytest.mark.parametrize(
+    "make", [copy.copy, copy.deepcopy, lambda p: pickle.loads(pickle.dumps(p))]
+)
+def test_copies_know_where_their_own_weights_lie(make_weights, make):
+    """What is kept of one call, addresses, is not the copy's."""
+    x = torch.ones(1, 32)
+    ffn = pack_ffn(*make_weights(32, 48), activation="silu", backend="cpu")
+    linear = pack_linear(torch.eye(32), backend="cpu")
+    wanted = sparse_ffn(x, ffn), sparse_linear(x, linear, threshold=0.0)
+    twins = make(ffn), make(linear)
+    assert not any(twin.kept for twin in twins)
+    if make is not copy.copy:
+        for packed in (ffn, linear):
+            packed.rows.fill_(float("nan"))
+    assert torch.equal(sparse_ffn(x, twins[0]), wanted[0])
+    assert torch.equal(sparse_linear(x, twins[1], threshold=0.0), wanted[1])

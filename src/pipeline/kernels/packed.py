@@ -18,7 +18,24 @@ _LARGE_PAGE = 2 << 20
 
 
 @dataclass(frozen=True, eq=False)
-class PackedFFN:
+class _Packed:
+    """What packed weights of both kinds have in common."""
+
+    rows: "torch.Tensor" = field(repr=False)
+    #: What a backend keeps from call to call: where these tensors lie, so a copy begins anew.
+    kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def dtype(self) -> "torch.dtype":
+        """Of the weights."""
+        return self.rows.dtype
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"kept": {}}
+
+
+@dataclass(frozen=True, eq=False)
+class PackedFFN(_Packed):
     """One FFN's weights, neuron by neuron; made by `pack_ffn`.
 
     `rows` is (3, d_ff, padded): gate rows, up rows and down columns, a neuron's at one place in
@@ -27,7 +44,6 @@ class PackedFFN:
     `reason` says why `backend` was chosen.
     """
 
-    rows: "torch.Tensor" = field(repr=False)
     scales: "torch.Tensor | None" = field(repr=False)
     gate_bias: "torch.Tensor | None" = field(repr=False)
     up_bias: "torch.Tensor | None" = field(repr=False)
@@ -36,8 +52,6 @@ class PackedFFN:
     d: int
     backend: str
     reason: str
-    #: What a backend keeps with the weights.
-    kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def d_ff(self) -> int:
@@ -49,38 +63,25 @@ class PackedFFN:
         """True when a gate multiplies the up projection."""
         return self.rows.shape[0] == 3
 
-    @property
-    def dtype(self) -> "torch.dtype":
-        """Of the weights."""
-        return self.rows.dtype
-
 
 @dataclass(frozen=True, eq=False)
-class PackedLinear:
+class PackedLinear(_Packed):
     """One linear layer's weights, input channel by input channel; made by `pack_linear`.
 
     `rows`, (1, inputs, padded), are the columns of the weight; `scales`, (1, inputs) float32, are
     what int8 rows are multiplied by; `bias` is (outputs,) float32.
     """
 
-    rows: "torch.Tensor" = field(repr=False)
     scales: "torch.Tensor | None" = field(repr=False)
     bias: "torch.Tensor | None" = field(repr=False)
     outputs: int
     backend: str
     reason: str
-    #: What a backend keeps with the weights.
-    kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def inputs(self) -> int:
         """Number of input channels."""
         return self.rows.shape[1]
-
-    @property
-    def dtype(self) -> "torch.dtype":
-        """Of the weights."""
-        return self.rows.dtype
 
 
 def pack_rows(
