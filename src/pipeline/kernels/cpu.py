@@ -28,7 +28,8 @@ class Cpu:
         except ImportError as error:
             return (
                 f"the C++ kernels are not built ({error}): they are when the package is installed "
-                "where there is a C++ compiler (on Debian and Ubuntu: apt-get install g++)"
+                "where there is a C++ compiler (on Debian and Ubuntu: apt-get install g++), and "
+                "later by: python setup.py build_ext --inplace"
             )
         return None
 

@@ -99,6 +99,7 @@ def sparse_ffn(
 
     ValueError for wrong shapes, dtypes and devices, and for indices outside or given twice.
     """
+    _check_kind(packed, PackedFFN, "pack_ffn")
     _check_input(x, packed.rows, packed.d)
     if threshold is not None:
         _check_threshold(threshold)
@@ -137,6 +138,7 @@ def sparse_linear(x: "torch.Tensor", packed: PackedLinear, *, threshold: float) 
     `x` is (batch, inputs), float32, bfloat16 or float16; channels are skipped row by row, and read
     when any row needs them. For what is exact and what is an error see `sparse_ffn`.
     """
+    _check_kind(packed, PackedLinear, "pack_linear")
     _check_input(x, packed.rows, packed.inputs)
     _check_threshold(threshold)
     if plain(x):
@@ -168,7 +170,7 @@ def _float(values: "torch.Tensor | None") -> "torch.Tensor | None":
 def _weights(dtype: "torch.dtype") -> "torch.dtype":
     if str(dtype) not in (*_FLOATS, "torch.int8"):
         raise ValueError(
-            f"weights of {dtype}: the kernels keep float32, bfloat16, float16 and int8"
+            f"weights of {dtype!r}: the kernels keep torch.float32, bfloat16, float16 and int8"
         )
     return dtype
 
@@ -179,11 +181,16 @@ def _check(
     shape: tuple[int | None, ...],
     like: "torch.Tensor | None" = None,
 ) -> None:
+    import torch
+
+    if not isinstance(values, torch.Tensor):
+        raise ValueError(f"{name} is a {type(values).__name__}, expected a tensor")
     fits = values.dim() == len(shape) and all(
         want in (None, has) for want, has in zip(shape, values.shape, strict=True)
     )
     if not fits:
         told = ", ".join("any" if size is None else str(size) for size in shape)
+        told += "," if len(shape) == 1 else ""
         raise ValueError(f"{name} is {tuple(values.shape)}, expected ({told})")
     if not values.is_floating_point():
         raise ValueError(f"{name} is {values.dtype}: weights are given as floating-point numbers")
@@ -193,9 +200,16 @@ def _check(
         raise ValueError(f"{name} is empty: {tuple(values.shape)}")
 
 
+def _check_kind(packed: object, kind: type, made_by: str) -> None:
+    if not isinstance(packed, kind):
+        raise ValueError(f"packed is a {type(packed).__name__}, expected what {made_by} gives")
+
+
 def _check_input(x: "torch.Tensor", weights: "torch.Tensor", size: int) -> None:
     import torch
 
+    if not isinstance(x, torch.Tensor):
+        raise ValueError(f"x is a {type(x).__name__}, expected a tensor")
     if x.dim() != 2 or x.shape[1] != size:
         raise ValueError(f"x is {tuple(x.shape)}, expected (batch, {size})")
     if str(x.dtype) not in _FLOATS:
@@ -207,6 +221,8 @@ def _check_input(x: "torch.Tensor", weights: "torch.Tensor", size: int) -> None:
 
 
 def _check_threshold(threshold: float) -> None:
+    if not isinstance(threshold, int | float):
+        raise ValueError(f"threshold is a {type(threshold).__name__}, expected a number")
     if not threshold >= 0:
         raise ValueError(f"threshold is {threshold}, expected 0 or more")
 

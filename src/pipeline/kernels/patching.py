@@ -30,10 +30,12 @@ if TYPE_CHECKING:
 MOST_ROWS = 16
 #: Shares and rows of x at which kernels are timed, and the times of one measurement.
 _SHARES = (0.0, 0.5, 0.9)
-_ROWS = (1, 4, MOST_ROWS)
+_ROWS = (1, 2, 4, 8, MOST_ROWS)
 _TIMES = 5
 #: Name of the mark that a patched model carries.
 _MARK = "decodes_through_kernels"
+#: And of one that neurons were cut out of, which outlives the patch.
+_CUT = "neurons_cut_out"
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ class Patched:
 
     def remove(self) -> None:
         """Give the model its own forward passes back, and weights in memory of their own, so that
-        it can be saved and copied. What the plan pruned, quantized, folded or dropped stays so."""
+        it can be copied, and saved where no neurons were cut out. What the plan pruned, quantized,
+        folded or dropped stays so."""
         self._ends.close()
 
     def report(self) -> list[dict[str, Any]]:
@@ -95,20 +98,24 @@ def patch(
     at once are computed so as well.
 
     Where the share that is expected to be skipped (the plan's own figure, or one given for all
-    layers, or by layer) lies below the crossover that is measured here for 1, 4 and 16 sequences at
-    once, or the kernel never wins, the layer stays dense and masked for as many and more. With
-    `fall_back` off kernels are used in any case.
+    layers, or by layer) lies below the crossover that is measured here for 1, 2, 4, 8 and 16
+    sequences at once, or the kernel never wins, the layer stays dense and masked for as many and
+    more, which is what the method means and slower than the model without it. With `fall_back` off
+    kernels are used in any case.
 
     Packed weights take the place of the model's own, which become views of them, so memory does
     not grow, but for a matrix that holds gate and up together (Phi-3), which is kept twice. While
     the patch lasts, weights that are written into the model, hooks on h and copies would not be
     seen by the kernels: `remove` it before. A copy raises TypeError, and so does a view's watch.
 
-    ValueError for another `prefill`, for a model that is patched already, and for rules that do not
-    fit the model or one another; the model's forward passes are then its own again.
+    ValueError for a plan that has no rules, another `prefill`, a model that is patched already, and
+    rules that do not fit the model or one another; its forward passes are then its own again.
     """
     import torch
 
+    if not hasattr(plan, "for_kernels"):
+        raise ValueError(f"a {type(plan).__name__} tells the kernels nothing: pass "
+                         "pipeline.methods.decode.for_kernels(plan)")  # fmt: skip
     chosen = plan.prefill if prefill is None else prefill
     if chosen not in PREFILLS:
         raise ValueError(f"prefill is {chosen!r}, expected {DENSE} or {SPARSE}")
@@ -126,12 +133,13 @@ def patch(
             patched.at_end(delattr, model, _MARK)
             # Views of packed memory are no tensors that can be written to a file.
             model.save_pretrained = _not_saved
-            patched.at_end(delattr, model, "save_pretrained")
+            patched.at_end(_saved_again, model)
             hook = model.base_model.register_forward_pre_hook(phase.before, with_kwargs=True)
             patched.at_end(hook.remove)
             for ffn, own in zip(shape.ffns, rules, strict=True):
                 if own.dropped is not None and bool(own.dropped.any()):
                     ffn.slice(own.dropped)
+                    setattr(model, _CUT, True)
             shape = view(model)
             for layer, own in enumerate(rules):
                 given = expected.get(layer) if isinstance(expected, Mapping) else expected
@@ -172,9 +180,16 @@ def _check(shape: ModelView, rules: Sequence[LayerRules]) -> None:
 
 def _not_saved(*_args: object, **_more: object) -> None:
     raise TypeError(
-        "a patched model is not saved: remove the patch first, or write the model that a plan "
-        "makes by python -m pipeline apply"
+        "a patched model, or one whose neurons a patch has cut out, is not saved: its matrices are "
+        "not those that its configuration tells of. python -m pipeline apply writes the model that "
+        "a plan makes"
     )
+
+
+def _saved_again(model: Any) -> None:
+    """A model can be saved again, unless its FFNs have sizes that no configuration tells of."""
+    if not hasattr(model, _CUT):
+        del model.save_pretrained
 
 
 class _Phase:
@@ -278,7 +293,7 @@ class _Block:
             if phase.by_kernel(x, rows):
                 y = sparse_linear(x.reshape(-1, x.shape[-1]), packed, threshold=threshold)
                 return y.reshape(*x.shape[:-1], packed.outputs)
-            return own(torch.where(x.abs() <= threshold, 0, x))
+            return own(torch.where(_within(x, threshold), 0, x))
 
         self.instead(module, forward)
 
@@ -371,12 +386,17 @@ class _FFN:
         if self.phase.dense:
             return own(h)
         if isinstance(rule, Threshold):
-            skipped = self.ffn.act(first).abs() <= rule.value
+            skipped = _within(self.ffn.act(first), rule.value)
         else:
             skipped = ~_taking_part(rule, residual)
         if skipped.dim() > 1:
             skipped = skipped.reshape(h.shape)
         return own(torch.where(skipped, 0, h))
+
+
+def _within(x: "torch.Tensor", threshold: float) -> "torch.Tensor":
+    # As float32, like the kernels: torch would round the threshold to x's type.
+    return x.abs().float() <= threshold
 
 
 def _taking_part(rule: Fixed | Chosen, residual: "torch.Tensor | None") -> "torch.Tensor":

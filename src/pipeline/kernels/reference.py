@@ -93,4 +93,6 @@ def check_indices(indices: "torch.Tensor", count: int) -> None:
         raise ValueError(f"active: index {int(outside[0])} is outside of 0 to {count - 1}")
     values, times = indices.unique(return_counts=True)
     if bool((times > 1).any()):
-        raise ValueError(f"active: index {int(values[times > 1][0])} is given twice")
+        raise ValueError(
+            f"active: index {int(values[times > 1][0])} is given twice (a mask is a bool tensor)"
+        )

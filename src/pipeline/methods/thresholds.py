@@ -22,5 +22,5 @@ def limit(magnitudes: Magnitudes, share: float) -> float:
 
 def above(x: "torch.Tensor", threshold: float) -> "torch.Tensor":
     """Bool like x: |x| > threshold. At 0 only zeros are left out, so nothing changes; what is not a
-    number never is."""
-    return ~(x.abs() <= threshold)
+    number never is. Compared as float32, since torch would round the threshold to x's type."""
+    return ~(x.abs().float() <= threshold)

@@ -128,6 +128,6 @@ def page(study: str, rows: Rows, speeds: Rows, setting: Mapping[str, Any], drawn
 
     filters = {"percent": percent, "points": points, "span": span, "number": number}
     return html(
-        _TEMPLATE, filters, study=study, rows=rows, speeds=speeds, setting=setting,
+        _TEMPLATE, filters, study=study, rows=rows, speeds=speeds, setting=setting, natural=NATURAL,
         figure=Markup(drawn),
     )  # fmt: skip

@@ -175,7 +175,8 @@ int64_t listed(const Active& active, int64_t count, int batch, bool& differ) {
                 throw std::invalid_argument("active: index " + std::to_string(i) +
                                             " is outside of 0 to " + std::to_string(count - 1));
             if (seen[i]++)
-                throw std::invalid_argument("active: index " + std::to_string(i) + " is given twice");
+                throw std::invalid_argument("active: index " + std::to_string(i) +
+                                            " is given twice (a mask is a bool tensor)");
             list[p] = i;
         }
         return active.count;
