@@ -11,7 +11,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -53,7 +52,7 @@ void product(const uint16_t* rows, const uint16_t* x, const float* listed, int64
 
 }  // namespace
 
-// y (d) = down(silu(gate x) * up x) over listed neurons; gate, up and down are (d_ff, d), d and d_ff
+// y (d) = down(relu(gate x) * up x) over listed neurons; gate, up and down are (d_ff, d), d and d_ff
 // multiples of 32.
 extern "C" void powerinfer_ffn(const uint16_t* gate, const uint16_t* up, const uint16_t* down,
                                const float* x, const float* listed, int64_t d, int64_t d_ff,
@@ -73,7 +72,7 @@ extern "C" void powerinfer_ffn(const uint16_t* gate, const uint16_t* up, const u
         to_half(x, d, half.data());
         product(gate, half.data(), listed, d_ff, d, next_gate, first.data());
 #pragma omp barrier
-        for (int64_t i = from; i < to; ++i) first[i] /= 1 + std::exp(-first[i]);
+        for (int64_t i = from; i < to; ++i) first[i] = std::max(first[i], 0.f);
 #pragma omp single
         to_half(x, d, half.data());
         product(up, half.data(), listed, d_ff, d, next_up, second.data());

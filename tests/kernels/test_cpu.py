@@ -128,3 +128,15 @@ def test_copies_know_where_their_own_weights_lie(make_weights, make):
             packed.rows.fill_(float("nan"))
     assert torch.equal(sparse_ffn(x, twins[0]), wanted[0])
     assert torch.equal(sparse_linear(x, twins[1], threshold=0.0), wanted[1])
+
+
+@built
+def test_weights_may_be_moved_in_place(make_weights):
+    """Between two calls; where they lie is kept from the first."""
+    x = torch.ones(1, 32)
+    ffn = pack_ffn(*make_weights(32, 48), activation="silu", backend="cpu")
+    wanted = sparse_ffn(x, ffn)
+    before = ffn.rows.data_ptr()
+    ffn.rows.share_memory_()
+    assert ffn.rows.data_ptr() != before
+    assert torch.equal(sparse_ffn(x, ffn), wanted)

@@ -110,3 +110,51 @@ def test_a_plain_call_gives_the_operators_bits(block, given):
     # A subclass, a parameter for instance, goes the operators' way.
     given = torch.nn.Parameter(x, requires_grad=False)
     assert torch.equal(sparse_linear(given, linear, threshold=0.1), found)
+
+
+def test_lazy_tensors_are_read_as_what_they_stand_for(block):
+    linear = block.linear
+    lazy = torch.imag(torch.complex(torch.zeros(2, 32), torch.randn(2, 32)).conj())
+    assert lazy.is_neg()
+    wanted = sparse_linear(lazy.resolve_neg(), linear, threshold=0.1)
+    assert torch.equal(sparse_linear(lazy, linear, threshold=0.1), wanted)
+    zeros = torch._efficientzerotensor(2, 32)
+    wanted = sparse_linear(torch.zeros(2, 32), linear, threshold=0.1)
+    assert torch.equal(sparse_linear(zeros, linear, threshold=0.1), wanted)
+
+
+def test_there_is_no_forward_mode_gradient_either(block):
+    forward = torch.autograd.forward_ad
+    with forward.dual_level(), torch.no_grad():
+        x = forward.make_dual(torch.ones(1, 32), torch.ones(1, 32))
+        with pytest.raises(ValueError, match="no gradient"):
+            sparse_linear(x, block.linear, threshold=0.1)
+    with pytest.raises(ValueError, match="no gradient"):
+        torch.func.jvp(
+            lambda x: sparse_linear(x, block.linear, threshold=0.1),
+            (torch.ones(1, 32),),
+            (torch.ones(1, 32),),
+        )
+
+
+def test_the_operators_refuse_what_would_be_read_out_of_bounds(block, given):
+    x, mask = given
+    ffn, linear = block.ffn, block.linear
+    rest = (None, "silu", ffn.backend)
+    operators = torch.ops.cold_neurons
+    for wrong, told in (
+        ((x, ffn.rows, None, None, None, None, mask[:3]), "active is a mask of"),
+        ((torch.ones(1, 4000), ffn.rows, None, None, None, None, None), "no packed weights"),
+        ((x, ffn.rows.mT.contiguous().mT, None, None, None, None, None), "not as they were packed"),
+        ((x, ffn.rows.char(), None, None, None, None, None), "not as they were packed"),
+        ((x, ffn.rows[:1], None, None, None, None, None), "no packed weights"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            operators.sparse_ffn(*wrong, *rest)
+    for outputs, threshold, told in ((70, 0.1, "no packed weights"), (20, -1.0, "threshold is")):
+        with pytest.raises(ValueError, match=told):
+            operators.sparse_linear(
+                x, linear.rows, None, linear.bias, threshold, outputs, linear.backend
+            )
+    with pytest.raises(ValueError, match="x is"):
+        operators.sparse_linear(x[:, :9], linear.rows, None, None, 0.1, 20, linear.backend)

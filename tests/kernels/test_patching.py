@@ -245,7 +245,7 @@ def test_weights_are_views_of_what_is_packed(make_model):
     """Memory does not grow."""
     model = make_model(hidden_act="silu")
     before = {name: values.clone() for name, values in model.state_dict().items()}
-    patch(model, told(neurons=Threshold(0.1)))
+    patch(model, told(neurons=Threshold(0.1)), **KERNELS)
     for ffn in view(model).ffns:
         memory = {p.weight.untyped_storage().data_ptr() for p in (*ffn.inner, ffn.down)}
         assert len(memory) == 1
@@ -410,7 +410,7 @@ def test_a_patched_model_is_not_patched_copied_saved_or_watched(make_model, tmp_
         patch(model, told())
     with pytest.raises(TypeError, match="cannot be copied"):
         copy.deepcopy(model)
-    with pytest.raises(TypeError, match="remove the patch first, or write"):
+    with pytest.raises(TypeError, match="remove the patch first, or,"):
         model.save_pretrained(tmp_path)
     for act in ("watch", "replace"):
         with pytest.raises(TypeError, match="has no h"):
@@ -445,3 +445,54 @@ def test_a_kernel_that_fails_leaves_the_model_as_it_was(make_model, monkeypatch)
 )
 def test_the_crossover_lies_on_the_line_between_measurements(dense, sparse, share):
     assert crossover(dense, list(zip((0.0, 0.5, 0.9), sparse, strict=True))) == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
+    "rules", [{"neurons": Threshold(0.1)}, {"channels": {"mlp.down_proj": 0.1}}]
+)
+def test_where_no_kernel_is_used_weights_stay_where_they_are(make_model, rules):
+    model = make_model(hidden_act="silu")
+    before = {name: p.data_ptr() for name, p in model.named_parameters()}
+    patch(model, told(**rules), **NO_KERNELS)
+    assert {name: p.data_ptr() for name, p in model.named_parameters()} == before
+
+
+def test_after_a_patch_weights_can_be_trained_again(make_model):
+    model = make_model(hidden_act="silu")
+    model.requires_grad_(True)
+    view(model).ffns[0].down.module.weight.requires_grad_(False)
+    before = {name: p.requires_grad for name, p in model.named_parameters()}
+    patched = patch(model, told(neurons=Threshold(0.1)), **KERNELS)
+    patched.remove()
+    assert {name: p.requires_grad for name, p in model.named_parameters()} == before
+
+
+def test_a_model_whose_neurons_were_cut_out_is_not_saved(make_model, tmp_path):
+    """Its configuration tells of other sizes: from_pretrained could not read it."""
+    model = make_model(hidden_act="silu")
+    patch(model, told(dropped=torch.arange(24) < 5)).remove()
+    with pytest.raises(TypeError, match="pipeline apply"):
+        model.save_pretrained(tmp_path)
+
+
+def test_what_is_no_rules_is_refused(make_model):
+    with pytest.raises(ValueError, match="for_kernels"):
+        patch(make_model(hidden_act="silu"), {"threshold": 0.1})
+
+
+def test_masks_and_kernels_skip_the_same_in_half_precision(make_model):
+    """torch would round a threshold to bfloat16, and skip what lies just above it."""
+    model = make_model(hidden_act="silu").bfloat16()
+    down = view(model).ffns[0].down.module
+    value = 0.10009765625
+    x = torch.full((1, 1, 24), value, dtype=torch.bfloat16)
+    rules = {"channels": {"mlp.down_proj": value - 1e-4}}
+    assert float(torch.tensor(value - 1e-4).bfloat16()) == value
+    wanted = down(x).detach()
+    assert wanted.abs().max() > 0
+    for how in (KERNELS, NO_KERNELS):
+        patched = patch(model, told(**rules), **how)
+        with torch.no_grad():
+            model(TOKENS[:, :1])  # a pass of one token: what follows is decoding
+            torch.testing.assert_close(down(x), wanted, rtol=0.02, atol=1e-4)
+        patched.remove()

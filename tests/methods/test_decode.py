@@ -172,6 +172,26 @@ def test_what_a_plan_achieved_is_what_is_expected(make_model):
     assert found == pytest.approx(arrays["shares"].flatten().tolist())
 
 
+def test_of_neurons_that_are_cut_out_only_the_rest_can_be_skipped(make_model):
+    """On a ReLU model, by hand: half removed, three quarters of all zero, so half of the rest."""
+    measures = {"neuron_sparsity": 0.5}
+    achieved = {"imposed": measures, "total": {"neuron_sparsity": 0.75}}
+    model = make_model(hidden_act="relu")
+    arrays = arrays_of("drop_cold", model)
+    arrays["dropped"] = np.tile(np.arange(NEURONS) % 2 == 0, (LAYERS, 1))
+    patched = patch(model, for_kernels(plan_of("drop_cold", arrays, achieved=achieved)))
+    assert [each.expected for each in patched.decisions] == pytest.approx([0.5] * LAYERS)
+
+
+def test_of_a_chosen_set_what_comes_out_zero_is_not_expected(make_model):
+    achieved = {"imposed": {"neuron_sparsity": 0.3}, "total": {"neuron_sparsity": 0.8}}
+    model = make_model(hidden_act="relu")
+    patched = patch(
+        model, for_kernels(plan_of("predicted", arrays_of("predicted", model), achieved=achieved))
+    )
+    assert {each.expected for each in patched.decisions} == {0.3}
+
+
 @pytest.mark.parametrize("name", ["drop_cold", "teal"])
 def test_a_plan_of_a_model_of_another_shape_is_refused(make_model, name):
     model = make_model(hidden_act="silu")

@@ -1,6 +1,7 @@
 """Activation functions of the kernels: those of the supported architectures, by the names Hugging
 Face gives them."""
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,10 @@ def function(name: str) -> "Callable[[torch.Tensor], torch.Tensor]":
         "relu2": lambda v: torch.relu(v).square(),
         "relu6": torch.nn.functional.relu6,
         "silu": torch.nn.functional.silu,
-        "gelu": torch.nn.functional.gelu,
-        "gelu_tanh": lambda v: torch.nn.functional.gelu(v, approximate="tanh"),
+        # As written: torch's own give for an infinity what its place in memory decides.
+        "gelu": lambda v: 0.5 * v * (1 + torch.erf(v * 0.5**0.5)),
+        "gelu_tanh": lambda v: (
+            0.5 * v * (1 + torch.tanh((2 / math.pi) ** 0.5 * (v + 0.044715 * v * v * v)))
+        ),
     }
     return functions[name]

@@ -116,21 +116,29 @@ def _code(dtype: "torch.dtype") -> int:
 def _layer(packed: PackedFFN | PackedLinear, isa: str | None) -> Any:
     """The weights as the module takes them, kept for the next call."""
     isa = isa or _best()
-    if isa not in packed.kept:
-        packed.kept[isa] = _prepared(packed, isa)
-    return packed.kept[isa]
-
-
-def _prepared(packed: PackedFFN | PackedLinear, isa: str) -> Any:
     if isinstance(packed, PackedFFN):
         biases = packed.gate_bias, packed.up_bias, packed.out_bias
-        activation, outputs = packed.activation, packed.d
     else:
         biases = None, None, packed.bias
+    # Tensors can be moved in place, into shared memory for instance.
+    lie = tuple(map(_at, (packed.rows, packed.scales, *biases)))
+    before = packed.kept.get(isa)
+    if before is not None and before[0] == lie:
+        return before[1]
+    layer = _prepared(packed, isa, lie)
+    packed.kept[isa] = lie, layer
+    return layer
+
+
+def _prepared(packed: PackedFFN | PackedLinear, isa: str, lie: tuple[int, ...]) -> Any:
+    rows, scales, *biases = lie
+    if isinstance(packed, PackedFFN):
+        activation, outputs = packed.activation, packed.d
+    else:
         activation, outputs = _ACTIVATIONS[0], packed.outputs
     return _module().Layer(
-        isa, _at(packed.rows), _code(packed.rows.dtype), *packed.rows.shape, _at(packed.scales),
-        *map(_at, biases), _ACTIVATIONS.index(activation), outputs,
+        isa, rows, _code(packed.rows.dtype), *packed.rows.shape, scales, *biases,
+        _ACTIVATIONS.index(activation), outputs,
     )  # fmt: skip
 
 

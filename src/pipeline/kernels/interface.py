@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.kernels.activations import kernel_name
 from pipeline.kernels.backend import Backend
+from pipeline.kernels.checks import FLOATS, check_active, check_input, check_threshold
 from pipeline.kernels.ops import operators, plain, register
 from pipeline.kernels.packed import PackedFFN, PackedLinear, pack_rows
 from pipeline.registry import KERNELS
@@ -12,7 +13,6 @@ from pipeline.registry import KERNELS
 if TYPE_CHECKING:
     import torch
 
-_FLOATS = ("torch.float32", "torch.bfloat16", "torch.float16")
 AUTO = "auto"
 
 
@@ -100,12 +100,12 @@ def sparse_ffn(
     ValueError for wrong shapes, dtypes and devices, and for indices outside or given twice.
     """
     _check_kind(packed, PackedFFN, "pack_ffn")
-    _check_input(x, packed.rows, packed.d)
+    check_input(x, packed.rows, packed.d)
     if threshold is not None:
-        _check_threshold(threshold)
+        check_threshold(threshold)
     if active is not None:
-        _check_active(active, x, packed.d_ff)
-    if plain(x):
+        check_active(active, x, packed.d_ff)
+    if plain(x, active):
         backend: Backend = KERNELS.load(packed.backend)
         return backend.ffn(x, packed, active, threshold)
     return operators().sparse_ffn(
@@ -139,8 +139,8 @@ def sparse_linear(x: "torch.Tensor", packed: PackedLinear, *, threshold: float) 
     when any row needs them. For what is exact and what is an error see `sparse_ffn`.
     """
     _check_kind(packed, PackedLinear, "pack_linear")
-    _check_input(x, packed.rows, packed.inputs)
-    _check_threshold(threshold)
+    check_input(x, packed.rows, packed.inputs)
+    check_threshold(threshold)
     if plain(x):
         backend: Backend = KERNELS.load(packed.backend)
         return backend.linear(x, packed, threshold)
@@ -168,7 +168,7 @@ def _float(values: "torch.Tensor | None") -> "torch.Tensor | None":
 
 
 def _weights(dtype: "torch.dtype") -> "torch.dtype":
-    if str(dtype) not in (*_FLOATS, "torch.int8"):
+    if str(dtype) not in (*FLOATS, "torch.int8"):
         raise ValueError(
             f"weights of {dtype!r}: the kernels keep torch.float32, bfloat16, float16 and int8"
         )
@@ -194,6 +194,8 @@ def _check(
         raise ValueError(f"{name} is {tuple(values.shape)}, expected ({told})")
     if not values.is_floating_point():
         raise ValueError(f"{name} is {values.dtype}: weights are given as floating-point numbers")
+    if like is not None and len(shape) == 2 and values.dtype != like.dtype:
+        raise ValueError(f"{name} is {values.dtype}, other weights are {like.dtype}")
     if like is not None and values.device != like.device:
         raise ValueError(f"{name} is on {values.device}, other weights are on {like.device}")
     if not values.numel():
@@ -203,46 +205,3 @@ def _check(
 def _check_kind(packed: object, kind: type, made_by: str) -> None:
     if not isinstance(packed, kind):
         raise ValueError(f"packed is a {type(packed).__name__}, expected what {made_by} gives")
-
-
-def _check_input(x: "torch.Tensor", weights: "torch.Tensor", size: int) -> None:
-    import torch
-
-    if not isinstance(x, torch.Tensor):
-        raise ValueError(f"x is a {type(x).__name__}, expected a tensor")
-    if x.dim() != 2 or x.shape[1] != size:
-        raise ValueError(f"x is {tuple(x.shape)}, expected (batch, {size})")
-    if str(x.dtype) not in _FLOATS:
-        raise ValueError(f"x is {x.dtype}, expected float32, bfloat16 or float16")
-    if x.device != weights.device:
-        raise ValueError(f"x is on {x.device}, the weights are on {weights.device}")
-    if torch.is_grad_enabled() and x.requires_grad:
-        raise ValueError("the kernels have no gradient: call them under torch.no_grad()")
-
-
-def _check_threshold(threshold: float) -> None:
-    if not isinstance(threshold, int | float):
-        raise ValueError(f"threshold is a {type(threshold).__name__}, expected a number")
-    if not threshold >= 0:
-        raise ValueError(f"threshold is {threshold}, expected 0 or more")
-
-
-def _check_active(active: "torch.Tensor", x: "torch.Tensor", d_ff: int) -> None:
-    import torch
-
-    if not isinstance(active, torch.Tensor):
-        raise ValueError(f"active is a {type(active).__name__}, expected a tensor")
-    if active.device != x.device:
-        raise ValueError(f"active is on {active.device}, x is on {x.device}")
-    if active.dtype == torch.bool:
-        shapes = ((d_ff,), (x.shape[0], d_ff))
-        if tuple(active.shape) not in shapes:
-            raise ValueError(
-                f"active is a mask of {tuple(active.shape)}, expected {shapes[0]} or {shapes[1]}"
-            )
-    elif active.dtype not in (torch.int64, torch.int32):
-        raise ValueError(
-            f"active is {active.dtype}, expected a bool mask or int64 or int32 indices"
-        )
-    elif active.dim() != 1:
-        raise ValueError(f"active is {tuple(active.shape)}, expected a vector of indices")

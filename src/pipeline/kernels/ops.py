@@ -7,6 +7,7 @@ They take tensors and plain values; what they mean stands at `interface.sparse_f
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from pipeline.kernels.checks import check_active, check_input, check_rows, check_threshold
 from pipeline.kernels.packed import PackedFFN, PackedLinear
 from pipeline.registry import KERNELS
 
@@ -32,16 +33,21 @@ def operators() -> Any:
     return torch.ops.cold_neurons
 
 
-def plain(x: "torch.Tensor") -> bool:
+def plain(x: "torch.Tensor", active: "torch.Tensor | None" = None) -> bool:
     """True where a call is for its numbers alone: nothing is traced, and no mode, transform or
     subclass of tensors has a say. The way through torch's dispatcher, which all of those need, can
     then be left out: where a model's weights have put everything else out of the cache, it costs a
     tenth of a millisecond."""
     import torch
 
+    if torch.compiler.is_compiling():
+        return False
     return (
         type(x) is torch.Tensor
-        and not torch.compiler.is_compiling()
+        and (active is None or type(active) is torch.Tensor)
+        # Bits that tensors of torch's own are lazy by: their memory holds other numbers, or none.
+        and not x.is_neg()
+        and not x._is_zerotensor()
         and not torch._C._len_torch_dispatch_stack()
         and not torch._C._len_torch_function_stack()
         and torch._C._functorch.peek_interpreter_stack() is None
@@ -79,6 +85,12 @@ def _ffn(
     activation: str,
     backend: str,
 ) -> "torch.Tensor":
+    check_input(x, rows, x.shape[-1])
+    check_rows(rows, scales, (2, 3), x.shape[1])
+    if threshold is not None:
+        check_threshold(threshold)
+    if active is not None:
+        check_active(active, x, rows.shape[1])
     biases = gate_bias, up_bias, out_bias
     packed = PackedFFN(rows, scales, *biases, activation, x.shape[1], backend, "")
     found: torch.Tensor = KERNELS.load(backend).ffn(x, packed, active, threshold)
@@ -94,6 +106,9 @@ def _linear(
     outputs: int,
     backend: str,
 ) -> "torch.Tensor":
+    check_rows(rows, scales, (1,), outputs)
+    check_input(x, rows, rows.shape[1])
+    check_threshold(threshold)
     packed = PackedLinear(rows, scales, bias, outputs, backend, "")
     found: torch.Tensor = KERNELS.load(backend).linear(x, packed, threshold)
     return found

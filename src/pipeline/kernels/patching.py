@@ -32,6 +32,8 @@ MOST_ROWS = 16
 _SHARES = (0.0, 0.5, 0.9)
 _ROWS = (1, 2, 4, 8, MOST_ROWS)
 _TIMES = 5
+#: Bytes of weights that may well stay in a processor's cache, and that take its place.
+_CACHED, _SPOILED = 1 << 20, 64 << 20
 #: Name of the mark that a patched model carries.
 _MARK = "decodes_through_kernels"
 #: And of one that neurons were cut out of, which outlives the patch.
@@ -103,8 +105,10 @@ def patch(
     more, which is what the method means and slower than the model without it. With `fall_back` off
     kernels are used in any case.
 
-    Packed weights take the place of the model's own, which become views of them, so memory does
-    not grow, but for a matrix that holds gate and up together (Phi-3), which is kept twice. While
+    Where kernels are used packed weights take the place of the model's own, which become views of
+    them, so memory does not grow but by padding rows to a multiple of 64, and by a matrix that
+    holds gate and up together (Phi-3), which is kept twice. torch multiplies by such views more
+    slowly: prefill may take half as long again. While
     the patch lasts, weights that are written into the model, hooks on h and copies would not be
     seen by the kernels: `remove` it before. A copy raises TypeError, and so does a view's watch.
 
@@ -180,9 +184,9 @@ def _check(shape: ModelView, rules: Sequence[LayerRules]) -> None:
 
 def _not_saved(*_args: object, **_more: object) -> None:
     raise TypeError(
-        "a patched model, or one whose neurons a patch has cut out, is not saved: its matrices are "
-        "not those that its configuration tells of. python -m pipeline apply writes the model that "
-        "a plan makes"
+        "a patched model is not saved: remove the patch first, or, where it has cut neurons out and "
+        "no configuration tells of what is left, have python -m pipeline apply write the model that "
+        "the plan makes"
     )
 
 
@@ -262,10 +266,6 @@ class _Block:
             biases=(first.bias if ffn.gated else None, up.bias, ffn.down.bias),
             backend=self.backend,
         )  # fmt: skip
-        for rows, projection in zip(packed.rows, ffn.inner, strict=False):
-            if (projection.start, projection.stop) == (0, None):
-                self._keep(projection.module, rows[:, : packed.d])
-        self._keep(ffn.down.module, packed.rows[-1][:, : packed.d].T)
         key = ("ffn", packed.rows.shape, packed.dtype, ffn.activation, type(rule).__name__)
         if key not in self.times:
             self.times[key] = _ffn_times(ffn, packed, rule)
@@ -273,26 +273,36 @@ class _Block:
         if isinstance(rule, Chosen):
             # Predictors differ in size from layer to layer.
             times = {rows: _and_choosing(rule, packed, rows, each) for rows, each in times.items()}
-        _FFN(self, ffn, packed, rule, self._decide("ffn", packed.backend, times))
+        rows = self._decide("ffn", packed.backend, times)
+        if rows:
+            for matrix_rows, projection in zip(packed.rows, ffn.inner, strict=False):
+                if (projection.start, projection.stop) == (0, None):
+                    self._keep(projection.module, matrix_rows[:, : packed.d])
+            self._keep(ffn.down.module, packed.rows[-1][:, : packed.d].T)
+        _FFN(self, ffn, packed if rows else None, rule, rows)
 
     def channels(self, name: str, module: "torch.nn.Module", threshold: float) -> None:
         """A linear layer, by its input channels."""
         import torch
 
         packed = pack_linear(matrix(module), module.bias, backend=self.backend)
-        self._keep(module, packed.rows[0][:, : packed.outputs].T)
         key = ("linear", packed.rows.shape, packed.dtype)
         if key not in self.times:
             self.times[key] = _linear_times(module, packed)
         rows = self._decide(name, packed.backend, self.times[key])
         own, phase = module.forward, self.phase
+        kept = packed if rows else None
+        if rows:
+            self._keep(module, packed.rows[0][:, : packed.outputs].T)
+        # What is not used is not kept in memory.
+        del packed
 
         def forward(x: "torch.Tensor") -> "torch.Tensor":
             if phase.dense:
                 return own(x)
-            if phase.by_kernel(x, rows):
-                y = sparse_linear(x.reshape(-1, x.shape[-1]), packed, threshold=threshold)
-                return y.reshape(*x.shape[:-1], packed.outputs)
+            if kept is not None and phase.by_kernel(x, rows):
+                y = sparse_linear(x.reshape(-1, x.shape[-1]), kept, threshold=threshold)
+                return y.reshape(*x.shape[:-1], kept.outputs)
             return own(torch.where(_within(x, threshold), 0, x))
 
         self.instead(module, forward)
@@ -309,8 +319,8 @@ class _Block:
 
     def _keep(self, module: "torch.nn.Module", weight: "torch.Tensor") -> None:
         """A module's weights become a view, (outputs, inputs), of packed ones."""
+        self.patched.at_end(_own_memory, module, module.weight.requires_grad)
         _give(module, weight.T if transposed(module) else weight)
-        self.patched.at_end(_own_memory, module)
 
     def _decide(self, part: str, backend: str, times: "_Times") -> int:
         expected = self.expected
@@ -330,7 +340,7 @@ class _FFN:
         self,
         block: _Block,
         ffn: FFNView,
-        packed: PackedFFN,
+        packed: PackedFFN | None,
         rule: Threshold | Fixed | Chosen,
         rows: int,
     ) -> None:
@@ -376,13 +386,13 @@ class _FFN:
         x, first, residual = self.x, self.first, self.residual
         self.x = self.first = self.residual = None
         rule = self.rule
-        if x is not None:
-            x = x.reshape(-1, self.packed.d)
+        if x is not None and (packed := self.packed) is not None:
+            x = x.reshape(-1, packed.d)
             if isinstance(rule, Threshold):
-                y = sparse_ffn(x, self.packed, threshold=rule.value)
+                y = sparse_ffn(x, packed, threshold=rule.value)
             else:
-                y = sparse_ffn(x, self.packed, active=_taking_part(rule, residual))
-            return y.reshape(*h.shape[:-1], self.packed.d)
+                y = sparse_ffn(x, packed, active=_taking_part(rule, residual))
+            return y.reshape(*h.shape[:-1], packed.d)
         if self.phase.dense:
             return own(h)
         if isinstance(rule, Threshold):
@@ -451,13 +461,14 @@ def _ffn_times(ffn: FFNView, packed: PackedFFN, rule: Threshold | Fixed | Chosen
                 cut = float(size.flatten().quantile(share)) if share else None
                 skipped = 0.0 if cut is None else float((size <= cut).float().mean())
                 run = partial(sparse_ffn, x, packed, threshold=cut)
-                sparse.append((skipped, _seconds(run, x)))
+                sparse.append((skipped, _seconds(run, packed.rows)))
             else:
                 # One set for all rows, or one for each.
                 shape = (packed.d_ff,) if isinstance(rule, Fixed) else (rows, packed.d_ff)
                 mask = torch.rand(shape, device=x.device) >= share
-                sparse.append((share, _seconds(partial(sparse_ffn, x, packed, active=mask), x)))
-        found[rows] = _seconds(partial(_dense, ffn, x), x), sorted(sparse)
+                run = partial(sparse_ffn, x, packed, active=mask)
+                sparse.append((share, _seconds(run, packed.rows)))
+        found[rows] = _seconds(partial(_dense, ffn, x), packed.rows), sorted(sparse)
     return found
 
 
@@ -481,8 +492,9 @@ def _linear_times(module: "torch.nn.Module", packed: PackedLinear) -> _Times:
         sparse = []
         for share in _SHARES:
             cut = float(x.abs().float().flatten().quantile(share)) if share else 0.0
-            sparse.append((share, _seconds(partial(sparse_linear, x, packed, threshold=cut), x)))
-        found[rows] = _seconds(partial(module, x), x), sparse
+            run = partial(sparse_linear, x, packed, threshold=cut)
+            sparse.append((share, _seconds(run, packed.rows)))
+        found[rows] = _seconds(partial(module, x), packed.rows), sparse
     return found
 
 
@@ -493,10 +505,19 @@ def _input(packed: PackedFFN | PackedLinear, rows: int, size: int) -> "torch.Ten
     return torch.randn(rows, size, device=packed.rows.device).to(packed.dtype)
 
 
-def _seconds(run: "Callable[[], object]", on: "torch.Tensor") -> float:
-    """Of one call, the median of a few; `on` tells the device."""
-    timed(run, device=str(on.device))
-    return statistics.median(timed(run, device=str(on.device)) for _ in range(_TIMES))
+def _seconds(run: "Callable[[], object]", weights: "torch.Tensor") -> float:
+    """Of one call, the median of a few; large weights are not in the cache before it, as those of a
+    layer are not when the layers before it have been computed."""
+    import torch
+
+    cold = weights.device.type == "cpu" and weights.nbytes > _CACHED
+    spoiler = torch.empty(_SPOILED if cold else 0, dtype=torch.int8)
+    timed(run, device=str(weights.device))
+    found = []
+    for _ in range(_TIMES):
+        spoiler.fill_(0)
+        found.append(timed(run, device=str(weights.device)))
+    return statistics.median(found)
 
 
 def _give(module: "torch.nn.Module", weight: "torch.Tensor") -> None:
@@ -505,9 +526,10 @@ def _give(module: "torch.nn.Module", weight: "torch.Tensor") -> None:
     module.weight = torch.nn.Parameter(weight, requires_grad=False)
 
 
-def _own_memory(module: "torch.nn.Module") -> None:
-    """A module's weights leave the memory that they share with others'."""
+def _own_memory(module: "torch.nn.Module", trained: bool) -> None:
+    """A module's weights leave the memory that they share with others'; `trained` as before."""
     _give(module, module.weight.detach().clone(memory_format=_contiguous()))
+    module.weight.requires_grad_(trained)
 
 
 def _contiguous() -> Any:

@@ -3,7 +3,7 @@
 patch(model, for_kernels(Plan.read(document, arrays)))
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -75,7 +75,17 @@ class Decoding:
         achieved = self.plan.achieved
         if own.neurons is None or achieved is None:
             return own
-        return replace(own, expected=float(achieved["total"]["neuron_sparsity"]))
+        return replace(own, expected=_expected(own, achieved))
+
+
+def _expected(own: LayerRules, achieved: Mapping[str, Mapping[str, float]]) -> float:
+    """Share of the neurons that are left which the kernels skip, as the plan was measured over the
+    whole model: by a threshold also those that come out zero, by a set those alone that it leaves
+    out."""
+    imposed, total = (float(achieved[name]["neuron_sparsity"]) for name in ("imposed", "total"))
+    gone = 0.0 if own.dropped is None else float(own.dropped.float().mean())
+    share = total if isinstance(own.neurons, Threshold) else imposed
+    return max(0.0, (share - gone) / (1 - gone)) if gone < 1 else 0.0
 
 
 def _check(plan: Plan, shape: ModelView) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.artifacts import write_text
 from pipeline.errors import UserError
 from pipeline.kernels.rules import ACTIVE, SLICED
-from pipeline.models.forward import START
+from pipeline.models.forward import CONTINUATION, START
 from pipeline.registry import KERNELS, SPARSIFIERS
 from pipeline.report.render import spec_text, svg
 from pipeline.report.speed import figure, page, placed
@@ -73,11 +73,13 @@ def forms(study: Study) -> dict[str, str]:
     """The kernels' form by method, of those whose sparsifier has one.
 
     Pruned weights count as achieved sparsity, which no kernel turns into time, so a method that
-    prunes has none.
+    prunes has none; nor has one that starts at a token by its number, where decoding has no form.
     """
     found = {}
     for name, method in study.config.methods.items():
         if not method.sparsifier or method.weights:
+            continue
+        if method.sparse_from not in (START, CONTINUATION):
             continue
         form = SPARSIFIERS.load(method.sparsifier.name).kernel_form
         if form == SLICED and method.sparse_from != START:
