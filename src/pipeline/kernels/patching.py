@@ -184,9 +184,9 @@ def _check(shape: ModelView, rules: Sequence[LayerRules]) -> None:
 
 def _not_saved(*_args: object, **_more: object) -> None:
     raise TypeError(
-        "a patched model is not saved: remove the patch first, or, where it has cut neurons out and "
-        "no configuration tells of what is left, have python -m pipeline apply write the model that "
-        "the plan makes"
+        "a patched model is not saved: remove the patch first, or, where it has cut neurons out "
+        "and no configuration tells of what is left, have python -m pipeline apply write the model "
+        "that the plan makes"
     )
 
 
