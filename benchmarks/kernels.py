@@ -21,6 +21,7 @@ from machine import machine
 
 from pipeline.kernels import PackedFFN, available_backends, pack_ffn, sparse_ffn
 from pipeline.kernels.cpu import CPU
+from pipeline.kernels.packed import in_large_pages
 from pipeline.kernels.speed import SHARES, Trial, compared, random_trial, speeds, timed
 from pipeline.report.readme import between
 from pipeline.report.render import svg
@@ -43,7 +44,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    rows = []
+    rows, rates = [], []
     shapes = [tuple(map(int, each.split("x"))) for each in given.shapes.split(",")]
     others = {"gather": gather, "embedding_bag": embedding_bag}
     for d, d_ff in shapes:
@@ -52,6 +53,7 @@ def main() -> None:
                 beside = others if batch == 1 else {}
                 if batch == 1 and given.device == "cpu" and (d, d_ff) == shapes[0]:
                     beside = others | {name: Loops(name) for name in CPU.instruction_sets()[1:]}
+                rates.append(bandwidth(given.device))
                 for row in speeds(
                     d, d_ff, DTYPES[dtype], given.rounds, given.device, beside, batch
                 ):
@@ -62,7 +64,7 @@ def main() -> None:
         "machine": machine() | {"device": hardware(given.device), "torch": torch.__version__},
         "threads": given.threads,
         "backends": {each.name: each.details for each in available_backends()},
-        "read_bytes_a_second": bandwidth(given.device),
+        "read_bytes_a_second": rates,
         "rows": rows,
         "against_powerinfer": engine,
     }
@@ -209,8 +211,12 @@ def _hidden(trial: Trial) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def bandwidth(device: str) -> float:
-    """Bytes a second that a sum over a gibibyte reads, the best of five."""
-    values = torch.ones(1 << 28, device=device)
+    """Bytes a second that a sum over a gibibyte reads, the best of five; of large pages, which the
+    kernels' weights are in.
+    """
+    values = torch.empty(1 << 28, device=device)
+    in_large_pages(values)
+    values.fill_(1)
     return values.nbytes / min(timed(values.sum, device=device) for _ in range(5))
 
 

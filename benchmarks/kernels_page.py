@@ -37,11 +37,11 @@ def summary(found: dict) -> str:
     ]
     if found["against_powerinfer"]:
         lines += [*table_of_engine(found["against_powerinfer"]), ""]
-    at = found["machine"]
+    at, rates = found["machine"], [each / 1e9 for each in found["read_bytes_a_second"]]
     lines.append(
         f"{found['threads']} threads on {at['cores']} cores ({at['processor']}), "
-        f"{found['backends']['cpu']}, torch {at['torch']}. A sum over a gibibyte reads "
-        f"{found['read_bytes_a_second'] / 1e9:.1f} GB/s here."
+        f"{found['backends']['cpu']}, torch {at['torch']}. A sum over a gibibyte, asked for "
+        f"{len(rates)} times in the run, reads {min(rates):.1f} to {max(rates):.1f} GB/s here."
     )
     return "\n".join(lines)
 
