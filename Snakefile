@@ -1,10 +1,15 @@
 """The study, as an index: configuration, stages, and what a whole run makes."""
 
+import gc
 import os
 
 from snakemake.utils import min_version
 
 min_version("9.0")
+
+# Planning makes millions of objects and keeps nearly all of them; Python would look through the old
+# ones again and again for some that nothing needs.
+gc.set_threshold(200_000, 20, 100)
 
 #: Refused conditions that the end of a run tells of; a study may have hundreds.
 REFUSALS_TOLD = 5

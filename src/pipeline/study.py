@@ -291,6 +291,7 @@ class Study:
             for name, section in self.config.methods.items()
         ]
 
+    @cache  # noqa: B019
     def read_by(self, method: str, kind: str) -> list[str]:
         """Corpora that a method's options name and of which it reads a `kind`: profile or
         sequences."""

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -173,7 +174,7 @@ class Method(Section):
         "layer",
     )
 
-    @property
+    @cached_property
     def parts(self) -> dict[str, dict[str, Any]]:
         """The parts there are, in their order, each with its name and all its options."""
         found = {kind: getattr(self, kind) for kind in PARTS}
