@@ -7,11 +7,11 @@ SEED ?= 0
 PYTHON := .venv/bin/python
 BIN := .venv/bin
 STAMP := .venv/.installed
-# -qq shows errors and nothing else.
-PIP := $(PYTHON) -m pip install -qq --disable-pip-version-check --constraint constraints.txt
-IS_311 := -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'
+# The newest first; each is tried, for a name may be there without its Python.
+MINORS := $(shell sed -n 's/^requires-python = ">=3\.\([0-9]*\),<3\.\([0-9]*\)"/\1 \2/p' pyproject.toml)
+PYTHONS := $(shell seq -f python3.%g $$(($(lastword $(MINORS)) - 1)) -1 $(firstword $(MINORS)))
 
-.PHONY: help study test lint format docs readme bench sanitize faults reference-models
+.PHONY: help study test lint constraints check-constraints kernels format docs readme bench sanitize faults reference-models
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -22,7 +22,7 @@ help:  ## Show this list
 	@echo "  TRIALS=$(TRIALS) and SEED=$(SEED) for make faults."
 
 study: $(STAMP)  ## Run the study in CONFIG; goes on where an interrupted run stopped
-	@$(PYTHON) -m pipeline run --config $(CONFIG) --profile $(PROFILE)
+	@$(PYTHON) -m pipeline run --config "$(CONFIG)" --profile "$(PROFILE)"
 
 test: $(STAMP)  ## Run all tests, those that run the workflow included
 	@$(PYTHON) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
@@ -35,6 +35,16 @@ lint: $(STAMP)  ## Check style, types, import floors, spelling and the workflow'
 	$(BIN)/codespell
 	$(BIN)/snakefmt --check Snakefile rules
 	$(PYTHON) workflow/lint.py
+
+constraints: $(STAMP)  ## Write the pinned versions of every Python anew, from the public index alone
+	@$(PYTHON) workflow/pins.py $(if $(UPGRADE),--upgrade)
+
+check-constraints: $(STAMP)  ## Resolve the pinned versions against the public index alone
+	@$(PYTHON) workflow/pins.py --check
+
+kernels: $(STAMP)  ## Build the C++ kernels, and show what the compiler says
+	@COLD_NEURONS_KERNELS=required $(PYTHON) -m pip install --disable-pip-version-check \
+		--no-deps --verbose --editable .
 
 format: $(STAMP)  ## Format the Python and Snakemake sources
 	$(BIN)/ruff check --fix-only .
@@ -59,7 +69,7 @@ bench: study  ## Measure planning, reruns, profiling and kernels; writes benchma
 
 sanitize: $(STAMP)  ## Test the C++ kernels with checks of addresses and undefined behaviour
 	@rm -rf build/sanitized && mkdir -p build/sanitized && cp -r src/pipeline build/sanitized
-	@rm -f build/sanitized/pipeline/kernels/_cpu*
+	@rm -f build/sanitized/pipeline/kernels/*.so
 	@COLD_NEURONS_SANITIZE=1 $(PYTHON) setup.py -q build_ext --build-lib build/sanitized \
 		--build-temp build/sanitized/objects
 	@LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \
@@ -75,30 +85,12 @@ reference-models: $(STAMP)  ## Train the built-in models again, from their seeds
 		--workflow-profile profiles/default --nolock --rerun-incomplete --config device=$(DEVICE)
 
 # Completes an environment that is there already, made by whatever tool, and makes one otherwise.
-# torch goes first: it is the largest download, and an interrupted install then keeps it.
-$(STAMP): pyproject.toml constraints.txt setup.py $(wildcard src/pipeline/kernels/cpp/*)
-	@if [ ! -x $(PYTHON) ]; then \
-		for candidate in python3.11 python3; do \
-			if "$$candidate" $(IS_311) 2>/dev/null; then found="$$candidate"; break; fi; \
-		done; \
-		if [ -z "$$found" ]; then \
-			echo "error: Python 3.11 is needed, found: $$(python3 --version 2>&1); install python3.11" >&2; \
-			exit 1; \
-		fi; \
-		if ! "$$found" -c 'import ensurepip' 2>/dev/null; then \
-			echo "error: $$found has no ensurepip, so it cannot make .venv; on Debian and Ubuntu:" \
-				"apt-get install python3.11-venv" >&2; \
-			exit 1; \
-		fi; \
-		echo "making .venv"; \
-		"$$found" -m venv .venv; \
-	fi
-	@$(PYTHON) $(IS_311) || { \
-		echo "error: .venv holds $$($(PYTHON) --version), Python 3.11 is needed; remove .venv" >&2; \
-		exit 1; \
-	}
-	@$(PYTHON) -c 'import pip' 2>/dev/null || $(PYTHON) -m ensurepip > /dev/null
-	@echo "installing into .venv"
-	@$(PIP) torch
-	@$(PIP) --editable '.[dev]'
-	@touch $(STAMP)
+$(STAMP): pyproject.toml setup.py workflow/install.py $(wildcard constraints/*) $(wildcard src/pipeline/kernels/cpp/*)
+	@for python in $(PYTHON) $(PYTHONS); do \
+		if "$$python" -c 'import ensurepip' 2>/dev/null; then exec "$$python" workflow/install.py .venv; fi; \
+	done; \
+	for python in $(PYTHON) $(PYTHONS) python3; do \
+		if "$$python" -c '' 2>/dev/null; then exec "$$python" workflow/install.py .venv; fi; \
+	done; \
+	echo "error: there is no python3; on Debian and Ubuntu: apt-get install python3 python3-venv" >&2; \
+	exit 1

@@ -11,7 +11,7 @@ import torch
 
 from pipeline.errors import UserError
 from pipeline.kernels import available_backends, pack_ffn, pack_linear, sparse_ffn, sparse_linear
-from pipeline.kernels import cpu as module
+from pipeline.kernels import library
 from pipeline.kernels.cpu import CPU
 from pipeline.kernels.interface import choose
 from pipeline.kernels.packed import LANES
@@ -81,20 +81,17 @@ def test_threads_may_call_at_once(make_weights):
 
 @built
 def test_rows_are_padded_as_the_loops_expect():
-    assert module._module().LANES == LANES
+    assert library.library().cold_lanes() == LANES
 
 
 @built
 @pytest.mark.skipif(os.environ.get("COLD_NEURONS_SANITIZE") != "1", reason="for make sanitize")
-def test_the_module_under_test_is_the_one_with_checks():
-    assert Path(module._module().__file__).is_relative_to(Path("build/sanitized").resolve())
+def test_the_library_under_test_is_the_one_with_checks():
+    assert library.path().is_relative_to(Path("build/sanitized").resolve())
 
 
-def test_without_the_compiled_module_the_reference_serves(monkeypatch, make_weights):
-    def none():
-        raise ImportError("No module named 'pipeline.kernels._cpu'")
-
-    monkeypatch.setattr(module, "_module", none)
+def test_without_the_library_the_reference_serves(monkeypatch, tmp_path, make_weights):
+    monkeypatch.setattr(library, "path", lambda: tmp_path / library.NAME)
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     found = {each.name: each for each in available_backends()}["cpu"]
     assert not found.available and "C++ compiler" in found.details
@@ -104,6 +101,32 @@ def test_without_the_compiled_module_the_reference_serves(monkeypatch, make_weig
     assert sparse_ffn(torch.zeros(1, 4), packed).shape == (1, 4)
     with pytest.raises(ValueError, match="kernel backend cpu does not serve: the C\\+\\+ kernels"):
         choose("cpu", torch.zeros(1))
+
+
+@pytest.mark.parametrize("content", [b"", b"no library"])
+def test_a_library_that_does_not_load_is_told(monkeypatch, tmp_path, content):
+    """As one of another system, or one whose copying was cut short."""
+    broken = tmp_path / library.NAME
+    broken.write_bytes(content)
+    monkeypatch.setattr(library, "path", lambda: broken)
+    library.library.cache_clear()
+    try:
+        assert "do not load" in (CPU.missing() or "")
+    finally:
+        library.library.cache_clear()
+
+
+@built
+def test_the_library_holds_no_word_of_python():
+    """So one build serves every Python, and none of its headers is needed."""
+    content = library.path().read_bytes()
+    assert b"PyInit" not in content and b"Py_" not in content
+
+
+@built
+def test_an_instruction_set_that_is_not_here_is_refused():
+    with pytest.raises(ValueError, match="no instruction set neon here"):
+        library.Layer("neon", 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 def test_an_unknown_backend_is_named():

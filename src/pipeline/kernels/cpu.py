@@ -1,13 +1,14 @@
 """The C++ kernels: float32, bfloat16, float16 and int8 weights, sums in float32, any x86 or ARM.
 
-Sources are in cpp/, the compiled module is `_cpu`. A result has the same bits for any number of
+Sources are in cpp/, `library` calls what is built of them. A result has the same bits for any number of
 threads. Up to 16 rows of x go through together; more go in parts.
 """
 
-import importlib
+import ctypes
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from pipeline.kernels import library
 from pipeline.kernels.packed import PackedFFN, PackedLinear
 
 if TYPE_CHECKING:
@@ -19,27 +20,30 @@ _ACTIVATIONS = ("identity", "relu", "relu2", "silu", "gelu", "gelu_tanh", "relu6
 
 
 class Cpu:
-    """The compiled module, behind the interface of all backends."""
+    """The compiled library, behind the interface of all backends."""
 
     def missing(self) -> str | None:
         """Why the backend is not here; None when it is."""
-        try:
-            _module()
-        except ImportError as error:
+        if not library.path().exists():
             return (
-                f"the C++ kernels are not built ({error}): they are when the package is installed "
-                "where there is a C++ compiler (on Debian and Ubuntu: apt-get install g++), and "
-                "later by: python setup.py build_ext --inplace"
+                "the C++ kernels are not built: they are when the package is installed where there "
+                "is a C++ compiler (on Debian and Ubuntu: apt-get install g++), and later by: make "
+                "kernels"
             )
+        try:
+            _library()
+        except (OSError, AttributeError) as error:
+            return f"the C++ kernels do not load ({error}); build them anew: make kernels"
         return None
 
     def details(self) -> str:
         """What it runs on."""
-        return f"{_best()}, {'OpenMP' if _module().OPENMP else 'one thread'}"
+        return f"{_best()}, {'OpenMP' if _library().cold_has_openmp() else 'one thread'}"
 
     def instruction_sets(self) -> tuple[str, ...]:
         """Those of the compiled loops that this processor runs, the best first."""
-        return tuple(_module().instruction_sets())
+        _library()
+        return library.instruction_sets()
 
     def serves(self, weights: "torch.Tensor") -> str | None:
         """Why the backend cannot compute with these weights; None when it can."""
@@ -95,12 +99,11 @@ class Cpu:
 CPU = Cpu()
 
 
-@cache
-def _module() -> Any:
-    # torch first: the module then shares its OpenMP threads.
+def _library() -> ctypes.CDLL:
+    # torch first: the library then shares its OpenMP threads.
     import torch  # noqa: F401
 
-    return importlib.import_module("pipeline.kernels._cpu")
+    return library.library()
 
 
 @cache
@@ -113,8 +116,8 @@ def _code(dtype: "torch.dtype") -> int:
     return _DTYPES.index(str(dtype))
 
 
-def _layer(packed: PackedFFN | PackedLinear, isa: str | None) -> Any:
-    """The weights as the module takes them, kept for the next call."""
+def _layer(packed: PackedFFN | PackedLinear, isa: str | None) -> library.Layer:
+    """The weights as the library takes them, kept for the next call."""
     isa = isa or _best()
     if isinstance(packed, PackedFFN):
         biases = packed.gate_bias, packed.up_bias, packed.out_bias
@@ -124,19 +127,22 @@ def _layer(packed: PackedFFN | PackedLinear, isa: str | None) -> Any:
     lie = tuple(map(_at, (packed.rows, packed.scales, *biases)))
     before = packed.kept.get(isa)
     if before is not None and before[0] == lie:
-        return before[1]
+        kept: library.Layer = before[1]
+        return kept
     layer = _prepared(packed, isa, lie)
     packed.kept[isa] = lie, layer
     return layer
 
 
-def _prepared(packed: PackedFFN | PackedLinear, isa: str, lie: tuple[int, ...]) -> Any:
+def _prepared(
+    packed: PackedFFN | PackedLinear, isa: str, lie: tuple[int, ...]
+) -> library.Layer:
     rows, scales, *biases = lie
     if isinstance(packed, PackedFFN):
         activation, outputs = packed.activation, packed.d
     else:
         activation, outputs = _ACTIVATIONS[0], packed.outputs
-    return _module().Layer(
+    return library.Layer(
         isa, rows, _code(packed.rows.dtype), *packed.rows.shape, scales, *biases,
         _ACTIVATIONS.index(activation), outputs,
     )  # fmt: skip

@@ -1,0 +1,97 @@
+"""The shared library of C++ kernels: where it lies, and its functions by ctypes.
+
+It is plain C to its callers, so one build serves every Python, and needs a C++ compiler only.
+"""
+
+import ctypes
+from ctypes import c_char_p, c_float, c_int, c_int64, c_void_p
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+#: What setup.py calls the library that it builds.
+NAME = "libcold_kernels.so"
+#: Outcomes of a call, from exported.cpp.
+_ERRORS = {1: ValueError, 2: MemoryError}
+
+#: Function -> (what it returns, what it takes), as in exported.cpp. Sizes and strides count elements.
+_FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "cold_lanes": (c_int, ()),
+    "cold_has_openmp": (c_int, ()),
+    "cold_instruction_set": (c_char_p, (c_int,)),
+    "cold_message": (c_char_p, ()),
+    "cold_layer": (
+        c_void_p,
+        # Instruction set; rows, their type, matrices, count and padded size; scales; biases of gate,
+        # up and output; activation; outputs.
+        (c_char_p, c_void_p, c_int, c_int, c_int64, c_int64, c_void_p, c_void_p, c_void_p, c_void_p,
+         c_int, c_int64),
+    ),
+    "cold_free": (None, (c_void_p,)),
+    "cold_ffn": (
+        c_int,
+        # Layer; x, its type, strides and rows; mask and its stride; indices and their number (-1 for
+        # none); whether there is a threshold, and it; y; threads.
+        (c_void_p, c_void_p, c_int, c_int64, c_int64, c_int64, c_void_p, c_int64, c_void_p, c_int64,
+         c_int, c_float, c_void_p, c_int),
+    ),
+    "cold_linear": (
+        c_int,
+        # Layer; x, its type, strides and rows; threshold; y; threads.
+        (c_void_p, c_void_p, c_int, c_int64, c_int64, c_int64, c_float, c_void_p, c_int),
+    ),
+}  # fmt: skip
+
+
+def path() -> Path:
+    """Where the library is when it is built."""
+    return Path(__file__).with_name(NAME)
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """The loaded library. OSError where it was not built, or cannot be loaded here.
+
+    Import torch first: the library then shares its OpenMP threads.
+    """
+    loaded = ctypes.CDLL(str(path()))
+    for name, (returned, taken) in _FUNCTIONS.items():
+        function = getattr(loaded, name)
+        function.restype, function.argtypes = returned, taken
+    return loaded
+
+
+def instruction_sets() -> tuple[str, ...]:
+    """Those of the compiled loops that this processor runs, the best first."""
+    names = map(library().cold_instruction_set, range(len(_FUNCTIONS)))
+    return tuple(name.decode() for name in names if name)
+
+
+class Layer:
+    """One layer's weights as the library takes them: addresses, which stay the caller's to keep."""
+
+    def __init__(self, isa: str, *facts: int) -> None:
+        """`facts` as `cold_layer` takes them after the instruction set."""
+        loaded = library()
+        self.address = loaded.cold_layer(isa.encode(), *facts)
+        if not self.address:
+            raise ValueError(f"no instruction set {isa} here")
+        self._ffn, self._linear, self._free = loaded.cold_ffn, loaded.cold_linear, loaded.cold_free
+
+    def ffn(self, *arguments: float) -> None:
+        """`cold_ffn` of this layer. ValueError for an index outside, or given twice."""
+        if outcome := self._ffn(self.address, *arguments):
+            raise _error(outcome)
+
+    def linear(self, *arguments: float) -> None:
+        """`cold_linear` of this layer."""
+        if outcome := self._linear(self.address, *arguments):
+            raise _error(outcome)
+
+    def __del__(self) -> None:
+        if getattr(self, "address", None):
+            self._free(self.address)
+
+
+def _error(outcome: int) -> Exception:
+    return _ERRORS.get(outcome, RuntimeError)(library().cold_message().decode())

@@ -1,0 +1,212 @@
+"""Completes the virtual environment, or makes it: `python workflow/install.py .venv`, from make.
+
+Runs before anything is installed, and under Pythons that the project refuses: the standard library
+alone, in syntax that any Python 3 reads.
+"""
+
+import json
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+CONSTRAINTS = PROJECT / "constraints"
+#: Says that an environment is complete, and which torch its installation chose.
+STAMP = ".installed"
+#: Distributions that follow torch's own version: an environment that keeps its torch keeps them.
+OF_TORCH = re.compile(r"(torch|triton|nvidia-.*|cuda-.*)==")
+
+
+def supported():
+    """The minor versions of Python that the package takes, as ["3.11", ...], the oldest first."""
+    text = (PROJECT / "pyproject.toml").read_text()
+    first, end = re.search(r'requires-python = ">=3\.(\d+),<3\.(\d+)"', text).groups()
+    return ["3.%d" % minor for minor in range(int(first), int(end))]
+
+
+def constraints_of(version):
+    """The file of pinned versions for a Python ("3.11")."""
+    return CONSTRAINTS / ("python%s.txt" % version)
+
+
+def refusal(version, pip_can_be_had=True):
+    """Why a Python of this version ("3.9") cannot make the environment; None when it can."""
+    *others, last = supported()
+    if version not in (*others, last):
+        return (
+            "Python %s or %s is needed, this is %s. On Debian 12, Debian 13 and Ubuntu 24.04: "
+            "apt-get install python3 python3-venv" % (", ".join(others), last, version)
+        )
+    if not pip_can_be_had:
+        return (
+            "python%s has no ensurepip, so it cannot make an environment. On Debian and Ubuntu: "
+            "apt-get install python%s-venv" % (version, version)
+        )
+    return None
+
+
+def least_torch():
+    """The oldest torch that the package takes, as (2, 6)."""
+    text = (PROJECT / "pyproject.toml").read_text()
+    return as_numbers(re.search(r'"torch>=([0-9.]+)', text).group(1))
+
+
+def as_numbers(version):
+    """A version's first two numbers, (2, 13) of "2.13.0+cpu"."""
+    return tuple(int(number) for number in version.split("+")[0].split(".")[:2])
+
+
+def constraints(text, torch):
+    """The constraints to install with: `text`, or, beside a torch that stays, `text` with that torch
+    in the place of its own torch and of what goes with it."""
+    if torch is None:
+        return text
+    kept = [line for line in text.splitlines() if not OF_TORCH.match(line)]
+    return "\n".join([*kept, "torch==%s" % torch]) + "\n"
+
+
+def torch_that_stays(installed, before):
+    """The installed torch if it is kept, else None.
+
+    `before` is what the last installation left in the stamp. A torch that an installation of this
+    project chose follows the constraints; one that was there before stays if the package takes it.
+    """
+    if installed is None or installed == before.get("torch"):
+        return None
+    return installed if as_numbers(installed) >= least_torch() else None
+
+
+def sees_gpu():
+    """Whether a driver of NVIDIA's is there."""
+    return Path("/proc/driver/nvidia").exists() or shutil.which("nvidia-smi") is not None
+
+
+def kernels_note(built, compiler):
+    """One line about sparse kernels that were not built; None when they were."""
+    if built:
+        return None
+    missing = "building them failed" if compiler else "there is no C++ compiler (g++)"
+    mend = "`make kernels` shows why" if compiler else "apt-get install g++, then `make kernels`"
+    return (
+        "note: the sparse C++ kernels are missing: %s. No result of a study depends on them; "
+        "decoding with skipped neurons is slower than dense without them. %s" % (missing, mend)
+    )
+
+
+class Environment:
+    """A virtual environment, there or not."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.python = self.folder / "bin" / "python"
+        self.stamp = self.folder / STAMP
+
+    def ask(self, code):
+        """What a line of Python prints inside; None when it fails."""
+        done = subprocess.run(
+            [str(self.python), "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        return done.stdout.decode().strip() if done.returncode == 0 else None
+
+    def installed(self, distribution):
+        """Version of a distribution, or None."""
+        return self.ask("import importlib.metadata as m; print(m.version(%r))" % distribution)
+
+    def before(self):
+        """What the last installation left in the stamp."""
+        try:
+            return json.loads(self.stamp.read_text())
+        except (OSError, ValueError):
+            return {}
+
+    def pip(self, *arguments):
+        """Run pip; errors and nothing else are shown. Exits where it fails."""
+        line = [str(self.python), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+        done = subprocess.run([*line, *arguments], cwd=str(PROJECT))
+        if done.returncode:
+            sys.exit(done.returncode)
+
+
+def tell(text):
+    """Print a line at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def make(environment):
+    """Make the environment with the Python that runs this, unless it is there."""
+    version = "%d.%d" % sys.version_info[:2]
+    if environment.python.exists():
+        inside = environment.ask("import sys; print('%d.%d' % sys.version_info[:2])")
+        reason = refusal(inside or "broken")
+        if reason:
+            sys.exit("error: %s holds another Python: %s; then remove %s" % (
+                environment.folder, reason, environment.folder,
+            ))  # fmt: skip
+        return inside
+    try:
+        import ensurepip  # noqa: F401
+    except ImportError:
+        reason = refusal(version, pip_can_be_had=False)
+    else:
+        reason = refusal(version)
+    if reason:
+        sys.exit("error: " + reason)
+    tell("making %s with Python %s (%s)" % (
+        environment.folder, platform.python_version(), sys.executable,
+    ))  # fmt: skip
+    subprocess.run([sys.executable, "-m", "venv", str(environment.folder)], check=True)
+    return version
+
+
+def install(environment, version, torch_index):
+    """Install the project with all that it needs."""
+    if environment.ask("import pip") is None:
+        subprocess.run([str(environment.python), "-m", "ensurepip"], check=True)
+    installed = environment.installed("torch")
+    kept = torch_that_stays(installed, environment.before())
+    pins = environment.folder / "constraints.txt"
+    text = constraints_of(version).read_text()
+    pins.write_text(constraints(text, kept))
+    if kept:
+        tell("keeping torch %s, which is there already" % kept)
+    elif installed is None:
+        if torch_index:
+            tell("torch comes from TORCH_INDEX=%s" % torch_index)
+            environment.pip("--constraint", str(pins), "--no-deps", "--index-url", torch_index, "torch")
+        elif sys.platform == "linux" and not sees_gpu():
+            tell(WITHOUT_GPU)
+    tell("installing into %s (some minutes)" % environment.folder)
+    # torch goes first: it is the largest download, and an interrupted installation then keeps it.
+    environment.pip("--constraint", str(pins), "torch")
+    environment.pip("--constraint", str(pins), "--editable", ".[dev]")
+    chosen = None if kept else environment.installed("torch")
+    environment.stamp.write_text(json.dumps({"torch": chosen}) + "\n")
+
+
+WITHOUT_GPU = """\
+no GPU is seen here. torch as the public index has it brings about 2.5 GB of CUDA libraries. To have
+the build for CPUs instead, stop this and call one of
+    make study TORCH_INDEX=<address of an index of CPU builds; torch's own site names it>
+    PIP_FIND_LINKS=<folder that holds a CPU build> make study
+or install a torch of your own into .venv first: it is kept if it fits."""
+
+
+def main(folder, torch_index):
+    """Make and complete the environment in `folder`."""
+    environment = Environment(folder)
+    install(environment, make(environment), torch_index)
+    built = (PROJECT / "src/pipeline/kernels/libcold_kernels.so").exists()
+    compiler = shutil.which("g++") or shutil.which("c++") or shutil.which("clang++")
+    note = kernels_note(built, compiler)
+    if note:
+        tell(note)
+
+
+if __name__ == "__main__":
+    import os
+
+    main(sys.argv[1], os.environ.get("TORCH_INDEX"))
