@@ -11,7 +11,7 @@ STAMP := .venv/.installed
 MINORS := $(shell sed -n 's/^requires-python = ">=3\.\([0-9]*\),<3\.\([0-9]*\)"/\1 \2/p' pyproject.toml)
 PYTHONS := $(shell seq -f python3.%g $$(($(lastword $(MINORS)) - 1)) -1 $(firstword $(MINORS)))
 
-.PHONY: help study test lint constraints check-constraints kernels format docs readme bench sanitize faults reference-models
+.PHONY: help study test test-quick test-newcomer lint constraints check-constraints kernels format docs readme bench sanitize faults reference-models
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -26,6 +26,12 @@ study: $(STAMP)  ## Run the study in CONFIG; goes on where an interrupted run st
 
 test: $(STAMP)  ## Run all tests, those that run the workflow included
 	@$(PYTHON) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+
+test-quick: $(STAMP)  ## Run the tests that neither run the workflow nor train anything
+	@$(PYTHON) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not workflow and not slow"
+
+test-newcomer: $(STAMP)  ## Both commands in a fresh Debian 13, as root: 3 GB, half an hour; WHOLE=1: all tests
+	@$(PYTHON) -m tests.newcomer.walk $(if $(WHOLE),--whole)
 
 lint: $(STAMP)  ## Check style, types, import floors, spelling and the workflow's form
 	$(BIN)/ruff check .

@@ -124,6 +124,18 @@ def test_the_library_holds_no_word_of_python():
 
 
 @built
+def test_a_call_is_packed_as_the_library_reads_it():
+    # The C++ structure ends on a multiple of its largest number.
+    assert library.library().cold_call_size() == -(-library.CALL.size // 8) * 8
+
+
+@built
+def test_a_threshold_beyond_float32_leaves_nothing(make_weights):
+    packed = pack_ffn(*make_weights(64, 90), activation="silu", backend="cpu")
+    assert not sparse_ffn(torch.ones(1, 64), packed, threshold=1e300).any()
+
+
+@built
 def test_an_instruction_set_that_is_not_here_is_refused():
     with pytest.raises(ValueError, match="no instruction set neon here"):
         library.Layer("neon", 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0)

@@ -76,10 +76,11 @@ class Cpu:
             else:
                 active = active.long()
                 indices, count = active.data_ptr(), len(active)
-        _layer(packed, isa).ffn(
-            x.data_ptr(), _code(x.dtype), *x.stride(), batch, mask, stride, indices, count,
-            threshold is not None, threshold or 0.0, y.data_ptr(), torch.get_num_threads(),
+        call = library.call(
+            x.data_ptr(), *x.stride(), batch, mask, stride, indices, count, y.data_ptr(),
+            threshold or 0.0, _code(x.dtype), threshold is not None, torch.get_num_threads(),
         )  # fmt: skip
+        _layer(packed, isa).ffn(call)
         return y
 
     def linear(
@@ -89,10 +90,11 @@ class Cpu:
         import torch
 
         y = torch.empty(len(x), packed.outputs, dtype=x.dtype)
-        _layer(packed, isa).linear(
-            x.data_ptr(), _code(x.dtype), *x.stride(), len(x), threshold, y.data_ptr(),
-            torch.get_num_threads(),
+        call = library.call(
+            x.data_ptr(), *x.stride(), len(x), 0, 0, 0, -1, y.data_ptr(), threshold,
+            _code(x.dtype), True, torch.get_num_threads(),
         )  # fmt: skip
+        _layer(packed, isa).linear(call)
         return y
 
 

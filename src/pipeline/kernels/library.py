@@ -4,7 +4,8 @@ It is plain C to its callers, so one build serves every Python, and needs a C++ 
 """
 
 import ctypes
-from ctypes import c_char_p, c_float, c_int, c_int64, c_void_p
+import struct
+from ctypes import c_char_p, c_int, c_int64, c_void_p
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,16 @@ NAME = "libcold_kernels.so"
 #: Outcomes of a call, from exported.cpp.
 _ERRORS = {1: ValueError, 2: MemoryError}
 
+#: One call, in the order of `Call` in exported.cpp: x, its strides and rows; mask and its stride;
+#: indices and their number (-1 for none); y; threshold; x's type; whether there is a threshold;
+#: threads. Strides count elements.
+CALL = struct.Struct("@PqqqPqPqPdiii")
+call = CALL.pack
+
 #: Function -> (what it returns, what it takes), as in exported.cpp. Sizes and strides count elements.
 _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "cold_lanes": (c_int, ()),
+    "cold_call_size": (c_int, ()),
     "cold_has_openmp": (c_int, ()),
     "cold_instruction_set": (c_char_p, (c_int,)),
     "cold_message": (c_char_p, ()),
@@ -28,18 +36,9 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
          c_int, c_int64),
     ),
     "cold_free": (None, (c_void_p,)),
-    "cold_ffn": (
-        c_int,
-        # Layer; x, its type, strides and rows; mask and its stride; indices and their number (-1 for
-        # none); whether there is a threshold, and it; y; threads.
-        (c_void_p, c_void_p, c_int, c_int64, c_int64, c_int64, c_void_p, c_int64, c_void_p, c_int64,
-         c_int, c_float, c_void_p, c_int),
-    ),
-    "cold_linear": (
-        c_int,
-        # Layer; x, its type, strides and rows; threshold; y; threads.
-        (c_void_p, c_void_p, c_int, c_int64, c_int64, c_int64, c_float, c_void_p, c_int),
-    ),
+    # A layer, and what `call` packs.
+    "cold_ffn": (c_int, (c_void_p, c_char_p)),
+    "cold_linear": (c_int, (c_void_p, c_char_p)),
 }  # fmt: skip
 
 
@@ -78,14 +77,14 @@ class Layer:
             raise ValueError(f"no instruction set {isa} here")
         self._ffn, self._linear, self._free = loaded.cold_ffn, loaded.cold_linear, loaded.cold_free
 
-    def ffn(self, *arguments: float) -> None:
-        """`cold_ffn` of this layer. ValueError for an index outside, or given twice."""
-        if outcome := self._ffn(self.address, *arguments):
+    def ffn(self, packed: bytes) -> None:
+        """`cold_ffn` of what `call` packed. ValueError for an index outside, or given twice."""
+        if outcome := self._ffn(self.address, packed):
             raise _error(outcome)
 
-    def linear(self, *arguments: float) -> None:
-        """`cold_linear` of this layer."""
-        if outcome := self._linear(self.address, *arguments):
+    def linear(self, packed: bytes) -> None:
+        """`cold_linear` of what `call` packed."""
+        if outcome := self._linear(self.address, packed):
             raise _error(outcome)
 
     def __del__(self) -> None:

@@ -18,6 +18,7 @@ from pipeline.methods.plan import Arrays
 from pipeline.methods.sparsifier import Curve, Evidence, Sparsifier
 from pipeline.models.forward import Forward, Skipped
 from pipeline.models.views import linear_layers
+from pipeline.numerics.roots import norms
 
 if TYPE_CHECKING:
     import torch
@@ -168,7 +169,7 @@ def along(path: np.ndarray, sizes: np.ndarray, share: float) -> np.ndarray:
 def column_norms(weight: "torch.Tensor") -> "torch.Tensor":
     """||W[:, i]||_2 of every input channel, (inputs,), float32: products with inputs of half
     precision would round to equal ones, or overflow."""
-    return weight.detach().double().norm(dim=0).float()
+    return norms(weight, 0).float()
 
 
 def largest(scores: "torch.Tensor", number: int) -> "torch.Tensor":

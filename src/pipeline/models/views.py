@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UserError
+from pipeline.numerics.roots import norms, roots, sums_of_squares
 from pipeline.registry import ARCHITECTURES
 
 if TYPE_CHECKING:
@@ -128,14 +129,14 @@ class FFNView:
 
     def down_norms(self) -> "torch.Tensor":
         """||W_down[:, i]||_2 of every neuron, (d_ff,), float64."""
-        return self.down.weight.detach().double().norm(dim=0)
+        return norms(self.down.weight, 0)
 
     def weight_norms(self) -> "torch.Tensor":
         """L2 norm of all weights of every neuron, biases left out, (d_ff,), float64."""
-        squares = self.down_norms() ** 2
+        squares = sums_of_squares(self.down.weight, 0)
         for projection in self.inner:
-            squares = squares + projection.weight.detach().double().square().sum(dim=1)
-        return squares.sqrt()
+            squares = squares + sums_of_squares(projection.weight, 1)
+        return roots(squares)
 
     def zero(self, dropped: "torch.Tensor") -> None:
         """Remove neurons in place by zeroing weights and biases; `dropped` is (d_ff,) bool."""

@@ -48,15 +48,42 @@ Outcome outcome_of(const Call& call) {
     }
 }
 
-Matrix matrix(void* data, int dtype, int64_t row_stride, int64_t column_stride) {
-    return {data, static_cast<Dtype>(dtype), row_stride, column_stride};
+// What one call is about, as library.py packs it: ctypes turns arguments one by one, and one packed
+// argument takes half the time of fourteen. y is contiguous and of x's type.
+struct Call {
+    void* x;
+    int64_t row_stride;
+    int64_t column_stride;
+    int64_t batch;
+    const uint8_t* mask;
+    int64_t mask_stride;
+    const int64_t* indices;
+    int64_t active;
+    void* y;
+    double threshold;
+    int dtype;
+    int thresholded;
+    int threads;
+};
+
+Matrix input(const Call& call) {
+    return {call.x, static_cast<Dtype>(call.dtype), call.row_stride, call.column_stride};
 }
+
+Matrix output(const Call& call, const Layer& layer) {
+    return {call.y, static_cast<Dtype>(call.dtype), layer.outputs, 1};
+}
+
+// Beyond float32's largest number: infinity.
+float threshold_of(const Call& call) { return static_cast<float>(call.threshold); }
 
 }  // namespace
 
 #define EXPORTED extern "C" __attribute__((visibility("default")))
 
 EXPORTED int cold_lanes() { return kLanes; }
+
+EXPORTED int cold_call_size() { return sizeof(Call); }
 
 EXPORTED int cold_has_openmp() {
 #ifdef _OPENMP
@@ -77,10 +104,10 @@ EXPORTED const char* cold_instruction_set(int place) {
 EXPORTED const char* cold_message() { return message.c_str(); }
 
 // Null where this processor does not run the instruction set. `cold_free` ends what this begins.
-EXPORTED const void* cold_layer(const char* isa, const void* rows, int dtype, int matrices,
-                                int64_t count, int64_t padded, const float* scales,
-                                const float* gate_bias, const float* up_bias, const float* out_bias,
-                                int activation, int64_t outputs) {
+EXPORTED const Layer* cold_layer(const char* isa, const void* rows, int dtype, int matrices,
+                                 int64_t count, int64_t padded, const float* scales,
+                                 const float* gate_bias, const float* up_bias,
+                                 const float* out_bias, int activation, int64_t outputs) {
     for (const Isa* each : kAll)
         if (std::string(isa) == each->name && each->supported())
             return new (std::nothrow)
@@ -92,28 +119,21 @@ EXPORTED const void* cold_layer(const char* isa, const void* rows, int dtype, in
     return nullptr;
 }
 
-EXPORTED void cold_free(const void* layer) { delete static_cast<const Layer*>(layer); }
+EXPORTED void cold_free(const Layer* layer) { delete layer; }
 
-// y is contiguous and of x's type; an Outcome, of which `cold_message` tells more.
-EXPORTED int cold_ffn(const void* of, void* x, int dtype, int64_t row_stride, int64_t column_stride,
-                      int64_t batch, const uint8_t* mask, int64_t mask_stride,
-                      const int64_t* indices, int64_t active, int thresholded, float threshold,
-                      void* y, int threads) {
-    const Layer& layer = *static_cast<const Layer*>(of);
+// An Outcome, of which `cold_message` tells more.
+EXPORTED int cold_ffn(const Layer* layer, const Call* call) {
     return outcome_of([&] {
-        ffn(layer.isa, matrix(x, dtype, row_stride, column_stride), batch, layer.outputs, layer.rows,
-            layer.biases, layer.activation, {mask, mask_stride, indices, active}, thresholded,
-            threshold, matrix(y, dtype, layer.outputs, 1), threads);
+        ffn(layer->isa, input(*call), call->batch, layer->outputs, layer->rows, layer->biases,
+            layer->activation, {call->mask, call->mask_stride, call->indices, call->active},
+            call->thresholded, threshold_of(*call), output(*call, *layer), call->threads);
     });
 }
 
-// As cold_ffn.
-EXPORTED int cold_linear(const void* of, void* x, int dtype, int64_t row_stride,
-                         int64_t column_stride, int64_t batch, float threshold, void* y,
-                         int threads) {
-    const Layer& layer = *static_cast<const Layer*>(of);
+// As cold_ffn, by threshold; what the call says of masks and indices does not count.
+EXPORTED int cold_linear(const Layer* layer, const Call* call) {
     return outcome_of([&] {
-        linear(layer.isa, matrix(x, dtype, row_stride, column_stride), batch, layer.outputs,
-               layer.rows, layer.biases.out, threshold, matrix(y, dtype, layer.outputs, 1), threads);
+        linear(layer->isa, input(*call), call->batch, layer->outputs, layer->rows,
+               layer->biases.out, threshold_of(*call), output(*call, *layer), call->threads);
     });
 }

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.methods.weights.patterns import check_share, lowest
+from pipeline.numerics.roots import roots, sums_of_squares
 
 if TYPE_CHECKING:
     import torch
@@ -23,10 +24,10 @@ def magnitude_scores(matrices: Sequence["torch.Tensor"], down: "torch.Tensor") -
             f"inner matrices {[tuple(matrix.shape) for matrix in matrices]} and down "
             f"{tuple(down.shape)}: needed are (d_ff, d_model) and (d_model, d_ff)"
         )
-    squares = down.double().square().sum(dim=0)
+    squares = sums_of_squares(down, 0)
     for matrix in matrices:
-        squares = squares + matrix.double().square().sum(dim=1)
-    return squares.sqrt()
+        squares = squares + sums_of_squares(matrix, 1)
+    return roots(squares)
 
 
 def wanda_scores(down: "torch.Tensor", hidden_norms: "torch.Tensor") -> "torch.Tensor":

@@ -11,6 +11,7 @@ from pipeline.methods.part import Part
 from pipeline.methods.plan import Refused
 from pipeline.methods.weights.patterns import Pattern
 from pipeline.models.views import linear_layers, matrix
+from pipeline.numerics.roots import roots
 
 if TYPE_CHECKING:
     import torch
@@ -57,7 +58,7 @@ class Read:
     def norms(self) -> "torch.Tensor":
         """Root mean square of every input, (inputs,) float64."""
         total: torch.Tensor = sum(x.double().square().sum(0) for x in self.values)
-        return (total / self.tokens).sqrt()
+        return roots(total / self.tokens)
 
 
 class Pruner(Part):
