@@ -5,11 +5,15 @@ TRIALS ?= 100
 SEED ?= 0
 
 PYTHON := .venv/bin/python
+# One worker more than cores: the tests on a cluster wait most of their time.
+PYTEST := $(PYTHON) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 BIN := .venv/bin
 STAMP := .venv/.installed
-# The newest first; each is tried, for a name may be there without its Python.
+# Those that .venv may be made with, the newest first, unless BASE_PYTHON names one; each is tried,
+# for a name may be there without its Python.
 MINORS := $(shell sed -n 's/^requires-python = ">=3\.\([0-9]*\),<3\.\([0-9]*\)"/\1 \2/p' pyproject.toml)
-PYTHONS := $(shell seq -f python3.%g $$(($(lastword $(MINORS)) - 1)) -1 $(firstword $(MINORS)))
+ALL := $(shell seq -f python3.%g $$(($(lastword $(MINORS)) - 1)) -1 $(firstword $(MINORS)))
+PYTHONS := $(or $(BASE_PYTHON),$(ALL))
 
 .PHONY: help study test test-quick test-newcomer lint constraints check-constraints kernels format docs readme bench sanitize faults reference-models
 .DEFAULT_GOAL := help
@@ -18,6 +22,7 @@ help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "  CONFIG=$(CONFIG) and PROFILE=$(PROFILE) can be set for make study,"
+	@echo "  BASE_PYTHON=$(firstword $(ALL)) and TORCH_INDEX, an index of torch's builds, where .venv is made,"
 	@echo "  DEVICE=$(DEVICE), or cuda, for make reference-models,"
 	@echo "  TRIALS=$(TRIALS) and SEED=$(SEED) for make faults."
 
@@ -25,10 +30,10 @@ study: $(STAMP)  ## Run the study in CONFIG; goes on where an interrupted run st
 	@$(PYTHON) -m pipeline run --config "$(CONFIG)" --profile "$(PROFILE)"
 
 test: $(STAMP)  ## Run all tests, those that run the workflow included
-	@$(PYTHON) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+	@$(PYTEST)
 
-test-quick: $(STAMP)  ## Run the tests that neither run the workflow nor train anything
-	@$(PYTHON) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not workflow and not slow"
+test-quick: $(STAMP)  ## Run the tests that do not run the workflow
+	@$(PYTEST) -m "not workflow"
 
 test-newcomer: $(STAMP)  ## Both commands in a fresh Debian 13, as root: 3 GB, half an hour; WHOLE=1: all tests
 	@$(PYTHON) -m tests.newcomer.walk $(if $(WHOLE),--whole)
@@ -75,7 +80,7 @@ bench: study  ## Measure planning, reruns, profiling and kernels; writes benchma
 
 sanitize: $(STAMP)  ## Test the C++ kernels with checks of addresses and undefined behaviour
 	@rm -rf build/sanitized && mkdir -p build/sanitized && cp -r src/pipeline build/sanitized
-	@rm -f build/sanitized/pipeline/kernels/*.so
+	@rm -f build/sanitized/pipeline/kernels/cpp/*.so
 	@COLD_NEURONS_SANITIZE=1 $(PYTHON) setup.py -q build_ext --build-lib build/sanitized \
 		--build-temp build/sanitized/objects
 	@LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \
@@ -91,12 +96,12 @@ reference-models: $(STAMP)  ## Train the built-in models again, from their seeds
 		--workflow-profile profiles/default --nolock --rerun-incomplete --config device=$(DEVICE)
 
 # Completes an environment that is there already, made by whatever tool, and makes one otherwise.
-$(STAMP): pyproject.toml setup.py workflow/install.py $(wildcard constraints/*) $(wildcard src/pipeline/kernels/cpp/*)
+$(STAMP): pyproject.toml setup.py workflow/install.py $(wildcard constraints/*) $(wildcard src/pipeline/kernels/cpp/*.[chi]*)
 	@for python in $(PYTHON) $(PYTHONS); do \
 		if "$$python" -c 'import ensurepip' 2>/dev/null; then exec "$$python" workflow/install.py .venv; fi; \
 	done; \
-	for python in $(PYTHON) $(PYTHONS) python3; do \
+	for python in $(PYTHON) $(PYTHONS) $(if $(BASE_PYTHON),,python3); do \
 		if "$$python" -c '' 2>/dev/null; then exec "$$python" workflow/install.py .venv; fi; \
 	done; \
-	echo "error: there is no python3; on Debian and Ubuntu: apt-get install python3 python3-venv" >&2; \
+	echo "error: there is no $(or $(BASE_PYTHON),python3); on Debian and Ubuntu: apt-get install python3 python3-venv" >&2; \
 	exit 1

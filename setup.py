@@ -50,7 +50,7 @@ setup(
     cmdclass={"build_ext": BuildLibrary},
     ext_modules=[
         Extension(
-            "pipeline.kernels.libcold_kernels",
+            "pipeline.kernels.cpp.libcold_kernels",
             sorted(map(str, SOURCES.glob("*.cpp"))),
             depends=sorted(map(str, [*SOURCES.glob("*.hpp"), *SOURCES.glob("*.inc")])),
             language="c++",

@@ -4,11 +4,13 @@ import inspect
 import os
 import re
 import shlex
+import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
 from pipeline.config.study import parse_study
+from pipeline.digest import versions
 from pipeline.entry import PLACES
 from pipeline.errors import UserError
 from pipeline.launcher import JOBS_LOCK
@@ -17,6 +19,11 @@ from pipeline.runs.jobs import job_like, jobs_of, size_of, write_jobs
 from pipeline.study import FILES, Study, rule_source
 from pipeline.tables.curves import REFUSED
 from pipeline.tables.finding import FINDING
+
+# Snakemake writes its interpreter's path into shell lines as it is. A quoted path exists no more, so
+# a second look changes nothing.
+if Path(sys.executable).exists():
+    sys.executable = shlex.quote(sys.executable)
 
 try:
     given = {key: value for key, value in config.items() if key != PLACES}

@@ -47,7 +47,9 @@ rule build_report:
         profiled=STUDY.profiled,
         methods=STUDY.methods,
         seed=CONFIG.seed,
-        libraries=rule_source("evaluate_dense")["libraries"] | rule_source("analyse")["libraries"],
+        libraries=rule_source("evaluate_dense")["libraries"]
+        | rule_source("analyse")["libraries"]
+        | versions("python"),
         source=source_of("build_report"),
     script:
         "../workflow/scripts/build_report.py"

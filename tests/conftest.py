@@ -17,6 +17,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# Where it is set, output that was never flushed looks as if it had been.
+os.environ.pop("PYTHONUNBUFFERED", None)
 # Read when Triton is imported, by whatever imports it first: without a GPU its interpreter serves.
 if not shutil.which("nvidia-smi"):
     os.environ.setdefault("TRITON_INTERPRET", "1")
@@ -43,6 +45,22 @@ _PARTS = (
     "src",
     "workflow",
 )
+
+
+#: Files whose tests wait for a cluster, or run whole studies one after the other: begun first, they
+#: do not keep one worker busy after all others have ended.
+_LONG = ("tests/cluster/test_slurm.py", "tests/faults", "tests/workflow")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the tests by file, the longest first."""
+
+    def rank(item: pytest.Item) -> int:
+        place = str(item.path.relative_to(PROJECT))
+        found = (number for number, start in enumerate(_LONG) if place.startswith(start))
+        return next(found, len(_LONG))
+
+    items.sort(key=rank)
 
 
 @dataclass

@@ -1,16 +1,16 @@
 """What the container files name is there, and is the version that the project is pinned to."""
 
 import re
-import tomllib
 
 import pytest
 
 from pipeline.study import PROJECT
+from workflow import install
 
 FILES = ("Dockerfile", "cold-neurons.def")
 #: What a study needs of the project, besides its environment.
 PARTS = {
-    "LICENSE", "Snakefile", "config.yaml", "configs", "constraints.txt", "profiles",
+    "LICENSE", "Snakefile", "config.yaml", "configs", "constraints", "profiles",
     "pyproject.toml", "resources", "rules", "setup.py", "src", "workflow",
 }  # fmt: skip
 
@@ -37,13 +37,14 @@ def test_an_image_takes_what_a_study_needs_and_what_is_there(name):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_an_image_has_the_projects_python_and_torch(name):
-    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    (torch,) = (pin for pin in project["dependencies"] if pin.startswith("torch=="))
-    assert f"--constraint constraints.txt {torch}\n" in text(name)
-    assert torch in (PROJECT / "constraints.txt").read_text().splitlines()
-    (python,) = re.findall(r"python:(\d+\.\d+)-slim", text(name))
-    assert project["requires-python"].startswith(f">={python},")
+def test_an_image_has_a_python_that_serves_and_its_pins(name):
+    (python,) = re.findall(r"^(?:ARG | {4})PYTHON=(\S+)$", text(name), re.M)
+    assert python in install.supported()
+    where = "${PYTHON}" if name == "Dockerfile" else "{{ PYTHON }}"
+    assert f"python:{where}-slim" in text(name)
+    for what in ("torch", "--editable ."):
+        assert f"--constraint constraints/python{where}.txt {what}\n" in text(name)
+    assert install.constraints_of(python).is_file()
 
 
 def test_docker_is_sent_what_the_image_takes():

@@ -1,6 +1,7 @@
 """Digests of files, values and folders."""
 
 import os
+import sys
 from importlib import metadata
 
 import pytest
@@ -66,6 +67,17 @@ def test_large_files_of_a_folder_count_by_start_size_and_time(tmp_path, monkeypa
 
 def test_versions_are_those_installed():
     assert dict(digest.versions("numpy")) == {"numpy": metadata.version("numpy")}
+
+
+def test_torchs_version_names_its_build():
+    """Which is what torch says of itself once it is imported."""
+    import torch
+
+    assert dict(digest.versions("torch")) == {"torch": str(torch.__version__)}
+
+
+def test_python_counts_by_its_minor_version():
+    assert dict(digest.versions("python")) == {"python": "%d.%d" % sys.version_info[:2]}
 
 
 def test_an_uninstalled_library_is_an_error():

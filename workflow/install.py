@@ -199,7 +199,7 @@ def main(folder, torch_index):
     """Make and complete the environment in `folder`."""
     environment = Environment(folder)
     install(environment, make(environment), torch_index)
-    built = (PROJECT / "src/pipeline/kernels/libcold_kernels.so").exists()
+    built = (PROJECT / "src/pipeline/kernels/cpp/libcold_kernels.so").exists()
     compiler = shutil.which("g++") or shutil.which("c++") or shutil.which("clang++")
     note = kernels_note(built, compiler)
     if note:

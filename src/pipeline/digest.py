@@ -2,8 +2,11 @@
 
 import ast
 import hashlib
+import importlib.util
 import io
 import json
+import re
+import sys
 import tokenize
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -109,8 +112,29 @@ def rule_text(rules_file: Path, rule: str) -> str:
 
 @cache
 def versions(*distributions: str) -> Mapping[str, str]:
-    """Installed versions of the named distributions."""
-    return {name: metadata.version(name) for name in distributions}
+    """Installed versions of the named distributions, torch's with its build (2.13.0+cpu); "python"
+    is the language's own, 3.11."""
+    return {name: _version(name) for name in distributions}
+
+
+def _version(distribution: str) -> str:
+    if distribution == "python":
+        return f"{sys.version_info.major}.{sys.version_info.minor}"
+    found = metadata.version(distribution)
+    if distribution == "torch" and (built := _torch_build()):
+        return built
+    return found
+
+
+def _torch_build() -> str | None:
+    """What torch calls itself, read without importing it: the public index leaves the build out of
+    the distribution's version, and builds for GPUs and CPUs are then one by name."""
+    spec = importlib.util.find_spec("torch")
+    if spec is None or not spec.origin:
+        return None
+    text = Path(spec.origin).with_name("version.py").read_text()
+    named = re.search(r"^__version__ = '([^']+)'", text, re.M)
+    return named[1] if named else None
 
 
 def _module_path(name: str, source_root: Path) -> Path | None:

@@ -1,6 +1,7 @@
 """From a Snakemake job to a typed call: the only bridge between rules and scripts."""
 
 import contextlib
+import io
 import inspect
 import os
 import sys
@@ -115,8 +116,6 @@ def _work(main: Callable[..., None], snakemake: Any, log: str | None) -> None:
             terminal = _redirect(log)
         check_inputs(snakemake)
         main(**arguments(main, snakemake))
-        # Here and not at the interpreter's end, where a log that cannot be written would be silent.
-        sys.stdout.flush()
     except Exception as error:
         told = unwritable(getattr(error, "filename", None) or log or "the results", error)
         if isinstance(error, UserError) or told:
@@ -241,9 +240,18 @@ def _redirect(log: str) -> Any:
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     stream = open(log, "w", buffering=1)  # noqa: SIM115 - lives as long as the process
     terminal = os.fdopen(os.dup(2), "w")
+    sys.stdout.flush()
     os.dup2(stream.fileno(), 1)
     os.dup2(stream.fileno(), 2)
+    # Unbuffered: lines of both streams stand in the order in which they were written, and a log that
+    # cannot be written is noticed where it is written to, not when the process ends.
+    sys.stdout, sys.stderr = map(_unbuffered, (1, 2))
     return terminal
+
+
+def _unbuffered(descriptor: int) -> io.TextIOWrapper:
+    raw = io.FileIO(descriptor, "w", closefd=False)
+    return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True)
 
 
 def _fail(terminal: Any, message: str) -> None:

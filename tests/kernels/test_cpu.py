@@ -92,12 +92,14 @@ def test_the_library_under_test_is_the_one_with_checks():
 
 def test_without_the_library_the_reference_serves(monkeypatch, tmp_path, make_weights):
     monkeypatch.setattr(library, "path", lambda: tmp_path / library.NAME)
-    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    # The interpreter, which is here for tests, is not chosen unasked: it would take hours.
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
     found = {each.name: each for each in available_backends()}["cpu"]
     assert not found.available and "C++ compiler" in found.details
     packed = pack_ffn(*make_weights(4, 5), activation="relu")
     assert packed.backend == "reference"
     assert "cpu does not serve: the C++ kernels are not built" in packed.reason
+    assert "triton does not serve: it is Triton's interpreter" in packed.reason
     assert sparse_ffn(torch.zeros(1, 4), packed).shape == (1, 4)
     with pytest.raises(ValueError, match="kernel backend cpu does not serve: the C\\+\\+ kernels"):
         choose("cpu", torch.zeros(1))

@@ -403,6 +403,14 @@ def test_wrong_rules_are_errors_and_change_nothing(make_model):
         )
 
 
+def test_an_interpreter_is_not_timed(make_model, monkeypatch):
+    """Its crossovers would say nothing, and it would not end."""
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    model = make_model(hidden_act="silu")
+    with pytest.raises(ValueError, match="triton is Triton's interpreter.*; it is not timed"):
+        patch(model, told(neurons=Threshold(0.1)), backend="triton")
+
+
 def test_a_patched_model_is_not_patched_copied_saved_or_watched(make_model, tmp_path):
     model = make_model(hidden_act="silu")
     patched = patch(model, told(neurons=Threshold(0.1)), **KERNELS)

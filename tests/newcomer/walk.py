@@ -87,10 +87,11 @@ def walked(root: Path, walk: Walk, config: str, own: Path, tests: str) -> bool:
     say(f"== {walk.name}")
     if walk.packages:
         packages = " ".join(walk.packages)
-        enter(root, "root", f"apt-get update -qq && apt-get install -y -qq {packages} > /dev/null")
+        line = f"DEBIAN_FRONTEND=noninteractive apt-get install -y -qq {packages} > /dev/null"
+        enter(root, "root", f"apt-get update -qq && {line}")
     folder = shlex.quote(walk.folder)
     steps = (
-        f"git clone -q /{BUNDLE} {folder}",
+        f"git clone -q -c advice.detachedHead=false /{BUNDLE} {folder}",
         f"cd {folder} && make study CONFIG={config}",
         f"cd {folder} && make {tests}",
     )
@@ -126,9 +127,9 @@ def enter(root: Path, user: str, command: str, check: bool = True) -> int:
     }
     given = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
     inner = f"env {given} bash -c {shlex.quote(command)}"
-    script = " && ".join(
-        [f"cd {shlex.quote(str(root))}", *mounts, f"exec chroot . su - {user} -c {shlex.quote(inner)}"]
-    )
+    steps = [f"cd {shlex.quote(str(root))}", *mounts, f"chroot . su - {user} -c {shlex.quote(inner)}"]
+    # This shell, the namespace's first process, lives on: it buries what others leave behind.
+    script = " && ".join(steps) + "; code=$?; exit $code"
     line = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "bash", "-c", script]
     return run(line, check=check)
 

@@ -18,6 +18,10 @@ class Backend(Protocol):
     def details(self) -> str:
         """What it runs on, where it is not missing."""
 
+    def emulated(self) -> bool:
+        """Whether it computes in an interpreter here: right, and so slow that it is only tested,
+        never timed and never chosen unasked."""
+
     def serves(self, weights: "torch.Tensor") -> str | None:
         """Why the backend cannot compute with these weights; None when it can."""
 

@@ -40,6 +40,10 @@ class Cpu:
         """What it runs on."""
         return f"{_best()}, {'OpenMP' if _library().cold_has_openmp() else 'one thread'}"
 
+    def emulated(self) -> bool:
+        """Never."""
+        return False
+
     def instruction_sets(self) -> tuple[str, ...]:
         """Those of the compiled loops that this processor runs, the best first."""
         _library()

@@ -156,11 +156,23 @@ def choose(backend: str, weights: "torch.Tensor") -> tuple[str, str]:
     for name in KERNELS if backend == AUTO else (KERNELS.check(backend),):
         kernels = KERNELS.load(name)
         reason = kernels.missing() or kernels.serves(weights)
+        if reason is None and backend == AUTO and kernels.emulated():
+            reason = f"it is {kernels.details()}"
         if reason is None:
             asked = "asked for" if backend != AUTO else "the first that serves"
             return name, "; ".join([*passed, f"{name}: {asked} ({kernels.details()})"])
         passed.append(f"{name} does not serve: {reason}")
     raise ValueError(f"kernel backend {'; '.join(passed)}")
+
+
+def check_timed(backend: str) -> None:
+    """ValueError where a backend, "auto" or one by its name, computes in an interpreter: its time
+    would say nothing."""
+    if backend != AUTO and KERNELS.load(KERNELS.check(backend)).emulated():
+        raise ValueError(
+            f"kernel backend {backend} is {KERNELS.load(backend).details()}; it is not timed, and "
+            "what rests on its speed is not decided"
+        )
 
 
 def _float(values: "torch.Tensor | None") -> "torch.Tensor | None":

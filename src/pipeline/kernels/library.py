@@ -44,7 +44,7 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
 
 def path() -> Path:
     """Where the library is when it is built."""
-    return Path(__file__).with_name(NAME)
+    return Path(__file__).parent / "cpp" / NAME
 
 
 @cache

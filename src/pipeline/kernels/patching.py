@@ -8,7 +8,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pipeline.kernels.activations import kernel_name
-from pipeline.kernels.interface import AUTO, pack_ffn, pack_linear, sparse_ffn, sparse_linear
+from pipeline.kernels.interface import (
+    AUTO,
+    check_timed,
+    pack_ffn,
+    pack_linear,
+    sparse_ffn,
+    sparse_linear,
+)
 from pipeline.kernels.packed import PackedFFN, PackedLinear
 from pipeline.kernels.rules import (
     DENSE,
@@ -112,14 +119,16 @@ def patch(
     the patch lasts, weights that are written into the model, hooks on h and copies would not be
     seen by the kernels: `remove` it before. A copy raises TypeError, and so does a view's watch.
 
-    ValueError for a plan that has no rules, another `prefill`, a model that is patched already, and
-    rules that do not fit the model or one another; its forward passes are then its own again.
+    ValueError for a plan that has no rules, another `prefill`, a backend that is interpreted here, a
+    model that is patched already, and rules that do not fit the model or one another; its forward
+    passes are then its own again.
     """
     import torch
 
     if not hasattr(plan, "for_kernels"):
         raise ValueError(f"a {type(plan).__name__} tells the kernels nothing: pass "
                          "pipeline.methods.decode.for_kernels(plan)")  # fmt: skip
+    check_timed(backend)
     chosen = plan.prefill if prefill is None else prefill
     if chosen not in PREFILLS:
         raise ValueError(f"prefill is {chosen!r}, expected {DENSE} or {SPARSE}")

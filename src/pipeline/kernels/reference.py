@@ -24,6 +24,10 @@ class Reference:
         """What it runs on."""
         return "torch, for every device; slower than dense"
 
+    def emulated(self) -> bool:
+        """Never."""
+        return False
+
     def serves(self, weights: "torch.Tensor") -> str | None:
         """All weights."""
         return None

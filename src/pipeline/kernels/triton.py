@@ -48,7 +48,11 @@ class Triton:
         """What it runs on."""
         import torch
 
-        return "Triton's interpreter" if interpreted() else torch.cuda.get_device_name()
+        return "Triton's interpreter, for tests; not chosen unasked" if interpreted() else torch.cuda.get_device_name()
+
+    def emulated(self) -> bool:
+        """Whether Triton's interpreter runs the programs."""
+        return interpreted()
 
     def serves(self, weights: "torch.Tensor") -> str | None:
         """Why the backend cannot compute with these weights; None when it can."""
