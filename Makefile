@@ -2,20 +2,23 @@ CONFIG ?= config.yaml
 PROFILE ?= local
 DEVICE ?= cpu
 TRIALS ?= 100
+TORCH ?= 2.6.0
 SEED ?= 0
 
-PYTHON := .venv/bin/python
+VENV ?= .venv
+PYTHON := $(VENV)/bin/python
 # One worker more than cores: the tests on a cluster wait most of their time.
+NUMERICAL := $(addprefix tests/,analysis classification methods models numerics profiling)
 PYTEST := $(PYTHON) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
-BIN := .venv/bin
-STAMP := .venv/.installed
-# Those that .venv may be made with, the newest first, unless BASE_PYTHON names one; each is tried,
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# Those that the environment may be made with, the newest first, unless BASE_PYTHON names one; each is tried,
 # for a name may be there without its Python.
 MINORS := $(shell sed -n 's/^requires-python = ">=3\.\([0-9]*\),<3\.\([0-9]*\)"/\1 \2/p' pyproject.toml)
 ALL := $(shell seq -f python3.%g $$(($(lastword $(MINORS)) - 1)) -1 $(firstword $(MINORS)))
 PYTHONS := $(or $(BASE_PYTHON),$(ALL))
 
-.PHONY: help study test test-quick test-newcomer lint constraints check-constraints kernels format docs readme bench sanitize faults reference-models
+.PHONY: help study test test-quick test-processors test-torch test-newcomer lint constraints check-constraints kernels format docs readme bench sanitize faults reference-models
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -24,6 +27,7 @@ help:  ## Show this list
 	@echo "  CONFIG=$(CONFIG) and PROFILE=$(PROFILE) can be set for make study,"
 	@echo "  BASE_PYTHON=$(firstword $(ALL)) and TORCH_INDEX, an index of torch's builds, where .venv is made,"
 	@echo "  DEVICE=$(DEVICE), or cuda, for make reference-models,"
+	@echo "  TORCH=$(TORCH) for make test-torch,"
 	@echo "  TRIALS=$(TRIALS) and SEED=$(SEED) for make faults."
 
 study: $(STAMP)  ## Run the study in CONFIG; goes on where an interrupted run stopped
@@ -31,9 +35,21 @@ study: $(STAMP)  ## Run the study in CONFIG; goes on where an interrupted run st
 
 test: $(STAMP)  ## Run all tests, those that run the workflow included
 	@$(PYTEST)
+	@$(MAKE) --no-print-directory test-processors
+
+test-processors: $(STAMP)  ## Run the numerical tests as two other kinds of processor compute
+	@for processor in oldest avx2; do \
+		echo "as on another processor: $$processor"; \
+		COLD_NEURONS_PROCESSOR=$$processor $(PYTEST) --deselect tests/models/test_hub.py $(NUMERICAL) || exit 1; \
+	done
 
 test-quick: $(STAMP)  ## Run the tests that do not run the workflow
 	@$(PYTEST) -m "not workflow"
+
+test-torch: $(STAMP)  ## Run the tests that do not run the workflow with another torch, TORCH
+	@test -x build/torch-$(TORCH)/bin/python || $(PYTHON) -m venv build/torch-$(TORCH)
+	@build/torch-$(TORCH)/bin/python -m pip install -qq --disable-pip-version-check torch==$(TORCH)
+	@$(MAKE) --no-print-directory VENV=build/torch-$(TORCH) test-quick
 
 test-newcomer: $(STAMP)  ## Both commands in a fresh Debian 13, as root: 3 GB, half an hour; WHOLE=1: all tests
 	@$(PYTHON) -m tests.newcomer.walk $(if $(WHOLE),--whole)
@@ -98,10 +114,10 @@ reference-models: $(STAMP)  ## Train the built-in models again, from their seeds
 # Completes an environment that is there already, made by whatever tool, and makes one otherwise.
 $(STAMP): pyproject.toml setup.py workflow/install.py $(wildcard constraints/*) $(wildcard src/pipeline/kernels/cpp/*.[chi]*)
 	@for python in $(PYTHON) $(PYTHONS); do \
-		if "$$python" -c 'import ensurepip' 2>/dev/null; then exec "$$python" workflow/install.py .venv; fi; \
+		if "$$python" -c 'import ensurepip' 2>/dev/null; then exec "$$python" workflow/install.py $(VENV); fi; \
 	done; \
 	for python in $(PYTHON) $(PYTHONS) $(if $(BASE_PYTHON),,python3); do \
-		if "$$python" -c '' 2>/dev/null; then exec "$$python" workflow/install.py .venv; fi; \
+		if "$$python" -c '' 2>/dev/null; then exec "$$python" workflow/install.py $(VENV); fi; \
 	done; \
 	echo "error: there is no $(or $(BASE_PYTHON),python3); on Debian and Ubuntu: apt-get install python3 python3-venv" >&2; \
 	exit 1

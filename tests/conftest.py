@@ -12,6 +12,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+#: Variables under which torch and MKL compute as on other processors than the one at hand.
+PROCESSORS = {
+    "oldest": {"MKL_CBWR": "COMPATIBLE", "ATEN_CPU_CAPABILITY": "default"},
+    "avx2": {"MKL_ENABLE_INSTRUCTIONS": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"},
+}
+# `make test-processors` names one.
+if "COLD_NEURONS_PROCESSOR" in os.environ:
+    os.environ.update(PROCESSORS[os.environ["COLD_NEURONS_PROCESSOR"]])
 # Read when the libraries are imported. One thread, since sums change with the number of threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"

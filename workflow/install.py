@@ -16,8 +16,8 @@ PROJECT = Path(__file__).resolve().parent.parent
 CONSTRAINTS = PROJECT / "constraints"
 #: Says that an environment is complete, and which torch its installation chose.
 STAMP = ".installed"
-#: Distributions that follow torch's own version: an environment that keeps its torch keeps them.
-OF_TORCH = re.compile(r"(torch|triton|nvidia-.*|cuda-.*)==")
+#: Distributions that only torch brings; which versions, its own version says.
+OF_TORCH = re.compile(r"torch|triton|nvidia-.*|cuda-.*")
 
 
 def supported():
@@ -59,13 +59,24 @@ def as_numbers(version):
     return tuple(int(number) for number in version.split("+")[0].split(".")[:2])
 
 
-def constraints(text, torch):
+def constraints(text, torch, required):
     """The constraints to install with: `text`, or, beside a torch that stays, `text` with that torch
-    in the place of its own torch and of what goes with it."""
+    in the place of its own torch and of what only torch brings, and without the distributions that
+    the one that stays requires, some of them in one version only."""
     if torch is None:
         return text
-    kept = [line for line in text.splitlines() if not OF_TORCH.match(line)]
-    return "\n".join([*kept, "torch==%s" % torch]) + "\n"
+    free = {normal(re.match(r"[\w.-]+", line).group()) for line in required}
+
+    def stays(line):
+        name = normal(line.partition("==")[0])
+        return name not in free and not OF_TORCH.fullmatch(name)
+
+    return "\n".join([*filter(stays, text.splitlines()), "torch==%s" % torch]) + "\n"
+
+
+def normal(name):
+    """A distribution's name as indexes write it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def torch_that_stays(installed, before):
@@ -114,6 +125,11 @@ class Environment:
     def installed(self, distribution):
         """Version of a distribution, or None."""
         return self.ask("import importlib.metadata as m; print(m.version(%r))" % distribution)
+
+    def required(self, distribution):
+        """What a distribution requires, as lines."""
+        asked = "import importlib.metadata as m; print(*(m.requires(%r) or []), sep='\\n')"
+        return (self.ask(asked % distribution) or "").splitlines()
 
     def before(self):
         """What the last installation left in the stamp."""
@@ -170,7 +186,7 @@ def install(environment, version, torch_index):
     kept = torch_that_stays(installed, environment.before())
     pins = environment.folder / "constraints.txt"
     text = constraints_of(version).read_text()
-    pins.write_text(constraints(text, kept))
+    pins.write_text(constraints(text, kept, environment.required("torch") if kept else []))
     if kept:
         tell("keeping torch %s, which is there already" % kept)
     elif installed is None:

@@ -15,9 +15,11 @@ TEXT = """\
 numpy==2.4.6
 nvidia-cublas==13.1.1.3
 cuda-bindings==13.5.0
+sympy==1.14.0
 torch==2.13.0
 torch-something==1.0
 triton==3.7.1
+typing-extensions==4.16.0
 """
 
 
@@ -42,8 +44,9 @@ def test_old_pythons_can_read_the_installer():
 
 
 def test_a_torch_that_stays_takes_the_place_of_the_pinned_one_and_its_company():
-    assert install.constraints(TEXT, None) == TEXT
-    kept = install.constraints(TEXT, "2.7.1").splitlines()
+    assert install.constraints(TEXT, None, []) == TEXT
+    required = ['sympy==1.13.1; python_version >= "3.9"', "Typing_Extensions>=4.8"]
+    kept = install.constraints(TEXT, "2.7.1", required).splitlines()
     assert kept == ["# a comment", "numpy==2.4.6", "torch-something==1.0", "torch==2.7.1"]
 
 
@@ -101,6 +104,8 @@ class Recorded(install.Environment):
         self.folder.mkdir()
 
     def ask(self, code):
+        if "requires" in code:
+            return "sympy==1.13.1"
         return self.torch if "version('torch')" in code else "there"
 
     def pip(self, *arguments):
@@ -150,6 +155,7 @@ def test_a_torch_of_the_users_own_is_kept(recorded, capsys):
     assert "keeping torch 2.7.1+cu118" in capsys.readouterr().out
     pins = (environment.folder / "constraints.txt").read_text().splitlines()
     assert "torch==2.7.1+cu118" in pins and not any(p.startswith("nvidia-") for p in pins)
+    assert not any(p.startswith("sympy==") for p in pins)
     # And is still the user's own at the next installation.
     assert json.loads(environment.stamp.read_text()) == {"torch": None}
 
