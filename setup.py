@@ -41,7 +41,9 @@ class BuildLibrary(build_ext):
 
 
 # Some Pythons were built by a compiler that is not here.
-if "CXX" not in os.environ and not shutil.which((sysconfig.get_config_var("CXX") or "").split(" ")[0]):
+if "CXX" not in os.environ and not shutil.which(
+    (sysconfig.get_config_var("CXX") or "").split(" ")[0]
+):
     found = next(filter(shutil.which, ("g++", "c++", "clang++")), None)
     if found:
         os.environ["CXX"] = found

@@ -74,8 +74,9 @@ def _histograms(one: pl.DataFrame, other: pl.DataFrame) -> Iterator[str]:
     keys = [column for column in one.columns if column != "count"]
     both = one.join(other, on=keys, how="full", nulls_equal=True)
     moved = (both["count"].fill_null(0) - both["count_right"].fill_null(0)).abs().sum() / 2
-    if one["count"].sum() != other["count"].sum() or moved > BINS * one["count"].sum():
-        yield f"counts of {one['count'].sum()} and {other['count'].sum()}, {moved:.0f} in other bins"
+    totals = one["count"].sum(), other["count"].sum()
+    if totals[0] != totals[1] or moved > BINS * totals[0]:
+        yield f"counts of {totals[0]} and {totals[1]}, {moved:.0f} in other bins"
 
 
 def _values(place: str, one: Any, other: Any) -> Iterator[str]:

@@ -77,7 +77,7 @@ def test_torchs_version_names_its_build():
 
 
 def test_python_counts_by_its_minor_version():
-    assert dict(digest.versions("python")) == {"python": "%d.%d" % sys.version_info[:2]}
+    assert dict(digest.versions("python")) == {"python": "{}.{}".format(*sys.version_info)}
 
 
 def test_an_uninstalled_library_is_an_error():

@@ -5,6 +5,7 @@ alone, in syntax that any Python 3 reads.
 """
 
 import json
+import os
 import platform
 import re
 import shutil
@@ -24,12 +25,12 @@ def supported():
     """The minor versions of Python that the package takes, as ["3.11", ...], the oldest first."""
     text = (PROJECT / "pyproject.toml").read_text()
     first, end = re.search(r'requires-python = ">=3\.(\d+),<3\.(\d+)"', text).groups()
-    return ["3.%d" % minor for minor in range(int(first), int(end))]
+    return [f"3.{minor}" for minor in range(int(first), int(end))]
 
 
 def constraints_of(version):
     """The file of pinned versions for a Python ("3.11")."""
-    return CONSTRAINTS / ("python%s.txt" % version)
+    return CONSTRAINTS / f"python{version}.txt"
 
 
 def refusal(version, pip_can_be_had=True):
@@ -37,13 +38,13 @@ def refusal(version, pip_can_be_had=True):
     *others, last = supported()
     if version not in (*others, last):
         return (
-            "Python %s or %s is needed, this is %s. On Debian 12, Debian 13 and Ubuntu 24.04: "
-            "apt-get install python3 python3-venv" % (", ".join(others), last, version)
+            f"Python {', '.join(others)} or {last} is needed, this is {version}. On Debian 12, "
+            "Debian 13 and Ubuntu 24.04: apt-get install python3 python3-venv"
         )
     if not pip_can_be_had:
         return (
-            "python%s has no ensurepip, so it cannot make an environment. On Debian and Ubuntu: "
-            "apt-get install python%s-venv" % (version, version)
+            f"python{version} has no ensurepip, so it cannot make an environment. On Debian and "
+            f"Ubuntu: apt-get install python{version}-venv"
         )
     return None
 
@@ -60,7 +61,7 @@ def as_numbers(version):
 
 
 def constraints(text, torch, required):
-    """The constraints to install with: `text`, or, beside a torch that stays, `text` with that torch
+    """The constraints to install with: `text`, or, beside a torch that stays, `text` with that one
     in the place of its own torch and of what only torch brings, and without the distributions that
     the one that stays requires, some of them in one version only."""
     if torch is None:
@@ -71,7 +72,7 @@ def constraints(text, torch, required):
         name = normal(line.partition("==")[0])
         return name not in free and not OF_TORCH.fullmatch(name)
 
-    return "\n".join([*filter(stays, text.splitlines()), "torch==%s" % torch]) + "\n"
+    return "\n".join([*filter(stays, text.splitlines()), f"torch=={torch}"]) + "\n"
 
 
 def normal(name):
@@ -102,8 +103,8 @@ def kernels_note(built, compiler):
     missing = "building them failed" if compiler else "there is no C++ compiler (g++)"
     mend = "`make kernels` shows why" if compiler else "apt-get install g++, then `make kernels`"
     return (
-        "note: the sparse C++ kernels are missing: %s. No result of a study depends on them; "
-        "decoding with skipped neurons is slower than dense without them. %s" % (missing, mend)
+        f"note: the sparse C++ kernels are missing: {missing}. No result of a study depends on "
+        f"them; decoding with skipped neurons is slower than dense without them. {mend}"
     )
 
 
@@ -124,12 +125,12 @@ class Environment:
 
     def installed(self, distribution):
         """Version of a distribution, or None."""
-        return self.ask("import importlib.metadata as m; print(m.version(%r))" % distribution)
+        return self.ask(f"import importlib.metadata as m; print(m.version({distribution!r}))")
 
     def required(self, distribution):
         """What a distribution requires, as lines."""
-        asked = "import importlib.metadata as m; print(*(m.requires(%r) or []), sep='\\n')"
-        return (self.ask(asked % distribution) or "").splitlines()
+        asked = f"import importlib.metadata as m; print(*m.requires({distribution!r}), sep='\\n')"
+        return (self.ask(asked) or "").splitlines()
 
     def before(self):
         """What the last installation left in the stamp."""
@@ -154,14 +155,13 @@ def tell(text):
 
 def make(environment):
     """Make the environment with the Python that runs this, unless it is there."""
-    version = "%d.%d" % sys.version_info[:2]
+    version = "{}.{}".format(*sys.version_info)
     if environment.python.exists():
-        inside = environment.ask("import sys; print('%d.%d' % sys.version_info[:2])")
+        inside = environment.ask("import sys; print('{}.{}'.format(*sys.version_info))")
         reason = refusal(inside or "broken")
         if reason:
-            sys.exit("error: %s holds another Python: %s; then remove %s" % (
-                environment.folder, reason, environment.folder,
-            ))  # fmt: skip
+            where = environment.folder
+            sys.exit(f"error: {where} holds another Python: {reason}; then remove {where}")
         return inside
     try:
         import ensurepip  # noqa: F401
@@ -171,9 +171,8 @@ def make(environment):
         reason = refusal(version)
     if reason:
         sys.exit("error: " + reason)
-    tell("making %s with Python %s (%s)" % (
-        environment.folder, platform.python_version(), sys.executable,
-    ))  # fmt: skip
+    made_with = f"Python {platform.python_version()} ({sys.executable})"
+    tell(f"making {environment.folder} with {made_with}")
     subprocess.run([sys.executable, "-m", "venv", str(environment.folder)], check=True)
     return version
 
@@ -188,14 +187,15 @@ def install(environment, version, torch_index):
     text = constraints_of(version).read_text()
     pins.write_text(constraints(text, kept, environment.required("torch") if kept else []))
     if kept:
-        tell("keeping torch %s, which is there already" % kept)
+        tell(f"keeping torch {kept}, which is there already")
     elif installed is None:
         if torch_index:
-            tell("torch comes from TORCH_INDEX=%s" % torch_index)
-            environment.pip("--constraint", str(pins), "--no-deps", "--index-url", torch_index, "torch")
+            tell(f"torch comes from TORCH_INDEX={torch_index}")
+            index = ("--no-deps", "--index-url", torch_index)
+            environment.pip("--constraint", str(pins), *index, "torch")
         elif sys.platform == "linux" and not sees_gpu():
             tell(WITHOUT_GPU)
-    tell("installing into %s (some minutes)" % environment.folder)
+    tell(f"installing into {environment.folder} (some minutes)")
     # torch goes first: it is the largest download, and an interrupted installation then keeps it.
     environment.pip("--constraint", str(pins), "torch")
     environment.pip("--constraint", str(pins), "--editable", ".[dev]")
@@ -223,6 +223,4 @@ def main(folder, torch_index):
 
 
 if __name__ == "__main__":
-    import os
-
     main(sys.argv[1], os.environ.get("TORCH_INDEX"))

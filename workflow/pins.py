@@ -4,9 +4,9 @@
     python workflow/pins.py --upgrade   # the newest versions of everything but torch
     python workflow/pins.py --check     # the files hold, and are complete, or exit 1
 
-All of it asks the public index alone: pip's configuration and files, and local wheels, are left out.
-So a file holds for torch as the index has it, with the CUDA libraries and the Triton that it asks
-for, and for a build for CPUs, which asks for less. The versions are those for Linux on x86_64.
+All of it asks the public index alone, without pip's configuration and without local wheels. So
+a file holds for torch as the index has it, with the CUDA libraries and the Triton that it asks for,
+and for a build for CPUs, which asks for less. The versions are those for Linux on x86_64.
 """
 
 import argparse

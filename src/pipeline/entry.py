@@ -1,8 +1,8 @@
 """From a Snakemake job to a typed call: the only bridge between rules and scripts."""
 
 import contextlib
-import io
 import inspect
+import io
 import os
 import sys
 import time
@@ -243,8 +243,8 @@ def _redirect(log: str) -> Any:
     sys.stdout.flush()
     os.dup2(stream.fileno(), 1)
     os.dup2(stream.fileno(), 2)
-    # Unbuffered: lines of both streams stand in the order in which they were written, and a log that
-    # cannot be written is noticed where it is written to, not when the process ends.
+    # Unbuffered: lines of both streams stand in the order in which they were written, and a log
+    # that cannot be written is noticed where it is written to, not when the process ends.
     sys.stdout, sys.stderr = map(_unbuffered, (1, 2))
     return terminal
 

@@ -10,8 +10,14 @@ import pytest
 import torch
 
 from pipeline.errors import UserError
-from pipeline.kernels import available_backends, pack_ffn, pack_linear, sparse_ffn, sparse_linear
-from pipeline.kernels import library
+from pipeline.kernels import (
+    available_backends,
+    library,
+    pack_ffn,
+    pack_linear,
+    sparse_ffn,
+    sparse_linear,
+)
 from pipeline.kernels.cpu import CPU
 from pipeline.kernels.interface import choose
 from pipeline.kernels.packed import LANES

@@ -35,7 +35,9 @@ def test_equal_columns_have_equal_norms_wherever_they_lie(count, dim):
     found = norms(matrix if dim == 0 else matrix.T, dim)
     assert found.dtype == torch.float64 and len(set(found.tolist())) == 1
     # Whatever way the matrix lies in memory.
-    assert torch.equal(norms(matrix.T.contiguous().T if dim == 0 else matrix.T.contiguous(), dim), found)
+    assert torch.equal(
+        norms(matrix.T.contiguous().T if dim == 0 else matrix.T.contiguous(), dim), found
+    )
 
 
 def test_norms_are_those_of_exact_sums():

@@ -84,7 +84,7 @@ def fake_python(folder, version, code="exit 0"):
     """A program that says it is a Python of some version, and cannot do anything else."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "python"
-    path.write_text(f"#!/bin/sh\ncase \"$2\" in *version_info*) echo {version};; *) {code};; esac\n")
+    path.write_text(f'#!/bin/sh\ncase "$2" in *version_info*) echo {version};; *) {code};; esac\n')
     path.chmod(0o755)
 
 
@@ -211,8 +211,10 @@ def test_make_completes_the_environment_that_is_there(bare):
 
 
 def test_make_prefers_an_older_python_that_can_make_environments(bare):
-    program(bare, "python3.13", 'case "$*" in *ensurepip*) exit 1;; -c*) exit 0;; *) echo 13;; esac')
-    program(bare, "python3.12", 'exit 127')
+    program(
+        bare, "python3.13", 'case "$*" in *ensurepip*) exit 1;; -c*) exit 0;; *) echo 13;; esac'
+    )
+    program(bare, "python3.12", "exit 127")
     program(bare, "python3.11", 'case "$1" in -c) exit 0;; *) echo 11;; esac')
     assert make(bare).stdout == "11\n"
     # Where there is none, the newest says what it lacks.
@@ -221,4 +223,4 @@ def test_make_prefers_an_older_python_that_can_make_environments(bare):
 
 
 def test_the_python_that_runs_this_would_be_taken():
-    assert "%d.%d" % sys.version_info[:2] in install.supported()
+    assert "{}.{}".format(*sys.version_info) in install.supported()

@@ -34,7 +34,8 @@ def _has_tangent(x: "torch.Tensor") -> bool:
 
 def check_threshold(threshold: float) -> None:
     """ValueError for what is no threshold."""
-    if not isinstance(threshold, int | float):
+    # A pair: torch 2.6 does not compile a union.
+    if not isinstance(threshold, (int, float)):
         raise ValueError(f"threshold is a {type(threshold).__name__}, expected a number")
     if not threshold >= 0:
         raise ValueError(f"threshold is {threshold}, expected 0 or more")

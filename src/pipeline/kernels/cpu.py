@@ -1,7 +1,7 @@
 """The C++ kernels: float32, bfloat16, float16 and int8 weights, sums in float32, any x86 or ARM.
 
-Sources are in cpp/, `library` calls what is built of them. A result has the same bits for any number of
-threads. Up to 16 rows of x go through together; more go in parts.
+Sources are in cpp/, `library` calls what is built of them. A result has the same bits for any
+number of threads. Up to 16 rows of x go through together; more go in parts.
 """
 
 import ctypes
@@ -140,9 +140,7 @@ def _layer(packed: PackedFFN | PackedLinear, isa: str | None) -> library.Layer:
     return layer
 
 
-def _prepared(
-    packed: PackedFFN | PackedLinear, isa: str, lie: tuple[int, ...]
-) -> library.Layer:
+def _prepared(packed: PackedFFN | PackedLinear, isa: str, lie: tuple[int, ...]) -> library.Layer:
     rows, scales, *biases = lie
     if isinstance(packed, PackedFFN):
         activation, outputs = packed.activation, packed.d

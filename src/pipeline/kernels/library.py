@@ -21,7 +21,7 @@ _ERRORS = {1: ValueError, 2: MemoryError}
 CALL = struct.Struct("@PqqqPqPqPdiii")
 call = CALL.pack
 
-#: Function -> (what it returns, what it takes), as in exported.cpp. Sizes and strides count elements.
+#: Function -> (what it returns, what it takes), as in exported.cpp. Sizes count elements.
 _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "cold_lanes": (c_int, ()),
     "cold_call_size": (c_int, ()),
@@ -30,8 +30,8 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "cold_message": (c_char_p, ()),
     "cold_layer": (
         c_void_p,
-        # Instruction set; rows, their type, matrices, count and padded size; scales; biases of gate,
-        # up and output; activation; outputs.
+        # Instruction set; rows, their type, matrices, count and padded size; scales; biases of
+        # gate, up and output; activation; outputs.
         (c_char_p, c_void_p, c_int, c_int, c_int64, c_int64, c_void_p, c_void_p, c_void_p, c_void_p,
          c_int, c_int64),
     ),

@@ -119,8 +119,8 @@ def patch(
     the patch lasts, weights that are written into the model, hooks on h and copies would not be
     seen by the kernels: `remove` it before. A copy raises TypeError, and so does a view's watch.
 
-    ValueError for a plan that has no rules, another `prefill`, a backend that is interpreted here, a
-    model that is patched already, and rules that do not fit the model or one another; its forward
+    ValueError for a plan that has no rules, another `prefill`, a backend that is interpreted here,
+    a model that is patched already, and rules that do not fit the model or one another; its forward
     passes are then its own again.
     """
     import torch

@@ -48,7 +48,11 @@ class Triton:
         """What it runs on."""
         import torch
 
-        return "Triton's interpreter, for tests; not chosen unasked" if interpreted() else torch.cuda.get_device_name()
+        return (
+            "Triton's interpreter, for tests; not chosen unasked"
+            if interpreted()
+            else torch.cuda.get_device_name()
+        )
 
     def emulated(self) -> bool:
         """Whether Triton's interpreter runs the programs."""

@@ -1,9 +1,9 @@
 """Square roots and norms by numpy, for scores that are ranked.
 
-torch hands square roots to a vector library that is off by one unit in the last place for about one
-number in a hundred, for other numbers on each processor, and sums in an order that depends on where
-a column lies. Scores that are equal by their definition would then be ranked by such errors. numpy's
-roots are exactly rounded, and it sums every column, or every row, in one order.
+torch hands square roots to a vector library that is off by one unit in the last place for about
+one number in a hundred, for other numbers on each processor, and sums in an order that depends on
+where a column lies. Scores that are equal by their definition would then be ranked by such errors.
+numpy's roots are exactly rounded, and it sums every column, or every row, in one order.
 """
 
 from typing import TYPE_CHECKING
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 
 def roots(squares: "torch.Tensor") -> "torch.Tensor":
-    """Square root of every element, exactly rounded, with the shape, type and device of `squares`."""
+    """Square root of every element, exactly rounded; shape, type and device are those of
+    `squares`."""
     import torch
 
     found = np.sqrt(squares.detach().numpy(force=True))
@@ -24,7 +25,8 @@ def roots(squares: "torch.Tensor") -> "torch.Tensor":
 
 def sums_of_squares(matrix: "torch.Tensor", dim: int) -> "torch.Tensor":
     """Sums of squares over one dimension of a matrix, float64, on its device: of columns for `dim`
-    0, of rows for 1. Columns (or rows) with the same numbers in the same order have the same sum."""
+    0, of rows for 1. Columns (or rows) that hold the same numbers in the same order have the same
+    sum."""
     import torch
 
     values = np.ascontiguousarray(matrix.detach().double().numpy(force=True))
