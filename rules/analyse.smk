@@ -2,6 +2,7 @@ rule analyse:
     input:
         samples=of_conditions("samples.parquet"),
         sparsity=of_conditions("sparsity.parquet"),
+        plans=[f"{RESULTS}/fit/{condition}/plan.json" for condition in conditions()],
         models=[f"{SHARED}/resolve_model/{key}/model.json" for key in MODELS],
         layers=[
             f"{SHARED}/merge_profile/{STUDY.profile_key(model, STUDY.main_corpus)}/layers.parquet"
@@ -21,7 +22,16 @@ rule analyse:
     output:
         tables=expand(
             f"{RESULTS}/analyse/{{table}}.parquet",
-            table=["curves", "perplexity", "correlations", "units", "refused"],
+            table=[
+                "curves",
+                "perplexity",
+                "correlations",
+                "units",
+                "steps",
+                "removals",
+                "removed_by_layer",
+                "refused",
+            ],
         ),
         finding=report(
             f"{RESULTS}/analyse/finding.json",
@@ -36,9 +46,17 @@ rule analyse:
         runtime=runtime("analyse"),
     params:
         conditions=all_conditions(),
-        parted=[dict(model=model, method=method, part=p) for model, method, p in STUDY.parted],
+        parted=[
+            dict(
+                model=model,
+                method=method,
+                part=part,
+                by_layer=CONFIG.methods[method].scope == "layer",
+            )
+            for model, method, part in STUDY.parted
+        ],
         tasks=STUDY.evaluation()["tasks"],
-        sparsifiers={name: STUDY.arm(name) for name in CONFIG.methods if STUDY.arm(name)},
+        orders=STUDY.orders,
         analysis=CONFIG.analysis.model_dump(),
         seed=CONFIG.seed,
         source=source_of("analyse"),

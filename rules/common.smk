@@ -190,7 +190,25 @@ def ranking_of(wildcards):
         neurons=neurons_of(wildcards.model, CONFIG.methods[wildcards.method].corpus),
         classes=classes_of_method(wildcards.model, wildcards.method),
         distractor=distractors_of(wildcards),
+        matched=matched_of(wildcards),
+        activity=activity_of(wildcards),
     )
+
+
+def activity_of(wildcards):
+    """The profile that tells the activity of the neurons which a method at hand removes, if any."""
+    if not STUDY.removes(wildcards.method):
+        return []
+    return [neurons_of(wildcards.model, STUDY.activity_corpus)]
+
+
+def matched_of(wildcards):
+    """The plan that the condition at hand takes as many neurons of each layer as, if any."""
+    other = STUDY.matched_plan(wildcards.model, wildcards.method, wildcards.level)
+    if other is None:
+        return []
+    folder = f"{RESULTS}/fit/{other.model}/{other.method}/{other.level}/{other.seed}"
+    return [f"{folder}/plan.json", f"{folder}/plan.safetensors"]
 
 
 def neurons_of(model, corpus):

@@ -46,6 +46,7 @@ rule prepare:
 rule fit_with_model:
     input:
         unpack(evidence_of),
+        activity=activity_of,
         prepared=prepared_of,
         text=text_of,
     output:

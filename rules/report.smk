@@ -30,6 +30,7 @@ rule build_report:
             f"{RESULTS}/report/accuracy-lost.vl.json",
             f"{RESULTS}/report/accuracy-lost-by-task.vl.json",
             f"{RESULTS}/report/accuracy-lost-by-part.vl.json",
+            f"{RESULTS}/report/right-by-steps.vl.json",
             f"{RESULTS}/report/accuracy-lost-by-measure.vl.json",
             f"{RESULTS}/report/natural-sparsity.vl.json",
             f"{RESULTS}/report/activations-by-rank.vl.json",
@@ -46,6 +47,7 @@ rule build_report:
         study=CONFIG.study,
         profiled=STUDY.profiled,
         methods=STUDY.methods,
+        steps_of=STUDY.by_steps,
         seed=CONFIG.seed,
         libraries=rule_source("evaluate_dense")["libraries"]
         | rule_source("analyse")["libraries"]

@@ -102,6 +102,9 @@ FILES = {
         "perplexity.parquet",
         "correlations.parquet",
         "units.parquet",
+        "steps.parquet",
+        "removals.parquet",
+        "removed_by_layer.parquet",
         "refused.parquet",
     ),
     "build_report": (
@@ -110,6 +113,7 @@ FILES = {
         "accuracy-lost.vl.json",
         "accuracy-lost-by-task.vl.json",
         "accuracy-lost-by-part.vl.json",
+        "right-by-steps.vl.json",
         "accuracy-lost-by-measure.vl.json",
         "natural-sparsity.vl.json",
         "activations-by-rank.vl.json",
@@ -158,6 +162,12 @@ class Study:
         for name, method in config.methods.items():
             with at(f"methods.{name}"):
                 _check_method(method, config)
+        for name in config.methods:
+            with at(f"methods.{name}.sparsifier"):
+                self._check_match(name)
+        with at("analysis.activity_corpus"):
+            if self.activity_corpus not in config.calibration:
+                raise UserError(unknown_name("corpus", self.activity_corpus, config.calibration))
         for name, section in config.classification.items():
             with at(f"classification.{name}"):
                 _check_classification(section, config)
@@ -255,6 +265,51 @@ class Study:
         return alone and bool(_load("sparsifier", section).static)
 
     @cache  # noqa: B019
+    def removes(self, method: str) -> bool:
+        """True where a method removes whole neurons for good, by whatever part of it."""
+        section = self.config.methods[method]
+        pruned = section.weights is not None and section.weights.options["pattern"] == CHANNELS
+        return pruned or (
+            section.sparsifier is not None and bool(_load("sparsifier", section).static)
+        )
+
+    @cache  # noqa: B019
+    def matched_to(self, method: str) -> str | None:
+        """The method whose plan at the same level this one is fitted on, or None."""
+        section = self.config.methods[method]
+        if section.sparsifier is None or not (option := _load("sparsifier", section).follows):
+            return None
+        named: str | None = section.sparsifier.options[option]
+        return named
+
+    def matched_plan(self, model: str, method: str, level: str) -> Condition | None:
+        """The condition whose plan that is: of several seeds the first."""
+        named = self.matched_to(method)
+        if named is None:
+            return None
+        return Condition(model, named, level, self.config.methods[named].seeds[0])
+
+    def _check_match(self, method: str) -> None:
+        """Refuse to match what takes no number of neurons of each layer at the same levels."""
+        if (named := self.matched_to(method)) is None:
+            return
+        methods = self.config.methods
+        if named not in methods:
+            raise UserError("match: " + unknown_name("method", named, methods))
+        other, own = methods[named], methods[method]
+        if not self.by_tables(named) or _load("sparsifier", other).part:
+            raise UserError(f"match: {named} does not remove neurons in an order of their own")
+        if self.matched_to(named):
+            raise UserError(f"match: {named} is matched to another method itself; name that one")
+        if not self.by_tables(method):
+            raise UserError("match: it needs a method that removes neurons and does no more")
+        if other.scope != own.scope:
+            raise UserError(f"match: {named} has scope {other.scope}, this method {own.scope}")
+        known = set(map(level_text, other.levels))
+        if missing := [text for text in map(level_text, own.levels) if text not in known]:
+            raise UserError(f"match: {named} has no level {', '.join(missing)}")
+
+    @cache  # noqa: B019
     def prepares(self, method: str) -> bool:
         """True where the levels of a method share work worth a job of its own."""
         section = self.config.methods[method]
@@ -287,6 +342,7 @@ class Study:
                 "corpus": section.corpus,
                 "measure": self.measure(name),
                 "sparse_from": str(section.sparse_from),
+                "scope": section.scope if self.arm(name) else None,
             }
             for name, section in self.config.methods.items()
         ]
@@ -324,7 +380,13 @@ class Study:
     def corpora(self) -> list[str]:
         """Corpora that every model is profiled on."""
         named = [c for name in self.config.methods for c in self.read_by(name, "profile")]
-        return list(dict.fromkeys([*self._ranked_on, *self._others("profile"), *named]))
+        told = [*self._ranked_on, *self._others("profile"), *named, self.activity_corpus]
+        return list(dict.fromkeys(told))
+
+    @property
+    def activity_corpus(self) -> str:
+        """The corpus that the activity of removed neurons is told on: one for all conditions."""
+        return self.config.analysis.activity_corpus or next(iter(self.config.calibration))
 
     @cached_property
     def extracted(self) -> list[tuple[str, str]]:
@@ -390,6 +452,32 @@ class Study:
         name: str = section.sparsifier.name
         return name
 
+    @property
+    def by_steps(self) -> list[str]:
+        """Methods whose answers are shown by number of steps: the first that removes the coldest of
+        every layer, and its matched control."""
+        layer = [o for o in self.orders if o["scope"] == "layer" and o["among"] == "all"]
+        found: dict[str, str] = {}
+        for order in layer:
+            if order["sparsifier"] in ("drop_cold", "drop_random"):
+                found.setdefault(order["sparsifier"], order["method"])
+        return list(found.values())
+
+    @cached_property
+    def orders(self) -> list[dict[str, Any]]:
+        """What the methods that remove neurons, and do no more, go by: keys of analysis.Order."""
+        found = []
+        for name, section in self.config.methods.items():
+            if sparsifier := self.arm(name):
+                among = section.sparsifier.options.get("among", "all")
+                found.append(
+                    {
+                        "method": name, "sparsifier": sparsifier, "scope": section.scope,
+                        "corpus": section.corpus, "match": self.matched_to(name), "among": among,
+                    }
+                )  # fmt: skip
+        return found
+
     # Keys: a name people know, and a digest of all that the artifact depends on besides source.
     # Into how many jobs the work is divided changes no byte, and is a part of a key all the same:
     # studies that divide it otherwise would make each other's artifacts anew.
@@ -440,7 +528,8 @@ class Study:
         read = [(model, *main) for model in self.config.models]
         for model, name, _ in self.parted:
             read.append((model, methods[name].corpus, str(methods[name].classification)))
-        profiles = [self.profile_key(model, corpus) for model, corpus, _ in read]
+        told = [(model, self.activity_corpus) for model in self.config.models]
+        profiles = [self.profile_key(*pair) for pair in [*(row[:2] for row in read), *told]]
         return [f"results/shared/merge_profile/{key}" for key in profiles] + [
             f"{own}/classify/{model}/{corpus}/{name}" for model, corpus, name in read
         ]
@@ -501,8 +590,7 @@ class Study:
                 found[f"{own}/prepare/{model}/{name}"] = folder
         for c in self.conditions:
             method = config.methods[c.method]
-            asked = [c.method, self.fitting(c.method, c.level), c.seed]
-            fitted = digest.of_value([*self._read_in(c.model, c.method), *asked])
+            fitted = self._of_fit(c)
             place = f"{c.model}/{c.method}/{c.level}/{c.seed}"
             rule = "fit" if self.by_tables(c.method) else "fit_with_model"
             folder = Folder(rule, fitted, c.model, method.corpus, c.method)
@@ -512,6 +600,15 @@ class Study:
             found |= _divided(f"{own}/evaluate", place, folder, config.evaluation.shards)
             found[f"{own}/evaluate/{place}"] = replace(folder, merges=config.evaluation.shards > 1)
         return found
+
+    @cache  # noqa: B019
+    def _of_fit(self, c: Condition) -> str:
+        asked = [c.method, self.fitting(c.method, c.level), c.seed]
+        matched = self.matched_plan(c.model, c.method, c.level)
+        other = [self._of_fit(matched)] if matched else []
+        if self.removes(c.method):
+            other.append(self._of_profile(c.model, self.activity_corpus))
+        return digest.of_value([*self._read_in(c.model, c.method), *asked, *other])
 
     @cache  # noqa: B019
     def _read_in(self, model: str, method: str) -> list[str]:
@@ -696,7 +793,7 @@ def _check_pattern(method: Method) -> None:
 
 
 def _check_without_sparsifier(method: Method) -> None:
-    for key, plain in (("measure", None), ("sparse_from", "start"), ("scope", "model")):
+    for key, plain in (("measure", None), ("sparse_from", "start"), ("scope", "layer")):
         if getattr(method, key) != plain:
             raise UserError(f"{key}: without a sparsifier it has no use; give {plain or 'null'}")
     if method.weights is None:
@@ -718,10 +815,10 @@ def _check_without_sparsifier(method: Method) -> None:
 
 
 def _check_parted(method: Method, sparsifier: Any) -> None:
-    if method.scope != "model":
+    if method.scope not in sparsifier.scopes:
         raise UserError(
-            f"scope: {method.sparsifier.name} removes one {sparsifier.part} of the whole model; "
-            "give model"
+            f"scope: {method.sparsifier.name} removes one {sparsifier.part} at a time; give "
+            f"{' or '.join(sparsifier.scopes)}"
         )
     if method.measure is not None:
         raise UserError(f"measure: {method.sparsifier.name} removes parts by number; give null")
@@ -742,8 +839,8 @@ def _check_sparsifier(method: Method, sparsifier: Any) -> None:
         _needs_classification(method)
     elif method.classification is not None:
         raise UserError(f"classification: {name} has no use for one; give null")
-    if not sparsifier.static and method.scope != "model":
-        raise UserError(f"scope: {name} goes token by token, in every layer; give model")
+    if not sparsifier.static and method.scope != "layer":
+        raise UserError(f"scope: {name} goes token by token, in every layer; give layer")
     if sparsifier.sparse_from and method.sparse_from != sparsifier.sparse_from:
         raise UserError(
             f"sparse_from: {name} starts where the prompt ends; give {sparsifier.sparse_from}"

@@ -4,17 +4,29 @@ from pathlib import Path
 
 from pipeline.artifacts import Manifest, write_text
 from pipeline.entry import job
-from pipeline.report.figures import compared_figure, main_figure, part_figure, task_figure
+from pipeline.report.figures import (
+    compared_figure,
+    main_figure,
+    part_figure,
+    steps_figure,
+    task_figure,
+)
 from pipeline.report.neurons import Profiles
 from pipeline.report.page import named
 from pipeline.report.page import page as compose
 from pipeline.report.render import spec_text, svg
 from pipeline.tables.classes import CLASSIFICATION
-from pipeline.tables.correlations import CORRELATIONS, UNITS
+from pipeline.tables.correlations import CORRELATIONS, STEPS, UNITS
 from pipeline.tables.curves import CURVES, PERPLEXITY, REFUSED
 from pipeline.tables.finding import FINDING
 from pipeline.tables.model import MODEL
+from pipeline.tables.removals import REMOVALS, REMOVED_BY_LAYER
 from pipeline.tables.sequences import CORPUS
+
+#: In the order of the analysis' outputs.
+TABLES = (
+    CURVES, PERPLEXITY, CORRELATIONS, UNITS, STEPS, REMOVALS, REMOVED_BY_LAYER, REFUSED,
+)  # fmt: skip
 
 
 def main(
@@ -30,6 +42,7 @@ def main(
     overlaps: list[Path],
     profiled: list[list[str]],
     methods: list[dict],
+    steps_of: list[str],
     study: str,
     libraries: dict[str, str],
     page: Path,
@@ -38,15 +51,18 @@ def main(
     manifest: Manifest,
 ) -> None:
     """Write index.html, the Vega-Lite specs and the main figure."""
-    kinds = (CURVES, PERPLEXITY, CORRELATIONS, UNITS, REFUSED)
-    rows = {kind.name: kind.read(p).to_dicts() for kind, p in zip(kinds, tables, strict=True)}
+    rows = {kind.name: kind.read(p).to_dicts() for kind, p in zip(TABLES, tables, strict=True)}
+    rows.pop(REMOVED_BY_LAYER.name)
     answer = FINDING.read(finding)
     records = [MODEL.read(path) for path in models]
     profiles = Profiles.read(profiled, layers, spreads, ranked, overlaps)
     drawn = {
-        "main_figure": main_figure(rows["curves"], answer["models"]),
+        "main_figure": main_figure(rows["curves"], rows["removals"], answer["models"]),
         "task_figure": task_figure(rows["curves"], answer["models"]),
         "part_figure": part_figure(rows.pop("units"), answer["models"]),
+        "steps_figure": steps_figure(
+            rows.pop("steps"), steps_of, answer["reference_level"], answer["models"]
+        ),
         "compared_figure": compared_figure(rows["curves"], answer["models"]),
         **profiles.figures(),
     }

@@ -6,7 +6,8 @@ from typing import Any
 from pipeline.artifacts import Manifest
 from pipeline.entry import job
 from pipeline.methods.inputs import neurons_of
-from pipeline.methods.plan import Asked
+from pipeline.methods.plan import Asked, Plan
+from pipeline.methods.removed import with_activity
 from pipeline.methods.static import fit
 from pipeline.tables.classes import CLASSES
 from pipeline.tables.model import MODEL
@@ -19,6 +20,8 @@ def main(
     neurons: Path,
     classes: Path,
     distractor: list[Path],
+    matched: list[Path],
+    activity: list[Path],
     config: dict[str, Any],
     seed: int,
     plan: Path,
@@ -28,7 +31,10 @@ def main(
     """Write plan.json and plan.safetensors."""
     others = [NEURONS.read(path) for path in distractor]
     inputs = neurons_of(NEURONS.read(neurons), CLASSES.read(classes), *others)
-    fit(Asked(**config, seed=seed), inputs).write(plan, arrays, manifest, MODEL.read(record))
+    other = Plan.read(*matched) if matched else None
+    fitted = fit(Asked(**config, seed=seed), inputs, other)
+    fitted = with_activity(fitted, NEURONS.read(activity[0]))
+    fitted.write(plan, arrays, manifest, MODEL.read(record))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ from pipeline.entry import job
 from pipeline.evidence import Files
 from pipeline.methods.fitting import fit
 from pipeline.methods.plan import Asked
+from pipeline.methods.removed import with_activity
 from pipeline.tables.model import MODEL
+from pipeline.tables.neurons import NEURONS
 from pipeline.tables.plan import PREPARED, TRAINING
 from pipeline.tables.sequences import SEQUENCES
 
@@ -25,6 +27,7 @@ def main(
     norms: Path,
     classes: list[Path],
     distractor: list[Path],
+    activity: list[Path],
     text: list[Path],
     prepared: list[Path],
     model: Model,
@@ -47,6 +50,8 @@ def main(
     with files.checkpoint(arrays) as checkpoint:
         evidence = files.evidence(asked, checkpoint, manifest.source)
         fitted, curve = fit(asked, evidence, own, lambda: files.load()[0], *others)
+    if activity:
+        fitted = with_activity(fitted, NEURONS.read(activity[0]))
     fitted.write(plan, arrays, manifest, MODEL.read(record))
     TRAINING.write(training, curve, manifest)
 

@@ -1,6 +1,6 @@
 """Evaluated conditions, paired with the dense run of their model and grouped over seeds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,8 @@ class Evaluated:
     samples: pl.DataFrame
     sparsity: pl.DataFrame
     measure: str | None = None
+    #: Body of tables.plan.PLAN; of the dense model None.
+    plan: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,13 @@ class Arm:
     texts: dict[str, Text]
     sparsity: pl.DataFrame
     measure: str | None = None
+    #: Bodies of tables.plan.PLAN, one a seed; none of the dense model.
+    plans: tuple[Mapping[str, Any], ...] = ()
+
+    def removed(self, name: str) -> float | None:
+        """Mean over the seeds of a share that the plans tell of removed neurons, or None."""
+        values = [plan[name] for plan in self.plans]
+        return float(np.mean(values)) if values and None not in values else None
 
     def accuracy(self, task: str) -> float:
         """Share right over seeds and items."""
@@ -102,7 +111,10 @@ def _arm(model: str, method: str, level: str, group: Sequence[Evaluated]) -> Arm
         else:
             right[task] = np.stack([seed[task]["correct"].to_numpy() for seed in by_seed])
     sparsity = pl.concat([c.sparsity for c in group])
-    return Arm(model, method, level, len(group), right, texts, sparsity, group[0].measure)
+    plans = tuple(c.plan for c in group if c.plan is not None)
+    return Arm(
+        model, method, level, len(group), right, texts, sparsity, group[0].measure, plans
+    )  # fmt: skip
 
 
 def _by_task(samples: pl.DataFrame) -> dict[str, pl.DataFrame]:

@@ -1,9 +1,9 @@
-"""Does activation sparsity go with accuracy lost? By neuron (decile), layer, condition and item.
+"""Does activation sparsity go with accuracy lost? By neuron (decile), layer, removal and condition.
 
-Rows of tables.correlations.CORRELATIONS and UNITS. Deciles and layers are all that a backbone has,
-no sample of them, so intervals come from the items alone; how likely an order of the units is by
-chance is what the permutation within backbones says. A layer's cold neurons are as many as its
-sparsity makes them, so at that level sparsity and the number removed cannot be told apart.
+Rows of tables.correlations.CORRELATIONS and UNITS. How likely an order of the units is by chance is
+what permutations within backbones say; deciles and layers are all that a backbone has, no sample of
+them, so a rank correlation has no interval. Removals are compared within those of equally many
+neurons: over all of them, activity and number rise together by design.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +14,6 @@ import polars as pl
 from scipy import stats
 
 from pipeline.analysis.arms import Arm
-from pipeline.analysis.bootstrap import Resamples
 from pipeline.analysis.curves import Losses
 from pipeline.concentration import gini
 from pipeline.ranking import deciles
@@ -22,19 +21,27 @@ from pipeline.tables.correlations import related
 from pipeline.tables.curves import REASONING
 
 Row = dict[str, Any]
+Pair = tuple[np.ndarray, np.ndarray]
 
 _PERMUTATIONS = 9999
 #: Facts of a unit that its loss is set against, by level.
-MEASURES = {
-    "neuron": ("activity",),
-    "layer": ("natural_sparsity", "gini", "hot_share", "depth", "neuron_sparsity_imposed"),
-}
+MEASURES = {"neuron": "activity", "layer": "natural_sparsity"}
+#: Facts of units in tables.correlations.UNITS.
+_FACTS = ("activity", "natural_sparsity", "gini", "hot_share", "depth")
+#: Removals count as equally many within so large a share of the model's neurons.
+_EQUAL = 0.01
+#: Fewer removals of equally many neurons tell nothing of an order.
+_FEWEST = 3
 
 
-def decile_facts(profile: pl.DataFrame) -> list[Row]:
-    """Mean activation frequency of every decile of a profile's neurons, coldest first."""
+def decile_facts(profile: pl.DataFrame, by_layer: bool) -> list[Row]:
+    """Mean activation frequency of every decile of a profile's neurons, coldest first; deciles are
+    those of each layer, or of the model."""
     frequency = _frequency(profile)
-    part = deciles(frequency, profile["layer"].to_numpy(), profile["neuron"].to_numpy())
+    layers, neurons = profile["layer"].to_numpy(), profile["neuron"].to_numpy()
+    part = np.zeros(len(frequency), dtype=int)
+    for group in [layers == layer for layer in np.unique(layers)] if by_layer else [layers >= 0]:
+        part[group] = deciles(frequency[group], layers[group], neurons[group])
     return [
         {"unit": number, "activity": float(frequency[part == number].mean())}
         for number in range(1, 11)
@@ -42,7 +49,7 @@ def decile_facts(profile: pl.DataFrame) -> list[Row]:
     ]
 
 
-def layer_facts(profile: pl.DataFrame) -> list[Row]:
+def layer_facts(profile: pl.DataFrame, _by_layer: bool) -> list[Row]:
     """Natural sparsity, Gini, share of hot neurons and depth of every layer of a profile."""
     last = max(1, int(profile["layer"].max()))
     found = []
@@ -73,13 +80,10 @@ def units(
     facts: Mapping[str, Sequence[Row]],
     arms: Iterable[Arm],
     losses: Mapping[str, Losses],
-) -> list[tuple[Row, np.ndarray]]:
-    """(row of UNITS, loss in every resample) for the arms that remove one unit each.
-
-    `facts` are those of the units by model.
-    """
+) -> list[Row]:
+    """Rows of UNITS for the arms that remove one unit each; `facts` are those of the units by
+    model."""
     known = {(model, row["unit"]): row for model, rows in facts.items() for row in rows}
-    empty = dict.fromkeys(name for names in MEASURES.values() for name in names)
     found = []
     for arm in arms:
         own = losses[arm.model]
@@ -90,74 +94,125 @@ def units(
         kept = ("neuron_sparsity_imposed", "n", "loss", "loss_low", "loss_high")
         values = {name: row[name] for name in kept}
         head = {"level": level, "model": arm.model, "method": arm.method}
-        found.append((head | empty | fact | values, own.draws(arm, REASONING)))
+        found.append(head | dict.fromkeys(_FACTS) | fact | values)
     return found
 
 
-def of_units(
-    level: str, found: Sequence[tuple[Row, np.ndarray]], resamples: Resamples
-) -> list[Row]:
-    """How every measure goes with the loss, within each backbone and pooled over them.
+def of_units(level: str, found: Sequence[Row], seed: int) -> list[Row]:
+    """How the level's measure goes with the loss, within each backbone and pooled over them.
 
     Pooled is the mean over the backbones in which measure and loss vary. p is two-sided, from
     permutations of the units within their backbones.
     """
-    models = list(dict.fromkeys(row["model"] for row, _ in found))
-    groups = {model: [pair for pair in found if pair[0]["model"] == model] for model in models}
-    groups = {model: pairs for model, pairs in groups.items() if len(pairs) > 2}
+    measure = MEASURES[level]
+    groups = {
+        model: [row for row in found if row["model"] == model]
+        for model in dict.fromkeys(row["model"] for row in found)
+    }
+    pairs = {
+        model: (np.array([r[measure] for r in rows]), np.array([r["loss"] for r in rows]))
+        for model, rows in groups.items()
+        if len(rows) > 2
+    }
     rows = []
-    for measure in MEASURES[level]:
-        parts = {model: _Group(measure, pairs) for model, pairs in groups.items()}
-        varying = [part for part in parts.values() if part.varies]
-        for model, part in parts.items():
-            method = groups[model][0][0]["method"]
-            shown = _pooled([part], resamples) if part.varies else {}
-            rows.append(related(level, model, method, measure, len(part.x), **shown))
-        if len(varying) > 1:
-            units = sum(len(part.x) for part in varying)
-            pooled = _pooled(varying, resamples)
-            rows.append(related(level, None, found[0][0]["method"], measure, units, **pooled))
+    for model, pair in pairs.items():
+        method = groups[model][0]["method"]
+        rows.append(related(level, model, method, measure, len(pair[0]), **_ranked([pair], seed)))
+    varying = [pair for pair in pairs.values() if _varies(pair)]
+    if len(varying) > 1:
+        total = sum(len(pair[0]) for pair in varying)
+        pooled = _ranked(varying, seed)
+        rows.append(related(level, None, found[0]["method"], measure, total, **pooled))
     return rows
 
 
-class _Group:
-    """Measure and loss, (units,), and the loss in every resample, (resamples, units)."""
+def of_removals(removals: Sequence[Row], seed: int) -> list[Row]:
+    """How the activity removed goes with the loss within removals of equally many neurons, in each
+    backbone and over all of them, draw by draw.
 
-    def __init__(self, measure: str, pairs: Sequence[tuple[Row, np.ndarray]]) -> None:
-        self.x = np.array([row[measure] for row, _ in pairs])
-        self.y = np.array([row["loss"] for row, _ in pairs])
-        self.drawn = np.stack([draws for _, draws in pairs], axis=1)
-        self.varies = bool(np.ptp(self.x) > 0 and np.ptp(self.y) > 0)
-
-
-def _pooled(groups: Sequence[_Group], resamples: Resamples) -> Row:
-    """Rank correlation with its p, and slope with its interval, each a mean over groups.
-
-    The interval is the slope's and not the rank correlation's: noise drawn upon noise leaves a
-    slope where it is and lowers a rank correlation.
+    Only here is there a p, from permutations within such strata. Beside it, for description: the
+    rank correlations over all removals of a backbone with activity and with number, and the partial
+    one with activity given the number.
     """
-    rank = float(np.mean([spearman(g.x, g.y[None])[0] for g in groups]))
-    generator = np.random.default_rng([resamples.seed, 1])
-    shuffled = [generator.permuted(np.tile(g.y, (_PERMUTATIONS, 1)), axis=1) for g in groups]
-    null = np.mean([spearman(g.x, s) for g, s in zip(groups, shuffled, strict=True)], axis=0)
-    extreme = int((np.abs(null) >= abs(rank) - 1e-12).sum())
-    draws = np.mean([slope(g.x, g.drawn) for g in groups], axis=0)
-    tail = (1 - resamples.confidence) / 2
-    low, high = (float(end) for end in np.quantile(draws, [tail, 1 - tail]))
-    return {
-        "spearman": rank,
-        "p": (extreme + 1) / (_PERMUTATIONS + 1),
-        "effect": "slope",
-        "estimate": float(np.mean([slope(g.x, g.y[None])[0] for g in groups])),
-        "low": low,
-        "high": high,
+    rows = []
+    whole: list[Pair] = []
+    for model in dict.fromkeys(row["model"] for row in removals):
+        own = [row for row in removals if row["model"] == model and row["loss"] is not None]
+        strata = [pair for pair in _strata(own) if _varies(pair)]
+        whole += strata
+        rows += _descriptive(model, own)
+        if strata:
+            total = sum(len(x) for x, _ in strata)
+            found = _ranked(strata, seed) | {"strata": len(strata)}
+            rows.append(related("removal", model, "", "activity_removed", total, **found))
+    if len({row["model"] for row in rows}) > 1 and whole:
+        total = sum(len(x) for x, _ in whole)
+        found = _ranked(whole, seed) | {"strata": len(whole)}
+        rows.append(related("removal", None, "", "activity_removed", total, **found))
+    return rows
+
+
+def _strata(removals: Sequence[Row]) -> list[Pair]:
+    """(activity removed, loss) of the removals of equally many neurons, a pair a stratum."""
+    groups: dict[int, list[Row]] = {}
+    for row in removals:
+        groups.setdefault(round(row["removed"] / row["neurons"] / _EQUAL), []).append(row)
+    return [
+        (np.array([r["activity_removed"] for r in own]), np.array([r["loss"] for r in own]))
+        for _, own in sorted(groups.items())
+        if len(own) >= _FEWEST
+    ]
+
+
+def _descriptive(model: str, removals: Sequence[Row]) -> list[Row]:
+    """Rank correlations over all removals of a model, without p: they are nested by design."""
+    if len(removals) < _FEWEST:
+        return []
+    activity, number, loss = (
+        stats.rankdata([row[name] for row in removals])
+        for name in ("activity_removed", "removed", "loss")
+    )
+    if min(np.ptp(activity), np.ptp(number), np.ptp(loss)) == 0:
+        return []
+    with_activity, with_number, between = (
+        float(np.corrcoef(a, b)[0, 1])
+        for a, b in ((activity, loss), (number, loss), (activity, number))
+    )
+    apart = np.sqrt((1 - with_number**2) * (1 - between**2))
+    partial = (with_activity - with_number * between) / apart if apart > 0 else None
+    told = {
+        "activity_removed, pooled": with_activity,
+        "neurons removed, pooled": with_number,
+        "activity_removed given the number": partial,
     }
+    return [
+        related("removal", model, "", measure, len(removals), spearman=value)
+        for measure, value in told.items()
+    ]
 
 
-def slope(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Least-squares slope of every row of `rows`, (rows, n), on `x`, (n,), in units of the row per
-    standard deviation of x."""
-    return rows @ ((x - x.mean()) / x.std()) / len(x)
+def _varies(pair: Pair) -> bool:
+    return bool(np.ptp(pair[0]) > 0 and np.ptp(pair[1]) > 0)
+
+
+def _ranked(groups: Sequence[Pair], seed: int) -> Row:
+    """Rank correlation, the mean over groups by their number of units, with its p; nulls where
+    nothing varies."""
+    if not all(map(_varies, groups)):
+        return {}
+    sizes = np.array([len(x) for x, _ in groups])
+    rank = float(np.average([spearman(x, y[None])[0] for x, y in groups], weights=sizes))
+    generator = np.random.default_rng([seed, 1])
+    null = np.average(
+        [
+            spearman(x, generator.permuted(np.tile(y, (_PERMUTATIONS, 1)), axis=1))
+            for x, y in groups
+        ],
+        axis=0,
+        weights=sizes,
+    )
+    extreme = int((np.abs(null) >= abs(rank) - 1e-12).sum())
+    return {"spearman": rank, "p": (extreme + 1) / (_PERMUTATIONS + 1)}
 
 
 def spearman(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -184,7 +239,6 @@ def of_conditions(rows: Sequence[Mapping[str, Any]], methods: Iterable[str]) -> 
             ]
             if len(part) > 2:
                 x, y = np.array(part).T
-                varies = np.ptp(x) > 0 and np.ptp(y) > 0
-                rank = float(spearman(x, y[None])[0]) if varies else None
+                rank = float(spearman(x, y[None])[0]) if _varies((x, y)) else None
                 found.append(related("condition", model, method, measure, len(part), spearman=rank))
     return found

@@ -6,15 +6,16 @@ from typing import Any
 import numpy as np
 
 from pipeline.analysis.arms import Arm
-from pipeline.analysis.bootstrap import Resamples, interval
+from pipeline.analysis.intervals import Changes, interval
 from pipeline.tables.curves import REASONING
 
 
 class Losses:
-    """Losses of arms of one model against its dense run, with intervals from shared resamples.
+    """Losses of arms of one model against its dense run, with paired intervals.
 
-    `reasoning` maps task names to false for controls; `chance` maps them to chance levels. The task
-    REASONING stands for the mean of the reasoning tasks, each with equal weight.
+    `reasoning` maps task names to false for controls; `chance` maps them to chance levels, and
+    `clusters` to the cluster of every item, (items,) of whole numbers. The task REASONING stands
+    for the mean of the reasoning tasks, each with equal weight.
     """
 
     def __init__(
@@ -22,7 +23,7 @@ class Losses:
         dense: Arm,
         reasoning: Mapping[str, bool],
         chance: Mapping[str, float],
-        resamples: Resamples,
+        clusters: Mapping[str, np.ndarray],
         confidence: float,
     ) -> None:
         self.dense = dense
@@ -32,7 +33,7 @@ class Losses:
         if pooled:
             self.tasks[REASONING] = pooled
         self._chance = chance
-        self._resamples = resamples
+        self._clusters = clusters
         self._confidence = confidence
 
     def row(self, arm: Arm, task: str) -> dict[str, Any]:
@@ -51,6 +52,8 @@ class Losses:
             "reasoning": task not in self.controls,
             "seeds": arm.seeds,
             **arm.achieved(members),
+            "activity_removed": arm.removed("activity_removed"),
+            "contribution_removed": arm.removed("contribution_removed"),
             "n": sum(self.dense.right[member].shape[1] for member in members),
             "accuracy": accuracy,
             "accuracy_dense": base,
@@ -58,7 +61,7 @@ class Losses:
             "loss": loss,
             "loss_low": low,
             "loss_high": high,
-            **self._corrected(arm, task, loss, chance),
+            **self._corrected(arm, task, loss),
         }
 
     def difference(self, first: Arm, second: Arm, task: str) -> tuple[float, float, float]:
@@ -67,44 +70,57 @@ class Losses:
             return 0.0, 0.0, 0.0
         members = self.tasks[task]
         estimate = self._accuracy(first, members) - self._accuracy(second, members)
-        draws = self._draws(first, members) - self._draws(second, members)
-        low, high = interval(estimate, draws, self._items(members), self._confidence)
-        # Stretched seeds can carry a difference of accuracies out of its range.
+        changes = [
+            self._changes(member, first.right[member].mean(0) - second.right[member].mean(0))
+            for member in members
+        ]
+        seeds = self._by_seed(first, members) + self._by_seed(second, members)
+        low, high = interval(changes, seeds, self._confidence)
         return estimate, max(-1.0, low), min(1.0, high)
 
-    def draws(self, arm: Arm, task: str) -> np.ndarray:
-        """Accuracy lost in every resample, (resamples,)."""
+    def room(self, task: str) -> float | None:
+        """Accuracy of the dense model above chance; None where it is not clear of chance."""
         members = self.tasks[task]
-        return self._draws(self.dense, members) - self._draws(arm, members)
+        right = [self._changes(m, self.dense.right[m].mean(0)) for m in members]
+        chance = float(np.mean([self._chance[member] for member in members]))
+        if interval(right, [], self._confidence)[0] <= chance:
+            return None
+        return self._accuracy(self.dense, members) - chance
 
-    def _corrected(
-        self, arm: Arm, task: str, loss: float, chance: float
-    ) -> dict[str, float | None]:
-        """loss / (dense - chance); nulls unless the dense model is clear of chance."""
+    def _corrected(self, arm: Arm, task: str, loss: float) -> dict[str, float | None]:
+        """loss / (dense - chance); nulls unless the dense model is clear of chance. Its interval is
+        that of loss - ratio * (dense - chance), divided by (dense - chance): the dense accuracy
+        varies with the questions too."""
         names = ("corrected_loss", "corrected_low", "corrected_high")
-        members = self.tasks[task]
-        room = self._accuracy(self.dense, members) - chance
-        rooms = self._draws(self.dense, members) - chance
-        if interval(room, rooms, self._items(members), self._confidence)[0] <= 0:
+        room = self.room(task)
+        if room is None:
             return dict.fromkeys(names)
-        kept = rooms > 0
-        draws = (rooms + chance - self._draws(arm, members))[kept] / rooms[kept]
-        if np.ptp(draws) < 1e-12:
-            low, high = (end / room for end in self.difference(self.dense, arm, task)[1:])
-        else:
-            low, high = interval(loss / room, draws, self._items(members), self._confidence)
-        return dict(zip(names, (loss / room, low, high), strict=True))
+        members, ratio = self.tasks[task], loss / room
+        changes = []
+        for member in members:
+            dense = self.dense.right[member].mean(0)
+            lost = dense - arm.right[member].mean(0)
+            # Without the loss itself, which the estimate holds already.
+            apart = lost - ratio * dense
+            changes.append(self._changes(member, apart - apart.mean()))
+        low, high = interval(changes, self._by_seed(arm, members), self._confidence)
+        low, high = (ratio + end / room for end in (low, high))
+        if arm is self.dense:
+            low = high = ratio
+        return dict(zip(names, (ratio, low, high), strict=True))
 
-    def _items(self, members: Sequence[str]) -> int:
-        """Items behind a mean over tasks of equal weight, by the smallest of them."""
-        return len(members) * min(self.dense.right[member].shape[1] for member in members)
+    def _changes(self, task: str, values: np.ndarray) -> Changes:
+        return Changes(values, self._clusters[task])
+
+    @staticmethod
+    def _by_seed(arm: Arm, members: Sequence[str]) -> list[np.ndarray]:
+        """Mean accuracy over the tasks by seed, of a method with several."""
+        if arm.seeds == 1:
+            return []
+        return [np.mean([arm.right[member].mean(axis=1) for member in members], axis=0)]
 
     def _accuracy(self, arm: Arm, members: Sequence[str]) -> float:
         return float(np.mean([arm.accuracy(member) for member in members]))
-
-    def _draws(self, arm: Arm, members: Sequence[str]) -> np.ndarray:
-        """(resamples,) of the mean accuracy over the member tasks."""
-        return np.mean([self._resamples.mean(m, arm.method, arm.right[m]) for m in members], axis=0)
 
 
 def curves(arms: Sequence[Arm], losses: Mapping[str, Losses]) -> list[dict[str, Any]]:

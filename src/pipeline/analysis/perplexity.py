@@ -43,6 +43,8 @@ def _row(arm: Arm, dense: Arm, task: str, text: Text, resamples: Resamples) -> d
         "reasoning": text.reasoning,
         "seeds": arm.seeds,
         **arm.achieved([task]),
+        "activity_removed": arm.removed("activity_removed"),
+        "contribution_removed": arm.removed("contribution_removed"),
         "n": len(text.tokens),
         "tokens": int(text.tokens.sum()),
         "log_perplexity": text.log_perplexity,

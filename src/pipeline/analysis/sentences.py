@@ -1,14 +1,17 @@
 """The finding in sentences, worded by what the figures say."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import factorial, prod
 from typing import Any
 
+from pipeline.analysis.removals import ALL, COLD, LAYER, MODEL, Order, Orders
 from pipeline.numbers import number, p_value, percent, points, span
 from pipeline.tables.curves import DENSE, REASONING
 
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
+#: Share of a random draw that the coldest also take, above which the two can't be told apart.
+MOSTLY_SHARED = 0.8
 
 
 def sentences(
@@ -16,23 +19,25 @@ def sentences(
     curves: Rows,
     perplexity: Rows,
     contrasts: Rows,
+    decomposition: Rows,
     correlations: Rows,
-    sparsifiers: Mapping[str, str],
+    removals: Rows,
+    orders: Orders,
+    level: str,
     confidence: float,
 ) -> list[str]:
-    """Whether coldness matters to reasoning, and what it does to texts; what the whole cold and the
-    whole hot set cost; and, where single parts were removed, whether their activity predicts the
-    loss.
+    """Whether coldness matters to reasoning, beside random neurons of the same layers, and which
+    part of it; the same where the whole model is ranked; what it does to controls and texts; what
+    the whole cold and hot set cost; whether activity goes with the loss.
 
-    Figures are points of accuracy, mean of the reasoning tasks, or nats a token of texts, with
-    their intervals in brackets.
-    Of several methods with one sparsifier the first is told. A model that is not clear of chance
-    before pruning is told as such, since it has nothing to lose.
+    Figures are points of accuracy, mean of the reasoning tasks, shares of what the dense model
+    scores above chance, or nats a token of texts, with their intervals in brackets. A model that is
+    not clear of chance before pruning is told as such, since it has nothing to lose.
     """
-    rows = _Reasoning(curves, sparsifiers)
-    able = [model for model in models if rows.clear_of_chance(model["model"])]
+    told = _Told(curves, contrasts, decomposition, orders, level)
+    able = [model for model in models if told.clear_of_chance(model["model"])]
     unable = [model["model"] for model in models if model not in able]
-    if not rows.dense:
+    if not told.dense:
         return [
             "No task of this study has right or wrong answers that need reasoning, so nothing can "
             "be said of reasoning.",
@@ -42,23 +47,61 @@ def sentences(
         return [
             "No model of this study is clear of chance on the reasoning tasks before pruning, so "
             "nothing can be said of what pruning costs.",
+            *_texts(perplexity, told),
             "The table of the dense models shows their accuracies beside chance.",
         ]
-    second = _sets(able, rows)
-    if unable:
-        second += f" Not clear of chance before pruning, and left out: {', '.join(unable)}."
-    return [
-        _coldness(able, rows, contrasts, confidence),
-        *_texts(perplexity, contrasts, rows),
-        second,
+    names = [model["model"] for model in able]
+    found = [
+        _coldness(names, told, removals, confidence),
+        _parts(names, told, removals),
+        _of_the_model(names, told),
+        _controls(names, curves, told),
+        *_texts(perplexity, told),
+        _sets(names, told),
         *_prediction(correlations, confidence),
     ]
+    if unable:
+        found.append(f"Not clear of chance before pruning, and left out: {', '.join(unable)}.")
+    return [sentence for sentence in found if sentence]
+
+
+class _Told:
+    """Rows of the mean of the reasoning tasks by model, method and level, and of comparisons."""
+
+    def __init__(
+        self, curves: Rows, contrasts: Rows, decomposition: Rows, orders: Orders, level: str
+    ) -> None:
+        pooled = [row for row in curves if row["task"] == REASONING]
+        self._rows = {(row["model"], row["method"], row["level"]): row for row in pooled}
+        self.dense = {row["model"]: row for row in pooled if row["method"] == DENSE}
+        self.contrasts, self.decomposition = contrasts, decomposition
+        self.orders, self.level = orders, level
+
+    def clear_of_chance(self, model: str) -> bool:
+        """True when the dense model's interval lies above chance."""
+        return model in self.dense and self.dense[model]["corrected_loss"] is not None
+
+    def at(self, model: str, named: Iterable[Order], level: str) -> Row | None:
+        """The row of the first of these orders that the model has at a level."""
+        keys = ((model, order.method, level) for order in named)
+        return next((self._rows[key] for key in keys if key in self._rows), None)
+
+    def contrast(self, model: str, first: Order, seconds: Sequence[Order]) -> Row | None:
+        """The comparison at the reference level with the first of `seconds` that there is."""
+        for order in seconds:
+            wanted = ((first.method, self.level), (order.method, self.level))
+            for row in self.contrasts:
+                sides = tuple((row[s]["method"], row[s]["level"]) for s in ("first", "second"))
+                if row["model"] == model and sides == wanted:
+                    return row
+        return None
 
 
 _COLDNESS = {
-    "less": "To reasoning, cold neurons matter less than random ones",
-    "more": "To reasoning, cold neurons matter more than random ones",
-    "none": "To reasoning, cold neurons do not clearly matter less than random ones",
+    "less": "To reasoning, cold neurons matter less than random ones of the same layers",
+    "more": "To reasoning, cold neurons matter more than random ones of the same layers",
+    "none": "To reasoning, cold neurons do not clearly matter less than random ones of the same "
+    "layers",
 }
 _WHOLE_SET = {
     "more": "The cold set as a whole cannot be spared",
@@ -67,97 +110,127 @@ _WHOLE_SET = {
 }
 
 
-class _Reasoning:
-    """Curve rows of the mean of the reasoning tasks, by model, sparsifier and level."""
-
-    def __init__(self, curves: Rows, sparsifiers: Mapping[str, str]) -> None:
-        self.sparsifiers = sparsifiers
-        self.methods: dict[str, str] = {}
-        for method, sparsifier in sparsifiers.items():
-            self.methods.setdefault(sparsifier, method)
-        pooled = [row for row in curves if row["task"] == REASONING]
-        self._rows = {(row["model"], row["method"], row["level"]): row for row in pooled}
-        self.dense = {row["model"]: row for row in pooled if row["method"] == DENSE}
-
-    def clear_of_chance(self, model: str) -> bool:
-        """True when the dense model's interval lies above chance."""
-        return model in self.dense and self.dense[model]["corrected_loss"] is not None
-
-    def at(self, model: str, sparsifier: str, level: str) -> Row | None:
-        """The row of a condition, or None."""
-        return self._rows.get((model, self.methods.get(sparsifier, ""), level))
-
-
-def _coldness(models: Rows, rows: _Reasoning, contrasts: Rows, confidence: float) -> str:
-    parts, directions, level, draws = [], set(), "", 0
+def _coldness(models: Sequence[str], told: _Told, removals: Rows, confidence: float) -> str:
+    coldest = told.orders.coldest(LAYER)
+    matched = told.orders.matched(coldest) if coldest else []
+    parts, directions, draws = [], set(), 0
     for model in models:
-        for row in contrasts:
-            if row["model"] == model["model"] and _is_coldness(row, rows):
-                level = row["first"]["level"]
-                own = rows.at(row["model"], "drop_cold", level)
-                random = rows.at(row["model"], "drop_random", level)
-                if own and random:
-                    parts.append(f"{_loss(own)} on {row['model']} ({_difference(row)})")
-                    directions.add(_direction(row["low"], row["high"]))
-                    draws = random["seeds"]
+        row = told.contrast(model, coldest, matched) if coldest else None
+        own = told.at(model, [coldest], told.level) if coldest else None
+        random = told.at(model, matched, told.level)
+        if row and own and random:
+            parts.append(f"{_loss(own)} on {model}, {_more_or_less(row)}")
+            directions.add(_direction(row["low"], row["high"]))
+            draws = random["seeds"]
     if not parts:
-        return "This study compares no level of cold neurons with as many drawn at random."
-    mixed = "Cold neurons do not differ from random ones alike on all models"
+        return (
+            "This study compares no level of the coldest neurons of every layer with as many drawn "
+            "at random."
+        )
+    mixed = "Cold neurons do not differ from random ones of the same layers alike on all models"
     verdict = _COLDNESS.get("".join(directions), mixed)
     if draws == 1:
         verdict = "Against one random draw, which says little of others"
     return (
-        f"{verdict}: where {percent(float(level), 0)} of the FFN neurons are removed, the coldest "
-        f"cost {' and '.join(parts)} (points of reasoning accuracy, paired "
-        f"{percent(confidence, 0)} intervals; {'one draw' if draws == 1 else f'{draws} draws'})"
-        f"{_beside_others(rows, contrasts, level)}."
+        f"{verdict}: removing the coldest {percent(float(told.level), 0)} of every layer costs "
+        f"{' and '.join(parts)} than as many drawn at random (points of reasoning accuracy, paired "
+        f"{percent(confidence, 0)} intervals, {'one draw' if draws == 1 else f'{draws} draws'})."
     )
 
 
-#: Controls beside the random one -> as many of which neurons they remove.
-_CONTROLS = {
-    "drop_low_contribution": "of the least contributing",
-    "drop_small": "with the smallest weights",
-}
+def _parts(models: Sequence[str], told: _Told, removals: Rows) -> str:
+    """Not being hot against the order of coldness, by layer."""
+    parts = []
+    for model in models:
+        rows = {
+            row["part"]: row
+            for row in told.decomposition
+            if (row["model"], row["scope"]) == (model, LAYER)
+        }
+        hot, order = rows.get("not hot"), rows.get("order of coldness")
+        if hot and order:
+            parts.append(f"{_effect(hot)} and {_effect(order)} on {model}")
+    if not parts:
+        return ""
+    text = (
+        "Of that difference, not being hot and the order of coldness within the cold set make up "
+        f"{'; '.join(parts)}."
+    )
+    if shared := _shared(told, removals):
+        text += f" {shared}"
+    return text
 
 
-def _beside_others(rows: _Reasoning, contrasts: Rows, level: str) -> str:
-    """The coldest against the other controls, and against the coldest by other methods."""
-    cold = rows.methods.get("drop_cold")
-    named = {rows.methods.get(key): text for key, text in _CONTROLS.items()}
-    told: dict[str, list[str]] = {}
-    for row in contrasts:
-        same = row["first"]["level"] == row["second"]["level"] == level
-        if row["first"]["method"] != cold or not same or not rows.clear_of_chance(row["model"]):
-            continue
-        second = row["second"]["method"]
-        if second in named or rows.sparsifiers.get(second) == "drop_cold":
-            text = named.get(second, f"by {second}")
-            told.setdefault(text, []).append(f"{_more_or_less(row)} on {row['model']}")
-    return "".join(f"; than as many {text}, {' and '.join(parts)}" for text, parts in told.items())
+def _shared(told: _Told, removals: Rows) -> str:
+    """Where random cold neurons are mostly the coldest themselves, order can't be told."""
+    coldest = told.orders.coldest(LAYER)
+    drawn = {o.method for o in told.orders.matched(coldest, COLD)} if coldest else set()
+    high = {
+        row["model"]
+        for row in removals
+        if row["method"] in drawn
+        and row["level"] == told.level
+        and (row["shared_with_coldest"] or 0) > MOSTLY_SHARED
+    }
+    if not high:
+        return ""
+    return (
+        f"On {' and '.join(sorted(high))} the order cannot be told: more than "
+        f"{percent(MOSTLY_SHARED, 0)} of the cold neurons drawn are the coldest themselves."
+    )
 
 
-def _more_or_less(row: Row) -> str:
-    """A difference with its interval, told the way round in which it is positive."""
-    if row["estimate"] < 0:
-        return f"{points(-row['estimate'])} {span(-row['high'], -row['low'])} less"
-    return f"{points(row['estimate'])} {span(row['low'], row['high'])} more"
+def _of_the_model(models: Sequence[str], told: _Told) -> str:
+    coldest = told.orders.coldest(MODEL)
+    if coldest is None:
+        return ""
+    parts = []
+    for model in models:
+        own = told.at(model, [coldest], told.level)
+        row = told.contrast(model, coldest, told.orders.matched(coldest))
+        if own:
+            beside = f", {_more_or_less(row)} than as many random ones of each layer" if row else ""
+            parts.append(f"{_loss(own)} on {model}{beside}")
+    if not parts:
+        return ""
+    return (
+        f"Ranked over the whole model instead, which may empty layers, the coldest "
+        f"{percent(float(told.level), 0)} cost {' and '.join(parts)}."
+    )
 
 
-def _texts(perplexity: Rows, contrasts: Rows, rows: _Reasoning) -> list[str]:
-    """One sentence a task that scores texts, at the level of the first sentence."""
-    level = next((c["first"]["level"] for c in contrasts if _is_coldness(c, rows)), None)
-    found = {(r["task"], r["model"], r["method"]): r for r in perplexity if r["level"] == level}
+def _controls(models: Sequence[str], curves: Rows, told: _Told) -> str:
+    """What the same coldest cost on tasks that need no reasoning and have right answers."""
+    coldest = told.orders.coldest(LAYER)
+    if coldest is None:
+        return ""
+    found: dict[str, list[str]] = {}
+    for row in curves:
+        own = (row["method"], row["level"]) == (coldest.method, told.level)
+        if own and not row["reasoning"] and row["model"] in models:
+            found.setdefault(row["task"], []).append(f"{_loss(row)} on {row['model']}")
+    if not found:
+        return ""
+    parts = [f"{task} {' and '.join(losses)}" for task, losses in found.items()]
+    return f"Of tasks that need no reasoning, the same coldest cost {'; '.join(parts)}."
+
+
+def _texts(perplexity: Rows, told: _Told) -> list[str]:
+    """One sentence a task that scores texts, at the reference level."""
+    coldest = told.orders.coldest(LAYER)
+    if coldest is None:
+        return []
+    random = {order.method for order in told.orders.matched(coldest)}
     said = []
-    for task, reasoning in {row["task"]: row["reasoning"] for row in perplexity}.items():
+    rows = [row for row in perplexity if row["level"] == told.level]
+    for task, reasoning in {row["task"]: row["reasoning"] for row in rows}.items():
         parts = []
-        for model in dict.fromkeys(row["model"] for row in perplexity):
-            own, random = (
-                found.get((task, model, rows.methods.get(key, "")))
-                for key in ("drop_cold", "drop_random")
-            )
-            if own and random:
-                parts.append(f"{_nats(own)} on {model} (as many at random {_nats(random)})")
+        for model in dict.fromkeys(row["model"] for row in rows):
+            here = [row for row in rows if (row["model"], row["task"]) == (model, task)]
+            own = next((row for row in here if row["method"] == coldest.method), None)
+            other = next((row for row in here if row["method"] in random), None)
+            if own and other:
+                parts.append(f"{_nats(own)} on {model} (as many at random {_nats(other)})")
         if parts:
             kind = "" if reasoning else ", which needs no reasoning,"
             said.append(
@@ -172,26 +245,24 @@ def _nats(row: Row) -> str:
     return f"{number(row['loss'])} [{number(row['loss_low'])}, {number(row['loss_high'])}]"
 
 
-def _is_coldness(contrast: Row, rows: _Reasoning) -> bool:
-    """True for the coldest against random ones at one level that is a share."""
-    first, second = contrast["first"], contrast["second"]
-    methods = (rows.methods.get("drop_cold"), rows.methods.get("drop_random"))
-    same = first["level"] == second["level"] and first["level"] not in ("cold", "hot")
-    return (first["method"], second["method"]) == methods and same
-
-
-def _sets(models: Rows, rows: _Reasoning) -> str:
-    cold = {m["model"]: r for m in models if (r := rows.at(m["model"], "drop_cold", "cold"))}
-    hot = {m["model"]: r for m in models if (r := rows.at(m["model"], "keep_cold", "hot"))}
+def _sets(models: Sequence[str], told: _Told) -> str:
+    cold, hot = (
+        {
+            model: row
+            for model in models
+            if (row := told.at(model, told.orders.named(sparsifier, LAYER), level))
+        }
+        for sparsifier, level in (("drop_cold", "cold"), ("keep_cold", "hot"))
+    )
     parts = []
     if cold:
         found = {_direction(row["loss_low"], row["loss_high"]) for row in cold.values()}
         mixed = "The cold set as a whole is not spared alike by all models"
         verdict = _WHOLE_SET.get("".join(found), mixed)
-        costs = [_set(row, rows, "cold") for row in cold.values()]
+        costs = [_set(row, told, "cold") for row in cold.values()]
         parts.append(f"{verdict}: removing it costs {' and '.join(costs)}")
     if hot:
-        costs = [_set(row, rows, "hot") for row in hot.values()]
+        costs = [_set(row, told, "hot") for row in hot.values()]
         parts.append(f"removing the hot set costs {' and '.join(costs)}")
     if not parts:
         return (
@@ -199,35 +270,50 @@ def _sets(models: Rows, rows: _Reasoning) -> str:
             "`hot`), so it cannot say what either costs."
         )
     text = "; ".join(parts)
-    return f"{text[0].upper()}{text[1:]}."
+    return (
+        f"{text[0].upper()}{text[1:]}. (Shares of what the dense model scores above chance; 100% "
+        "leaves chance, and below chance no more can be lost.)"
+    )
 
 
-def _set(row: Row, rows: _Reasoning, which: str) -> str:
+def _set(row: Row, told: _Told, which: str) -> str:
     size = percent(row["neuron_sparsity_imposed"], 0)
-    random = rows.at(row["model"], "drop_random", which)
-    beside = f"; as many at random {_loss(random)}" if random else ""
-    return f"{_loss(row)} on {row['model']} ({size} of its neurons{beside})"
+    drawn = [o for o in told.orders.named("drop_random", LAYER) if o.among == ALL]
+    random = told.at(row["model"], drawn, which)
+    beside = f"; as many at random {_above_chance(random)}" if random else ""
+    return f"{_above_chance(row)} on {row['model']} ({size} of its neurons{beside})"
+
+
+def _above_chance(row: Row) -> str:
+    ends = (row["corrected_loss"], row["corrected_low"], row["corrected_high"])
+    loss, low, high = (percent(value, 0) for value in ends)
+    return f"{loss} [{low}, {high}]"
 
 
 _TREND = {True: "rises with", False: "falls with"}
-#: Level and measure of the units -> how the removal and the measure are named.
-_PARTS = {
-    ("neuron", "activity"): ("a tenth of the neurons at a time", "how active the tenth is"),
-    ("layer", "natural_sparsity"): (
+#: Level of the units -> measure, how the removal and the measure are named.
+_PREDICTED = {
+    "neuron": ("activity", "a tenth of every layer's neurons at a time", "how active the tenth is"),
+    "layer": (
+        "natural_sparsity",
         "the cold neurons of one layer at a time",
         "the layer's natural sparsity, which also decides how many go",
+    ),
+    "removal": (
+        "activity_removed",
+        "equally many neurons in different ways",
+        "the share of all activations that they carried",
     ),
 }
 
 
 def _prediction(correlations: Rows, confidence: float) -> list[str]:
-    """One sentence a kind of part that was removed alone; none without.
+    """One sentence a kind of removal that activity may predict; none without.
 
-    Of several methods that remove such parts the first is told. Slopes are told only where the
-    order is clear, model by model: their intervals are over questions, for these very units.
+    Of several methods that remove one part at a time the first is told.
     """
     found = []
-    for (level, measure), (removed, against) in _PARTS.items():
+    for level, (measure, removed, against) in _PREDICTED.items():
         rows = [r for r in correlations if (r["level"], r["measure"]) == (level, measure)]
         rows = [r for r in rows if r["method"] == rows[0]["method"] and r["spearman"] is not None]
         own = [row for row in rows if row["model"] is not None]
@@ -239,26 +325,16 @@ def _prediction(correlations: Rows, confidence: float) -> list[str]:
 
 def _trend(whole: Row, own: Rows, against: str, error: float) -> str:
     # Rising and falling order are the two most extreme of all orders within the models.
-    if 2 / prod(factorial(row["units"]) for row in own) > error:
+    if whole["strata"] is None and 2 / prod(factorial(row["units"]) for row in own) > error:
         few = f"{whole['units']} are too few"
         return f"{few} to tell whether the loss goes with {against}"
-    mean = "mean of the models' " if len(own) > 1 else ""
-    rank = (
-        f"{mean}Spearman's coefficients {number(whole['spearman'])}, p {_is(whole['p'])}, "
-        f"{whole['units']} units"
-    )
-    signs = {row["spearman"] > 0 for row in own}
+    each = ", ".join(f"{number(row['spearman'])} on {row['model']}" for row in own)
+    rank = f"rank correlation {each}; p {_is(whole['p'])}, {whole['units']} removals"
     if whole["p"] > error:
+        signs = {row["spearman"] > 0 for row in own}
         apart = "; the models disagree in its sign" if len(signs) > 1 else ""
         return f"the loss does not clearly go with {against} ({rank}{apart})"
-    slopes = " and ".join(
-        f"{points(row['estimate'])} {span(row['low'], row['high'])} on {row['model']}"
-        for row in own
-    )
-    return (
-        f"the loss {_TREND[whole['spearman'] > 0]} {against} ({rank}): by {slopes} points per "
-        "standard deviation"
-    )
+    return f"the loss {_TREND[whole['spearman'] > 0]} {against} ({rank})"
 
 
 def _is(p: float) -> str:
@@ -266,16 +342,23 @@ def _is(p: float) -> str:
     return text if text.startswith("<") else f"= {text}"
 
 
-def _difference(row: Row) -> str:
-    told = f"{_more_or_less(row)} than as many at random"
-    if _direction(row["low"], row["high"]) == "none":
-        return f"{told}, which is not clear of zero"
-    return told
+def _more_or_less(row: Row) -> str:
+    """A difference with its interval, told the way round in which it is positive."""
+    if row["estimate"] < 0:
+        text = f"{points(-row['estimate'])} {span(-row['high'], -row['low'])} less"
+    else:
+        text = f"{points(row['estimate'])} {span(row['low'], row['high'])} more"
+    clear = _direction(row["low"], row["high"]) != "none"
+    return text if clear else f"{text} (not clear of zero)"
 
 
 def _direction(low: float, high: float) -> str:
     """`less` or `more` when the interval leaves out zero, else `none`."""
     return "less" if high < 0 else "more" if low > 0 else "none"
+
+
+def _effect(row: Row) -> str:
+    return f"{points(row['estimate'])} {span(row['low'], row['high'])}"
 
 
 def _loss(row: Row) -> str:

@@ -4,15 +4,19 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import polars as pl
 
-from pipeline.analysis import correlations, steps
+from pipeline.analysis import correlations
 from pipeline.analysis.arms import Arm, Evaluated, arms
 from pipeline.analysis.bootstrap import Resamples
 from pipeline.analysis.chance import chance
 from pipeline.analysis.curves import Losses, curves
 from pipeline.analysis.finding import finding
 from pipeline.analysis.perplexity import perplexities
+from pipeline.analysis.removals import Order, Orders
+from pipeline.analysis.removals import rows_of as removals_of
+from pipeline.analysis.steps import of_steps
 from pipeline.config.analysis import Analysis
 from pipeline.tables.curves import DENSE, REASONING
 
@@ -23,12 +27,13 @@ _TARGETS = {"task": pl.String, "steps": pl.Int64, "target": pl.String}
 
 @dataclass(frozen=True)
 class PartProfile:
-    """What a method that removes one `part` at a time, a decile or a layer, goes by in a model;
-    frames as tables.neurons.NEURONS and tables.classes.CLASSES."""
+    """What a method that removes one `part` at a time, a decile or a layer, goes by in a model,
+    each layer's own or the model's; frames as tables.neurons.NEURONS and tables.classes.CLASSES."""
 
     model: str
     method: str
     part: str
+    by_layer: bool
     neurons: pl.DataFrame
     classes: pl.DataFrame
 
@@ -40,13 +45,17 @@ class PartProfile:
 
 @dataclass(frozen=True)
 class Analysed:
-    """Rows of tables.curves.CURVES, PERPLEXITY and REFUSED and of tables.correlations.CORRELATIONS
-    and UNITS, and the body of tables.finding.FINDING."""
+    """Rows of tables.curves.CURVES, PERPLEXITY and REFUSED, of tables.correlations.CORRELATIONS,
+    UNITS and STEPS and of tables.removals.REMOVALS and REMOVED_BY_LAYER, and the body of
+    tables.finding.FINDING."""
 
     curves: Rows
     perplexity: Rows
     correlations: Rows
     units: Rows
+    steps: Rows
+    removals: Rows
+    removed_by_layer: Rows
     refused: Rows
     finding: dict[str, Any]
 
@@ -56,14 +65,15 @@ def analysed(
     backbones: Sequence[Backbone],
     parted: Sequence[PartProfile],
     targets: Sequence[Mapping[str, Any]],
-    sparsifiers: Mapping[str, str],
+    orders: Sequence[Order],
     analysis: Analysis,
     seed: int,
 ) -> Analysed:
     """The analysis of all conditions, dense runs among them.
 
     `backbones` holds, a model, its model.json, its profile's layers and its classification;
-    `targets` the rows of tasks.Task.targets of all tasks.
+    `targets` the rows of tasks.Task.targets of all tasks, `orders` how the methods that remove
+    neurons for good go.
     """
     paired, refused = arms(evaluated)
     resamples = Resamples(seed, analysis.bootstrap, analysis.confidence)
@@ -79,32 +89,48 @@ def analysed(
             dense[model],
             dict(rows.select("task", "reasoning").unique().iter_rows()),
             dict(chance(items, rows).iter_rows()),
-            resamples,
+            clusters(rows),
             analysis.confidence,
         )
         for model, rows in answers.items()
     }
     rows = curves(paired, losses)
+    removals, by_layer = removals_of(paired, losses)
     able = {
         row["model"]
         for row in rows
         if (row["method"], row["task"]) == (DENSE, REASONING) and row["corrected_loss"] is not None
     }
-    units, related = _of_parts(paired, losses, parted, able, resamples)
-    whole = [name for name in sparsifiers if name not in {part.method for part in parted}]
+    units, related = _of_parts(paired, losses, parted, able, seed)
+    alone = {part.method for part in parted}
+    able_removals = [row for row in removals if row["model"] in able]
+    related += correlations.of_removals(able_removals, seed)
+    whole = [order.method for order in orders if order.method not in alone]
     related += correlations.of_conditions(rows, whole)
-    for model, asked in answers.items():
-        by_steps = chance(items, asked, ("task", "steps"))
-        levels = {(task, steps): level for task, steps, level in by_steps.iter_rows()}
-        own = [arm for arm in paired if arm.model == model and arm.method != DENSE]
-        rows_of_items = (steps.of_items(arm, asked, levels, resamples) for arm in own)
-        related += [row for row in rows_of_items if row]
+    by_steps = {
+        model: {
+            (task, steps): level
+            for task, steps, level in chance(items, asked, ("task", "steps")).iter_rows()
+        }
+        for model, asked in answers.items()
+    }
+    pruned = [arm for arm in paired if arm.method != DENSE]
+    kept = of_steps(pruned, answers, by_steps, analysis.confidence)
     texts = perplexities(paired, dense, resamples)
     facts = [backbone_facts(*backbone) for backbone in backbones]
     answer = finding(
-        paired, losses, rows, facts, evaluated, items, sparsifiers, related, texts, analysis
-    )
-    return Analysed(rows, texts, related, units, refused, answer)
+        paired, losses, rows, facts, evaluated, items, Orders(orders), related, texts, removals,
+        analysis,
+    )  # fmt: skip
+    return Analysed(rows, texts, related, units, kept, removals, by_layer, refused, answer)
+
+
+def clusters(samples: pl.DataFrame) -> dict[str, np.ndarray]:
+    """Cluster of every item, (items,) of whole numbers from 0, by task; items as in `samples`."""
+    return {
+        str(task): np.unique(rows["item_hash"].to_numpy(), return_inverse=True)[1]
+        for (task,), rows in samples.group_by("task", maintain_order=True)
+    }
 
 
 def _of_parts(
@@ -112,7 +138,7 @@ def _of_parts(
     losses: Mapping[str, Losses],
     parted: Sequence[PartProfile],
     able: Collection[str],
-    resamples: Resamples,
+    seed: int,
 ) -> tuple[Rows, Rows]:
     """(rows of UNITS, rows of CORRELATIONS) of the methods that remove one part at a time; a model
     that is not `able` has nothing to lose, and no correlation."""
@@ -121,12 +147,12 @@ def _of_parts(
     for method, part in dict.fromkeys((p.method, p.part) for p in parted):
         level, facts_of = correlations.PARTS[part]
         own = [p for p in parted if p.method == method]
-        facts = {p.model: facts_of(p.joined()) for p in own}
+        facts = {p.model: facts_of(p.joined(), p.by_layer) for p in own}
         removed = [arm for arm in paired if arm.method == method]
         found = correlations.units(level, facts, removed, losses)
-        units += [row for row, _ in found]
-        told = [(row, draws) for row, draws in found if row["model"] in able]
-        related += correlations.of_units(level, told, resamples)
+        units += found
+        told = [row for row in found if row["model"] in able]
+        related += correlations.of_units(level, told, seed)
     return units, related
 
 

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from pipeline.config.base import Section
+from pipeline.config.base import Name, Section
 
 
 class Analysis(Section):
@@ -10,6 +10,11 @@ class Analysis(Section):
 
     bootstrap: int = Field(2000, ge=100, description="resamples")
     confidence: float = Field(0.95, gt=0.5, lt=1)
+    activity_corpus: Name | None = Field(
+        None,
+        description="entry of `calibration` on which the activity of removed neurons is told, the "
+        "same for all conditions; null for the first",
+    )
     reference_level: float = Field(
         0.25,
         gt=0,

@@ -20,8 +20,8 @@ class Classification(Section):
 
     policy: str
     share: float | None = Field(None, gt=0, lt=1, description="what the hot set carries, or is")
-    scope: Literal["model", "layer"] = Field(
-        "model", description="rank all neurons of the model together, or each layer's alone"
+    scope: Literal["layer", "model"] = Field(
+        "layer", description="rank each layer's neurons alone, or all of the model together"
     )
     other: str | None = Field(
         None, description="entry of `calibration` that a policy looks at besides the profile's"

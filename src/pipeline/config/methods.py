@@ -168,10 +168,10 @@ class Method(Section):
         "choice begins, or so many tokens in; in texts always at once",
     )
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
-    scope: Literal["model", "layer"] = Field(
-        "model",
-        description="of neurons removed for good: the share of all ranked together, or of each "
+    scope: Literal["layer", "model"] = Field(
         "layer",
+        description="of neurons removed for good: the share of each layer, or of all neurons "
+        "ranked together, which may empty whole layers",
     )
 
     @cached_property

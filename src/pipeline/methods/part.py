@@ -17,3 +17,5 @@ class Part:
     seeded = False
     #: Options that name a corpus, and what is read of it: its profile or its sequences.
     reads: Mapping[str, str] = {}
+    #: Option that names another method, whose plan at the same level this one is fitted on.
+    follows: str | None = None

@@ -57,6 +57,9 @@ class Plan:
     neurons: int = 0
     cold: int | None = None
     refused: str | None = None
+    shared_with_coldest: float | None = None
+    activity_removed: float | None = None
+    contribution_removed: float | None = None
 
     def of(self, kind: str) -> Arrays:
         """The arrays of one part, by their names in it."""
@@ -97,6 +100,10 @@ class Plan:
             "reach": list(self.reach) if self.reach else None,
             "achieved": self.achieved,
             "dropped": 0 if dropped is None else int(dropped.sum()),
+            "dropped_by_layer": None if dropped is None else dropped.sum(axis=1).tolist(),
+            "shared_with_coldest": self.shared_with_coldest,
+            "activity_removed": self.activity_removed,
+            "contribution_removed": self.contribution_removed,
             "neurons": self.neurons,
             "cold": self.cold,
             "arrays": sorted(self.arrays),
@@ -115,7 +122,8 @@ class Plan:
         plan = Plan(
             parts, body["level"], body["seed"], found, body["measure"], body["sparse_from"],
             body["share"], (reach[0], reach[1]) if reach else None, body["achieved"],
-            body["neurons"], body["cold"], body["refused"],
+            body["neurons"], body["cold"], body["refused"], body["shared_with_coldest"],
+            body["activity_removed"], body["contribution_removed"],
         )  # fmt: skip
         dropped = plan.dropped
         removed = 0 if dropped is None else int(dropped.sum())

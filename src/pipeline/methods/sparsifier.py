@@ -52,6 +52,7 @@ class Evidence:
     batch_size: int = 64
     checkpoint: Path | None = None
     fingerprint: str = ""
+    matched: np.ndarray | None = None
 
     @cached_property
     def shape(self) -> ModelView:

@@ -13,7 +13,7 @@ from pipeline.methods.plan import Arrays, Asked, Plan, Refused, named
 from pipeline.methods.sparsifier import Sparsifier
 from pipeline.models.forward import Skipped
 from pipeline.models.views import ModelView
-from pipeline.ranking import ordered
+from pipeline.ranking import heat_ranks, ordered
 from pipeline.registry import SPARSIFIERS
 
 if TYPE_CHECKING:
@@ -49,16 +49,21 @@ class Static(Sparsifier):
 
     def at(self, evidence: Any, prepared: Arrays, options: Any, share: Any) -> Arrays:
         """The neurons that go at a level; also Refused where they make no condition. `evidence` is
-        asked for `neurons`, `scope` and `seed`."""
+        asked for `neurons`, `scope`, `seed` and `matched`: (layers, d_ff) bool, what another method
+        removed, of which this one takes as many in each layer; None for no such method."""
         neurons = evidence.neurons
         layers, width = int(neurons.layer.max()) + 1, int(neurons.neuron.max()) + 1
         dropped = np.zeros((layers, width), dtype=bool)
         groups = [np.arange(neurons.layer.size)]
-        if evidence.scope == "layer":
+        if evidence.scope == "layer" or evidence.matched is not None:
             groups = [np.flatnonzero(neurons.layer == layer) for layer in range(layers)]
-        for group in groups:
+        for place, group in enumerate(groups):
             part = neurons.subset(group)
-            chosen = self.chosen(part, share, evidence.seed)
+            if evidence.matched is None:
+                chosen = self.chosen(part, share, evidence.seed, options)
+            else:
+                count = int(evidence.matched[place].sum())
+                chosen = self.first(part, count, evidence.seed, options)
             dropped[part.layer[chosen], part.neuron[chosen]] = True
         if self.part and not dropped.any():
             raise Refused(
@@ -67,8 +72,14 @@ class Static(Sparsifier):
             )
         return {"dropped": dropped.astype(np.uint8)}
 
-    def chosen(self, neurons: Neurons, level: float | int | str, seed: int) -> np.ndarray:
+    def chosen(
+        self, neurons: Neurons, level: float | int | str, seed: int, options: Any
+    ) -> np.ndarray:
         """Indices of the neurons to remove, among all or among those of one layer."""
+        raise NotImplementedError
+
+    def first(self, neurons: Neurons, count: int, seed: int, options: Any) -> np.ndarray:
+        """Indices of `count` neurons to remove."""
         raise NotImplementedError
 
     def attach(self, masks: Masks, arrays: Arrays, options: Any) -> None:
@@ -104,26 +115,37 @@ class Ordered(Static):
     def limit(self, removed: int, hot: int, total: int) -> None:
         """Raise Refused when removing so many neurons is no condition of this arm."""
 
-    def chosen(self, neurons: Neurons, level: float | int | str, seed: int) -> np.ndarray:
+    def chosen(
+        self, neurons: Neurons, level: float | int | str, seed: int, options: Any
+    ) -> np.ndarray:
         """Indices of the first neurons of the order."""
         count = _count(level, neurons.hot)
         self.limit(count, int(neurons.hot.sum()), neurons.hot.size)
+        return self.first(neurons, count, seed, options)
+
+    def first(self, neurons: Neurons, count: int, seed: int, options: Any) -> np.ndarray:
+        """Indices of the first `count` neurons of the order."""
         return ordered(self.scores(neurons, seed), neurons.layer, neurons.neuron)[:count]
 
 
 class Parted(Static):
     """A sparsifier that removes one part of the model, the one that the level numbers.
 
-    `part` is what such a part is called, `numbers` the first and the last number there can be.
+    `part` is what such a part is called, `numbers` the first and the last number there can be. With
+    scope `layer` every layer gives its own part of that number, with `model` the model has one.
     """
 
     numbers: tuple[int, float] = (0, float("inf"))
+    #: Of the methods that remove such parts.
+    scopes: tuple[str, ...] = ("layer",)
 
     def members(self, neurons: Neurons, number: int) -> np.ndarray:
         """(neurons,) bool."""
         raise NotImplementedError
 
-    def chosen(self, neurons: Neurons, level: float | int | str, seed: int) -> np.ndarray:
+    def chosen(
+        self, neurons: Neurons, level: float | int | str, seed: int, options: Any
+    ) -> np.ndarray:
         """Indices of the part's neurons."""
         return np.flatnonzero(self.members(neurons, int(level)))
 
@@ -139,17 +161,19 @@ class Tables:
     neurons: Neurons
     scope: str = "model"
     seed: int = 0
+    matched: np.ndarray | None = None
 
 
-def fit(asked: Asked, neurons: Neurons) -> Plan:
+def fit(asked: Asked, neurons: Neurons, matched: Plan | None = None) -> Plan:
     """The plan that removes round(level * neurons) neurons, or exactly the cold or the hot set, or
-    one part.
+    one part; of a method that is `matched` to another's plan, as many of each layer as that one.
 
     With scope `model` all neurons are ranked together; with `layer` each layer gives the same share
     (its own share of cold or hot for the named levels, its own part). Equal levels remove equally
     many neurons under every sparsifier that is an order.
     """
     entry = SPARSIFIERS.load(asked.parts["sparsifier"]["name"])()
+    options = asked.options("sparsifier")
     facts: dict[str, Any] = {
         "parts": asked.parts,
         "level": level_text(asked.level),
@@ -158,12 +182,30 @@ def fit(asked: Asked, neurons: Neurons) -> Plan:
         "neurons": neurons.hot.size,
         "cold": int((~neurons.hot).sum()),
     }
+    if matched is not None and matched.refused:
+        return Plan(**facts, refused=f"the method that it is matched to: {matched.refused}")
+    tables = Tables(neurons, asked.scope, asked.seed, matched.dropped if matched else None)
     try:
-        found = entry.at(Tables(neurons, asked.scope, asked.seed), {}, None, asked.level)
+        found = entry.at(tables, {}, entry.Options.model_validate(options), asked.level)
     except Refused as reason:
         return Plan(**facts, refused=str(reason))
     share = asked.level if isinstance(asked.level, float) else None
-    return Plan(**facts, arrays=named(found, "sparsifier"), share=share)
+    shared = shared_with_coldest(found["dropped"].astype(bool), neurons) if entry.seeded else None
+    arrays = named(found, "sparsifier")
+    return Plan(**facts, arrays=arrays, share=share, shared_with_coldest=shared)
+
+
+def shared_with_coldest(dropped: np.ndarray, neurons: Neurons) -> float | None:
+    """Share of the removed neurons, (layers, d_ff) bool, that are also among the coldest where as
+    many are taken of each layer; None where none is removed."""
+    if not dropped.any():
+        return None
+    both = 0
+    for layer, row in enumerate(dropped):
+        part = neurons.subset(np.flatnonzero(neurons.layer == layer))
+        coldest = np.argsort(-heat_ranks(part.heat, part.layer, part.neuron))[: int(row.sum())]
+        both += int(row[part.neuron[coldest]].sum())
+    return both / int(dropped.sum())
 
 
 def _count(level: float | int | str, hot: np.ndarray) -> int:

@@ -43,10 +43,11 @@ _SHAPES = ("cross", "triangle-right", "diamond", "triangle-left", "square", "cir
 _DASHES = ((1, 0), (5, 2), (2, 2), (8, 2, 2, 2))
 
 
-def main_figure(rows: Rows, models: Rows) -> Spec:
+def main_figure(rows: Rows, removals: Rows, models: Rows) -> Spec:
     """Accuracy lost on the mean of the reasoning tasks, one facet a model.
 
-    A dashed rule marks where the cold set ends. Without a condition the figure is a sentence.
+    A dashed rule marks where the cold set ends; every draw of a method with several is a dot.
+    `removals` are rows of tables.removals.REMOVALS. Without a condition the figure is a sentence.
     """
     import altair as alt
 
@@ -54,7 +55,7 @@ def main_figure(rows: Rows, models: Rows) -> Spec:
     if not kept:
         return nothing(_NO_CURVE if _pruned(rows) else _NO_CONDITION)
     names = _model_names(kept, models)
-    data = _curve_data(kept) + _facet_data(models, names, REASONING)
+    data = _curve_data(kept) + _draw_data(kept, removals) + _facet_data(models, names, REASONING)
     columns = _COLUMNS.get(len(names), 3)
     layers = _layers(_methods(kept), width=_WIDTHS[columns], height=300, named=True)
     facet = alt.Facet("model:N", title=None, sort=names, header=header(15, labelPadding=22))
@@ -230,13 +231,17 @@ def _layers(
     # Controls first, so that the arms lie on top.
     for method, look in reversed(list(styles.items())):
         own = base.transform_filter(alt.FieldEqualPredicate(field="method", equal=method))
+        curve = own.transform_filter("datum.part === 'curve'")
         layers += [
-            own.mark_rule(color=look.colour, strokeWidth=1.1, opacity=0.55).encode(
+            curve.mark_rule(color=look.colour, strokeWidth=1.1, opacity=0.55).encode(
                 x=x, y=alt.Y("low:Q"), y2="high:Q"
             ),
-            own.mark_line(
+            curve.mark_line(
                 color=look.colour, strokeDash=list(look.dash), strokeWidth=look.width
             ).encode(x=x, y=y, order="order:Q"),
+            own.transform_filter("datum.part === 'draw'")
+            .mark_circle(color=look.colour, size=14, opacity=0.6)
+            .encode(x=x, y=y),
         ]
     layers.append(_points(base, styles).encode(x=x, y=y))
     if named:
@@ -286,6 +291,74 @@ def _curve_data(rows: Rows, column: str = "neuron_sparsity_imposed") -> list[dic
     keys = ("model", "task", "method", "sparsity", "level")
     points.sort(key=lambda point: [point[key] for key in keys])
     return [point | {"order": index} for index, point in enumerate(points)]
+
+
+def _draw_data(rows: Rows, removals: Rows) -> list[dict[str, Any]]:
+    """One dot a draw of the conditions in `rows` that pool several."""
+    pooled = {(row["model"], row["method"], row["level"]) for row in rows if row["seeds"] > 1}
+    return [
+        {
+            "part": "draw",
+            "model": row["model"],
+            "method": row["method"],
+            "task": REASONING,
+            "sparsity": 100 * row["removed"] / row["neurons"],
+            "loss": 100 * row["loss"],
+        }
+        for row in removals
+        if (row["model"], row["method"], row["level"]) in pooled and row["loss"] is not None
+    ]
+
+
+def steps_figure(steps: Rows, methods: Sequence[str], level: str, models: Rows) -> Spec:
+    """Share of right answers that stay right after pruning, by the number of steps, beside what
+    equal steps would leave: a row a method and a column a model, a line a task.
+
+    `steps` are rows of tables.correlations.STEPS; shown are those of `methods` at one level.
+    """
+    import altair as alt
+
+    kept = [row for row in steps if row["method"] in methods and row["level"] == level]
+    if not kept:
+        return nothing("No task has questions of several numbers of steps, so nothing is drawn.")
+    names = _model_names(kept, models)
+    shares = ("stayed", "low", "high", "expected")
+    data = [
+        {"method": row["method"], "model": row["model"], "task": row["task"], "steps": row["steps"]}
+        | {name: 100 * row[name] for name in shares}
+        for row in sorted(kept, key=lambda r: (r["method"], r["model"], r["task"], r["steps"]))
+    ]
+    tasks = sorted({row["task"] for row in kept})
+    base = alt.Chart(width=330 if len(names) > 1 else 560, height=170)
+    x = alt.X("steps:Q", title="steps that the question needs", axis=alt.Axis(tickMinStep=1))
+    y = alt.Y("stayed:Q", title="Stay right, %", scale=alt.Scale(domain=[0, 100]))
+    colour = alt.Color(
+        "task:N", scale=alt.Scale(domain=tasks, range=[_task_colour(i) for i in range(len(tasks))])
+    )
+    layers = [
+        base.mark_line(strokeDash=[4, 3], strokeWidth=1.2).encode(
+            x=x, y=alt.Y("expected:Q"), color=colour
+        ),
+        base.mark_line(strokeWidth=2).encode(x=x, y=y, color=colour),
+        base.mark_rule(strokeWidth=1, opacity=0.5).encode(
+            x=x, y="low:Q", y2="high:Q", color=colour
+        ),
+        base.mark_point(filled=True, size=36).encode(x=x, y=y, color=colour),
+    ]
+    chart = alt.layer(*layers, data=alt.InlineData(values=data)).facet(
+        row=alt.Row("method:N", title=None, sort=list(methods), header=header(13)),
+        column=alt.Column("model:N", title=None, sort=names, header=header(15)),
+    )
+    return finished(
+        chart,
+        "Share of the dense model's right answers that stay right after pruning, by the number of "
+        "steps, beside what is left if each step fails alike.",
+    )
+
+
+def _task_colour(index: int) -> str:
+    colours = (_KNOWN["drop_cold"].colour, _KNOWN["keep_cold"].colour, *_COLOURS)
+    return colours[index % len(colours)]
 
 
 def _facet_data(models: Rows, names: Sequence[str], task: str) -> list[dict[str, Any]]:

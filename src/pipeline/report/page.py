@@ -15,7 +15,6 @@ from pipeline.registry import PARTS
 from pipeline.report.compared import MEASURES, compared
 from pipeline.report.published import SPREADS, TOP_FIFTH_SHARED
 from pipeline.report.render import html
-from pipeline.tables.correlations import EXPONENT_RANGE
 from pipeline.tables.curves import DENSE, NEURONS_REMOVED, REASONING, is_part
 
 Row = Mapping[str, Any]
@@ -24,6 +23,8 @@ Rows = Sequence[Row]
 _TEMPLATE = "template.html.j2"
 #: What methods are compared at, as people read it.
 _COMPARED = {NEURONS_REMOVED: "FFN neurons removed", **MEASURES}
+#: What neurons that are removed for good are ranked among.
+_SCOPES = {"layer": "each layer", "model": "the whole model"}
 
 
 def page(
@@ -32,6 +33,7 @@ def page(
     curves: Rows,
     perplexity: Rows,
     correlations: Rows,
+    removals: Rows,
     refused: Rows,
     finding: Mapping[str, Any],
     corpora: Mapping[str, Row],
@@ -43,6 +45,7 @@ def page(
     main_figure: str,
     task_figure: str,
     part_figure: str,
+    steps_figure: str,
     compared_figure: str,
     sparsity_figure: str,
     lorenz_figure: str,
@@ -53,11 +56,11 @@ def page(
     """The page as HTML text; equal input gives equal text.
 
     `curves`, `perplexity` and `refused` are rows of tables.curves, `correlations` those of
-    tables.correlations, `finding` the body of FINDING, `corpora` the
-    bodies of CORPUS by a name for each, `models` the bodies of MODEL, `classifications` those of
-    CLASSIFICATION with model, corpus and name, `methods` what Study.methods tells, `spreads` those
-    of neurons.Profiles.spreads,
-    `libraries` the versions of what computed the results. The figures are SVG text.
+    tables.correlations, `removals` those of tables.removals, `finding` the body of FINDING,
+    `corpora` the bodies of CORPUS by a name for each, `models` the bodies of MODEL,
+    `classifications` those of CLASSIFICATION with model, corpus and name, `methods` what
+    Study.methods tells, `spreads` those of neurons.Profiles.spreads, `libraries` the versions of
+    what computed the results. The figures are SVG text.
     """
     from markupsafe import Markup
 
@@ -84,8 +87,8 @@ def page(
         answers=answers(curves, finding["models"]),
         perplexity=[row for row in perplexity if row["method"] != DENSE],
         relations=relations(correlations),
-        exponent_range=EXPONENT_RANGE,
-        by_items=exponents(correlations),
+        removed=removed(removals, named_models),
+        parts=split(finding["decomposition"], named_models),
         refused=refused,
         corpora=corpora,
         models=with_profile(models, finding["models"]),
@@ -96,6 +99,7 @@ def page(
         main_figure=Markup(main_figure),
         task_figure=Markup(task_figure),
         part_figure=Markup(part_figure),
+        steps_figure=Markup(steps_figure),
         compared_figure=Markup(compared_figure),
         comparisons=compared(curves, perplexity, named_models),
         compared_models=named_models,
@@ -120,8 +124,9 @@ def in_words(method: Row) -> dict[str, Any]:
         return f"{part['name']} ({', '.join(options)})" if options else str(part["name"])
 
     measure = _COMPARED.get(method["measure"], "its own")
+    scope = _SCOPES.get(method["scope"], NOTHING)
     parts = [words(method["parts"].get(kind)) for kind in PARTS]
-    return {**method, "parts": parts, "measure": measure}
+    return {**method, "parts": parts, "measure": measure, "scope": scope}
 
 
 def named(path: Path) -> dict[str, str]:
@@ -177,30 +182,75 @@ def answers(curves: Rows, models: Rows) -> list[dict[str, Any]]:
     return sorted(found, key=lambda row: (order.get(row["model"], 0), row["sets"], row["method"]))
 
 
+def removed(removals: Rows, models: Sequence[str]) -> list[dict[str, Any]]:
+    """What conditions that remove neurons for good took of the model, a row a model, method and
+    level: shares are means over draws, those of a layer the smallest and largest of any draw."""
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for row in removals:
+        groups.setdefault((row["model"], row["method"], row["level"]), []).append(row)
+    found = []
+    for (model, method, text), rows in groups.items():
+        shared = [row["shared_with_coldest"] for row in rows]
+        found.append(
+            {
+                "model": model,
+                "method": method,
+                "level": text,
+                "draws": len(rows),
+                "share": rows[0]["removed"] / rows[0]["neurons"],
+                "least": min(row["least_of_a_layer"] for row in rows),
+                "most": max(row["most_of_a_layer"] for row in rows),
+                "activity": sum(row["activity_removed"] for row in rows) / len(rows),
+                "contribution": sum(row["contribution_removed"] for row in rows) / len(rows),
+                "shared": None if None in shared else sum(shared) / len(rows),
+            }
+        )
+    place = {name: index for index, name in enumerate(models)}
+    return sorted(found, key=lambda row: place.get(row["model"], len(place)))
+
+
+#: Scopes and parts of the finding's decomposition in words, in the order in which they add up.
+_SPLIT = {
+    ("layer", "not hot"): "not being hot: random neurons of every layer less random cold ones",
+    ("layer", "order of coldness"): "the order of coldness: random cold neurons of every layer "
+    "less the coldest",
+    ("model", "layers"): "the layers that are cut: random neurons of every layer less as many of "
+    "each layer as the coldest of the model",
+    ("model", "not hot"): "not being hot: these random neurons less random cold ones of each layer",
+    ("model", "order of coldness"): "the order of coldness: these random cold neurons less the "
+    "coldest of the model",
+}
+
+
+def split(decomposition: Rows, models: Sequence[str]) -> list[dict[str, Any]]:
+    """What makes the difference between random neurons and the coldest: a row a scope and part, a
+    cell a model, None where the study lacks a side of it."""
+    known = {(row["scope"], row["part"], row["model"]): row for row in decomposition}
+    found = []
+    for (scope, part), words in _SPLIT.items():
+        cells = [known.get((scope, part, model)) for model in models]
+        if any(cells):
+            found.append({"scope": scope, "words": words, "cells": cells})
+    return found
+
+
 #: Measures of tables.correlations as the page names them.
 _MEASURES = {
     "activity": "activity of the decile",
     "natural_sparsity": "natural sparsity of the layer",
-    "gini": "Gini coefficient of the layer's activity",
-    "hot_share": "share of the layer's neurons that is hot",
-    "depth": "depth of the layer",
-    "neuron_sparsity_imposed": "neurons removed",
+    "activity_removed": "activity removed, within removals of equally many neurons",
+    "activity_removed, pooled": "activity removed, all removals (descriptive)",
+    "neurons removed, pooled": "neurons removed, all removals (descriptive)",
+    "activity_removed given the number": "activity removed given the number, all removals "
+    "(descriptive)",
+    "neuron_sparsity_imposed": "neurons removed, levels of one method (descriptive)",
 }
-
-
-def exponents(correlations: Rows) -> list[dict[str, Any]]:
-    """Rows of the level item; an estimate at an end of what is fitted is null."""
-    return [
-        {**row, "estimate": None if row["estimate"] in EXPONENT_RANGE else row["estimate"]}
-        for row in correlations
-        if row["level"] == "item"
-    ]
 
 
 def relations(correlations: Rows) -> list[dict[str, Any]]:
     """Rank correlations with the measure in words; pooled rows first within a level."""
-    kept = [row for row in correlations if row["level"] != "item"]
-    levels = ("neuron", "layer", "condition")
+    levels = ("removal", "neuron", "layer", "condition")
+    kept = list(correlations)
     kept.sort(key=lambda row: (levels.index(row["level"]), row["model"] is not None))
     return [{**row, "measure": _MEASURES.get(row["measure"], row["measure"])} for row in kept]
 

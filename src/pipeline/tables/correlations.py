@@ -1,4 +1,4 @@
-"""Does sparsity go with accuracy lost? Effects by level, and the units that they are made of."""
+"""Does sparsity go with accuracy lost? Rank correlations by level, and the units behind them."""
 
 from typing import Any
 
@@ -6,44 +6,35 @@ from pipeline.tables.base import Column, Table
 
 CORRELATIONS = Table(
     "correlations",
-    1,
+    2,
     "One row a level, backbone (or all of them), method and measure.",
     {
-        "level": Column("String", "neuron (deciles), layer, condition or item"),
+        "level": Column("String", "neuron (deciles), layer, removal or condition"),
         "model": Column("String", "model name; null for all backbones pooled", nullable=True),
-        "method": Column("String", "method whose conditions these are"),
-        "condition": Column(
-            "String", "level of the one condition; null for several", nullable=True
-        ),
+        "method": Column("String", "method whose conditions these are; empty for all removals"),
         "measure": Column("String", "what the loss is set against"),
-        "units": Column("Int64", "deciles, layers, conditions, or questions that were right"),
+        "units": Column("Int64", "deciles, layers, removals (draws apart) or conditions"),
+        "strata": Column(
+            "Int64",
+            "sets of removals of equally many neurons (to a hundredth of the model's) within which "
+            "the order is looked at; null where all are ranked together",
+            nullable=True,
+        ),
         "spearman": Column(
             "Float64",
-            "rank correlation of the measure with reasoning accuracy lost; null where nothing "
-            "varies, and for questions",
+            "rank correlation of the measure with reasoning accuracy lost; of strata and of "
+            "backbones the mean by number of units; null where nothing varies",
             nullable=True,
         ),
         "p": Column(
             "Float64",
-            "two-sided, of the rank correlation, from permutations of the units within their "
-            "backbones; null for conditions, whose order is their design, and for questions",
+            "two-sided, from permutations of the units within their backbones and strata; null for "
+            "what is descriptive: conditions, and all removals of a backbone together, whose order "
+            "is their design",
             nullable=True,
         ),
-        "effect": Column(
-            "String",
-            "slope (accuracy lost, in shares, per standard deviation of the measure), or exponent "
-            "(of the number of steps in how often a right answer flips; 1: each step fails alike)",
-            nullable=True,
-        ),
-        "estimate": Column("Float64", "the effect", nullable=True),
-        "low": Column("Float64", "lower end of its interval over items", nullable=True),
-        "high": Column("Float64", "upper end", nullable=True),
     },
 )
-
-
-#: Least and greatest exponent that is fitted.
-EXPONENT_RANGE = (-2.0, 4.0)
 
 
 def related(
@@ -57,7 +48,7 @@ def related(
 
 UNITS = Table(
     "units",
-    1,
+    2,
     "One row a decile or layer whose neurons (of a layer: the cold ones) were removed alone.",
     {
         "level": Column("String", "neuron (deciles) or layer"),
@@ -72,7 +63,30 @@ UNITS = Table(
         "neuron_sparsity_imposed": Column("Float64", "share of all FFN neurons removed"),
         "n": Column("Int64", "items compared with the dense run"),
         "loss": Column("Float64", "mean accuracy lost on the reasoning tasks, in shares"),
-        "loss_low": Column("Float64", "lower end of the paired bootstrap interval"),
+        "loss_low": Column("Float64", "lower end of its paired interval"),
         "loss_high": Column("Float64", "upper end"),
+    },
+)
+
+STEPS = Table(
+    "steps",
+    1,
+    "One row a condition (seeds pooled), reasoning task and number of steps: how many of the "
+    "questions that the dense model gets right stay right, beside what equal steps would leave.",
+    {
+        "model": Column("String", "model name"),
+        "method": Column("String", "method name"),
+        "level": Column("String", "level as configured"),
+        "task": Column("String", "task name"),
+        "steps": Column("Int64", "reasoning steps of the questions"),
+        "questions": Column("Int64", "questions that the dense model gets right"),
+        "stayed": Column("Float64", "share of them that are right after pruning, mean over seeds"),
+        "low": Column("Float64", "lower end of its interval"),
+        "high": Column("Float64", "upper end"),
+        "expected": Column(
+            "Float64",
+            "c + (1 - c) p^steps with chance c and one p for all of the task's steps, fitted by "
+            "maximum likelihood: each step fails alike",
+        ),
     },
 )

@@ -48,9 +48,23 @@ _SPARSITY = {
     for basis in ("imposed", "total")
 }
 
+_REMOVED = {
+    "activity_removed": Column(
+        "Float64",
+        "share of the dense model's active (token, neuron) pairs that the neurons removed for good "
+        "made up, mean over seeds; null where none is",
+        nullable=True,
+    ),
+    "contribution_removed": Column(
+        "Float64",
+        "their share of the sum of |h_i| * ||W_down[:, i]||_2",
+        nullable=True,
+    ),
+}
+
 CURVES = Table(
     "curves",
-    2,
+    3,
     "One row a condition (seeds pooled) and task; task `reasoning` is the mean of the reasoning "
     "tasks, each with equal weight; its sparsity is that of all their tokens.",
     {
@@ -62,13 +76,14 @@ CURVES = Table(
         "reasoning": Column("Boolean", "false for controls"),
         "seeds": Column("Int64", "seeds pooled"),
         **_SPARSITY,
+        **_REMOVED,
         **_MEASURES,
     },
 )
 
 PERPLEXITY = Table(
     "perplexity",
-    3,
+    4,
     "One row a condition (seeds pooled) and task that scores texts.",
     {
         "model": Column("String", "model name"),
@@ -79,6 +94,7 @@ PERPLEXITY = Table(
         "reasoning": Column("Boolean", "false where the texts need no reasoning"),
         "seeds": Column("Int64", "seeds pooled"),
         **_SPARSITY,
+        **_REMOVED,
         "n": Column("Int64", "texts compared with the dense run"),
         "tokens": Column("Int64", "tokens scored, a seed"),
         "log_perplexity": Column("Float64", "nats a token"),

@@ -4,12 +4,13 @@ from pipeline.tables.base import Document
 
 FINDING = Document(
     "finding",
-    3,
+    4,
     "The answer in sentences, and the figures behind them.",
     {
         "sentences": "sentences with figures and intervals",
         "confidence": "coverage of every interval in this study",
-        "bootstrap": "resamples behind every interval",
+        "bootstrap": "resamples behind every interval of texts",
+        "reference_level": "level at which orders of removal are compared",
         "models": "rows: model, activation, parameters, neurons, natural_sparsity (share of "
         "inactive (token, neuron) pairs), active_rule (nonzero or cett), policy and share (of the "
         "classification that the cold and the hot arm go by), hot (neurons in the hot set), "
@@ -18,5 +19,9 @@ FINDING = Document(
         "contrasts": "rows: model, first and second ({method, level, neuron_sparsity} each, the "
         "last one imposed), estimate, low, high, n: accuracy lost under the first minus accuracy "
         "lost under the second, mean of the reasoning tasks, in shares (0.1 is ten points)",
+        "decomposition": "rows: model, scope (layer or model), part (layers, not hot, order of "
+        "coldness), first and second (methods), estimate, low, high: accuracy lost under the first "
+        "minus accuracy lost under the second; the parts of a scope add up to random neurons of "
+        "every layer less the coldest",
     },
 )

@@ -4,7 +4,7 @@ from pipeline.tables.base import Arrays, Column, Document, Table
 
 PLAN = Document(
     "plan",
-    2,
+    3,
     "A fitted method at one level and seed; arrays lie beside it in plan.safetensors.",
     {
         "weights": "name and options of the weight pruning, or null",
@@ -23,6 +23,12 @@ PLAN = Document(
         "reach": "lowest and highest value of `measure` on calibration text, or null",
         "achieved": "measures on calibration text, imposed and total, or null where not measured",
         "dropped": "FFN neurons removed for good",
+        "dropped_by_layer": "those of every layer, or null where a method removes none for good",
+        "shared_with_coldest": "of a random draw: share of the neurons removed that the coldest "
+        "would be too, as many of each layer; else null",
+        "activity_removed": "share of the dense model's active (token, neuron) pairs that the "
+        "removed neurons made up, on the study's activity corpus; null where none is removed",
+        "contribution_removed": "their share of the sum of |h_i| * ||W_down[:, i]||_2 there",
         "neurons": "FFN neurons of the model",
         "cold": "size of the cold set, or null without a classification",
         "arrays": "names of the arrays",

@@ -1,4 +1,5 @@
-"""`drop_decile`: remove one tenth of the neurons, 1 the coldest to 10 the hottest, and no other.
+"""`drop_decile`: remove one tenth of the neurons, 1 the coldest to 10 the hottest, and no other: of
+every layer its own, or of the model's neurons ranked together.
 
 What each part of the activity range is worth by itself; a curve that goes on removing cannot tell.
 """
@@ -14,6 +15,7 @@ class DropDecile(Parted):
 
     part = "decile"
     numbers = (1, 10)
+    scopes = ("layer", "model")
 
     def members(self, neurons: Neurons, number: int) -> np.ndarray:
         """The decile's neurons."""
