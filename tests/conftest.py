@@ -162,7 +162,7 @@ def study_values():
         "measure": None,
         "sparse_from": "start",
         "seeds": [0],
-        "scope": "model",
+        "scope": "layer",
     }
     return {
         "study": "small",
@@ -197,8 +197,8 @@ def study_values():
             "cett_tokens": 512,
         },
         "classification": {
-            "coverage80": {"policy": "coverage", "share": 0.8, "scope": "model"},
-            "by_layer": {"policy": "budget", "share": 0.2, "scope": "layer"},
+            "coverage80": {"policy": "coverage", "share": 0.8, "scope": "layer"},
+            "of_model": {"policy": "budget", "share": 0.2, "scope": "model"},
         },
         "methods": {"drop_cold": method},
         "evaluation": {
@@ -208,7 +208,12 @@ def study_values():
             "block_items": 3,
             "shards": 1,
         },
-        "analysis": {"bootstrap": 200, "confidence": 0.95, "reference_level": 0.25},
+        "analysis": {
+            "bootstrap": 200,
+            "confidence": 0.95,
+            "activity_corpus": None,
+            "reference_level": 0.25,
+        },
     }
 
 

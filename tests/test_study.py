@@ -63,7 +63,7 @@ def test_every_classification_is_made_on_every_corpus_in_use(plan):
     assert study.profiled == [("backbone", "reasoning")]
     assert study.classified == [
         ("backbone", "reasoning", "coverage80"),
-        ("backbone", "reasoning", "by_layer"),
+        ("backbone", "reasoning", "of_model"),
     ]
     assert (study.main_corpus, study.main_classification) == ("reasoning", "coverage80")
 
@@ -75,7 +75,11 @@ def test_every_classification_is_made_on_every_corpus_in_use(plan):
         ("drop_decile", {"levels": [0, 5, 11]}, r"from 1 to 10; given \[0, 11\]"),
         ("drop_decile", {"levels": ["cold"]}, r"given \['cold'\]"),
         ("drop_cold_layer", {"levels": [0.25]}, r"one layer at a time.*from 0; given \[0\.25\]"),
-        ("drop_decile", {"levels": [1], "scope": "layer"}, "scope: .*whole model; give model"),
+        (
+            "drop_cold_layer",
+            {"levels": [1], "scope": "model"},
+            "scope: .*one layer at a time; give layer",
+        ),
         ("drop_cold", {"levels": [1]}, r"levels: drop_cold removes a share .*given \[1\]"),
     ],
 )
@@ -84,6 +88,75 @@ def test_levels_of_the_other_kind_are_refused(plan, sparsifier, changes, said):
     changed |= {"analysis__reference_level": 0.1, "methods__second": SECOND}
     with pytest.raises(UserError, match=rf"methods\.drop_cold: .*{said}"):
         plan(methods__drop_cold__sparsifier=sparsifier, **changed)
+
+
+def matched(**changes):
+    """A method that draws as many as `drop_cold` of each layer."""
+    return {
+        "sparsifier": {"name": "drop_random", "match": "drop_cold"}, "corpus": "reasoning",
+        "classification": "coverage80", "levels": [0.25], "seeds": [0, 1], **changes,
+    }  # fmt: skip
+
+
+def test_a_matched_method_rests_on_the_plan_that_it_is_matched_to(plan):
+    study = plan(methods__drawn=matched())
+    assert study.matched_to("drawn") == "drop_cold" and study.matched_to("drop_cold") is None
+    other = study.matched_plan("backbone", "drawn", "0.25")
+    assert (other.method, other.level, other.seed) == ("drop_cold", "0.25", 0)
+    assert study.orders[1] == {
+        "method": "drawn", "sparsifier": "drop_random", "scope": "layer", "corpus": "reasoning",
+        "match": "drop_cold", "among": "all",
+    }  # fmt: skip
+    folder = "results/small/fit/backbone/drawn/0.25/0"
+    before = study.folders[folder].identity
+    # Whatever decides the one plan is a part of the other's identity.
+    changed = plan(methods__drawn=matched(), methods__drop_cold__sparsifier="drop_small")
+    assert changed.folders[folder].identity != before
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"sparsifier": {"name": "drop_random", "match": "drop_clod"}},
+            "unknown method 'drop_clod'. Did you mean 'drop_cold'",
+        ),
+        (
+            {"sparsifier": {"name": "drop_random", "match": "drawn"}},
+            "drawn is matched to another method itself",
+        ),
+        ({"levels": [0.25, 0.5]}, "drop_cold has no level 0.5"),
+        ({"scope": "model"}, "drop_cold has scope layer, this method model"),
+        ({"measure": "neuron_sparsity"}, "removes neurons and does no more"),
+        (
+            {"sparsifier": {"name": "drop_random", "among": "warm"}},
+            "'warm' is refused",
+        ),
+    ],
+)
+def test_what_cannot_be_matched_is_refused(plan, changes, said):
+    with pytest.raises(UserError, match=said):
+        plan(methods__drawn=matched(**changes))
+
+
+def test_parts_and_what_goes_token_by_token_cannot_be_matched(plan):
+    deciles = {"sparsifier": "drop_decile", "corpus": "reasoning", "classification": "coverage80"}
+    teal = {"sparsifier": "teal", "corpus": "reasoning", "levels": [0.25]}
+    for other in ({**deciles, "levels": [1]}, teal):
+        drawn = matched(sparsifier={"name": "drop_random", "match": "other"})
+        with pytest.raises(UserError, match="does not remove neurons in an order of their own"):
+            plan(methods__other=other, methods__drawn=drawn)
+
+
+def test_the_activity_corpus_is_profiled_and_is_the_first_unless_named(plan, study_values):
+    assert plan().activity_corpus == "reasoning"
+    study_values["calibration"]["more"] = study_values["calibration"]["reasoning"] | {
+        "source": "builtin:prose"
+    }
+    study = plan(analysis__activity_corpus="more")
+    assert ("backbone", "more") in study.profiled
+    with pytest.raises(UserError, match=r"analysis\.activity_corpus: unknown corpus 'moor'"):
+        plan(analysis__activity_corpus="moor")
 
 
 SECOND = {
@@ -116,8 +189,8 @@ PLAIN = {"classification": None}
         ),
         ({"measure": "neuron_sparsity"}, r"a level of drop_cold is a number .*given \['cold'\]"),
         (
-            {**PLAIN, "sparsifier": "teal", "scope": "layer", "levels": [0.5]},
-            "scope: teal goes token by token.*give model",
+            {**PLAIN, "sparsifier": "teal", "scope": "model", "levels": [0.5]},
+            "scope: teal goes token by token.*give layer",
         ),
         ({**PLAIN, "sparsifier": "teal"}, r"a level of teal is a number .*given \['cold'\]"),
         (
@@ -435,7 +508,7 @@ def test_each_part_of_an_identity_changes_what_depends_on_it_and_nothing_else(
 ):
     value, changed = PARTS[path]
     study_values["classification"] = {
-        name: {"policy": "coverage", "share": share, "scope": "model"}
+        name: {"policy": "coverage", "share": share, "scope": "layer"}
         for name, share in {"coverage80": 0.8, "second": 0.6}.items()
     }
     study_values["methods"]["teal"] = TEAL
@@ -616,7 +689,7 @@ def test_a_condition_is_keyed_by_the_code_of_its_own_entries(plan):
     study = plan(methods__small=other)
     assert study.source("fit", method="small") != study.source("fit", method="drop_cold")
     assert study.source("classify", classification="coverage80") != study.source(
-        "classify", classification="by_layer"
+        "classify", classification="of_model"
     )
 
 
@@ -663,7 +736,7 @@ def test_what_a_policy_looks_at_besides_is_profiled_or_extracted(plan, study_val
     study_values["calibration"] |= {"prose": prose, "held": prose}
     study_values["classification"] |= {
         "stable": {"policy": "stability", "share": 0.8, "other": "prose"},
-        "cheap": {"policy": "perplexity", "rise": 0.1, "other": "held"},
+        "cheap": {"policy": "perplexity", "rise": 0.1, "other": "held", "scope": "model"},
     }
     study = plan()
     assert study.corpora == ["reasoning", "prose"]

@@ -201,16 +201,16 @@ def test_the_name_dense_is_refused_for_methods(study_values):
 @pytest.mark.parametrize("level", ["cold", "hot"])
 def test_an_exact_boundary_needs_one_scope_for_method_and_classification(study_values, level):
     change(study_values, "methods.drop_cold.levels", [level])
-    change(study_values, "methods.drop_cold.classification", "by_layer")
-    assert "methods.drop_cold.scope: 'model' with the level" in refusal(study_values)
-    change(study_values, "methods.drop_cold.scope", "layer")
+    change(study_values, "methods.drop_cold.classification", "of_model")
+    assert "methods.drop_cold.scope: 'layer' with the level" in refusal(study_values)
+    change(study_values, "methods.drop_cold.scope", "model")
     assert parse_study(study_values).methods["drop_cold"].levels == (level,)
 
 
 def test_shares_need_not_be_of_the_classifications_scope(study_values):
     change(study_values, "methods.drop_cold.levels", [0.25])
-    change(study_values, "methods.drop_cold.scope", "layer")
-    assert parse_study(study_values).methods["drop_cold"].scope == "layer"
+    change(study_values, "methods.drop_cold.scope", "model")
+    assert parse_study(study_values).methods["drop_cold"].scope == "model"
 
 
 def test_the_level_to_compare_at_is_one_that_a_method_has(study_values):

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hn
 
 from pipeline.config.methods import level_text
 from pipeline.methods.plan import Asked, Refused
-from pipeline.methods.static import Neurons, fit
+from pipeline.methods.static import Neurons, fit, shared_with_coldest
 from pipeline.registry import SPARSIFIERS
 
 # 4 neurons in each of 4 layers; values are chosen so that no two tie.
@@ -30,10 +30,11 @@ def four_by_four(**changes):
     return Neurons(layer.ravel(), neuron.ravel(), **values)
 
 
-def plan(name, level, neurons=None, seed=0, scope="model"):
-    part = {"name": name, "options": {}}
+def plan(name, level, neurons=None, seed=0, scope="model", matched=None, **options):
+    needed = {"distractor": "other"} if name == "selective" else {}
+    part = {"name": name, "options": needed | options}
     asked = Asked({"sparsifier": part}, level, seed=seed, scope=scope)
-    return fit(asked, neurons or four_by_four())
+    return fit(asked, neurons or four_by_four(), matched)
 
 
 def gone(fitted, shape):
@@ -214,6 +215,97 @@ def test_deciles_cut_all_neurons_from_cold_to_hot(make_neurons, active, scope):
         score = neurons.frequency.reshape(active.shape)
         means = [score[d] for d in removed if d.any()]
         assert all(a.max() <= b.min() for a, b in zip(means, means[1:], strict=False))
+
+
+def random_model(layers=3, width=40):
+    """Neurons with random activity of which the coldest lie in few layers."""
+    generator = np.random.default_rng(0)
+    layer, neuron = np.indices((layers, width))
+    frequency = generator.random((layers, width)) * (1 + layer)
+    hot = frequency > np.quantile(frequency, 0.4)
+    return Neurons(
+        layer.ravel(), neuron.ravel(), frequency=frequency.ravel(), heat=frequency.ravel(),
+        mean_contribution=generator.random(layers * width),
+        weight_norm=generator.random(layers * width), hot=hot.ravel(),
+        of_distractor=generator.random(layers * width),
+    )  # fmt: skip
+
+
+def test_random_neurons_of_every_layer_are_as_many_as_the_coldest_take():
+    neurons = random_model()
+    coldest, random = (plan(n, 0.25, neurons, scope="layer") for n in ("drop_cold", "drop_random"))
+    assert random.dropped.sum(axis=1).tolist() == coldest.dropped.sum(axis=1).tolist() == [10] * 3
+    assert not (random.dropped == coldest.dropped).all()
+
+
+@pytest.mark.parametrize("among", ["all", "cold"])
+def test_a_matched_draw_takes_as_many_of_each_layer_as_the_method_it_is_matched_to(among):
+    neurons = random_model()
+    coldest = plan("drop_cold", 0.25, neurons)
+    counts = coldest.dropped.sum(axis=1)
+    assert len(set(counts.tolist())) == 3
+    draws = [
+        plan("drop_random", 0.25, neurons, seed, matched=coldest, match="drop_cold", among=among)
+        for seed in range(3)
+    ]
+    for drawn in draws:
+        assert (drawn.dropped.sum(axis=1) == counts).all()
+        hot = neurons.hot.reshape(coldest.dropped.shape)
+        assert (drawn.dropped & hot).any() == (among == "all")
+    assert len({drawn.dropped.tobytes() for drawn in draws}) == 3
+
+
+def test_a_draw_among_the_cold_is_uniform_over_them():
+    neurons = random_model(2, 30)
+    cold = ~neurons.hot.reshape(2, 30)
+    drawn = [
+        plan("drop_random", 0.1, neurons, seed, scope="layer", among="cold").dropped
+        for seed in range(400)
+    ]
+    assert all((d & ~cold).sum() == 0 and d.sum(axis=1).tolist() == [3, 3] for d in drawn)
+    share = np.mean(drawn, axis=0)
+    for layer in range(2):
+        expected = 3 / cold[layer].sum()
+        assert np.abs(share[layer][cold[layer]] - expected).max() < 0.1
+
+
+def test_too_few_cold_neurons_in_a_layer_are_told_with_both_counts():
+    # Layer 2 has no cold neuron, layer 3 two.
+    fitted = plan("drop_random", 0.25, scope="layer", among="cold")
+    assert fitted.refused == (
+        "1 neurons are to be drawn among the cold ones of layer 2, which has 0 of them"
+    )
+    assert "of the model, which has 9" in plan("drop_random", 0.75, among="cold").refused
+
+
+def test_what_is_matched_to_a_refused_condition_is_refused_with_its_reason():
+    other = plan("keep_cold", 0.5)
+    fitted = plan("drop_random", 0.5, matched=other, match="keep_cold")
+    assert fitted.refused.startswith("the method that it is matched to: removing 8 of 16 neurons")
+
+
+def test_the_share_that_the_coldest_also_take_by_hand():
+    """By layer: the coldest of four are 3, 1, 3 and 0, as (layer, neuron)."""
+    neurons = four_by_four()
+    dropped = np.zeros((4, 4), dtype=bool)
+    dropped[0, 3] = dropped[1, 0] = dropped[3, 0] = True
+    assert shared_with_coldest(dropped, neurons) == 2 / 3
+    # Two of a layer are held against its two coldest.
+    dropped[0, 0] = True
+    assert shared_with_coldest(dropped, neurons) == 2 / 4
+    assert shared_with_coldest(np.zeros((4, 4), dtype=bool), neurons) is None
+
+
+def test_only_draws_are_told_how_much_they_share_with_the_coldest():
+    assert plan("drop_cold", 0.25).shared_with_coldest is None
+    assert 0 <= plan("drop_random", 0.25).shared_with_coldest <= 1
+
+
+def test_deciles_of_every_layer():
+    neurons = random_model(2, 40)
+    first = plan("drop_decile", 1, neurons, scope="layer").dropped
+    assert first.sum(axis=1).tolist() == [4, 4]
+    assert (first == plan("drop_cold", 0.1, neurons, scope="layer").dropped).all()
 
 
 def test_one_layers_cold_neurons_are_those_of_the_cold_set_in_it(make_neurons):
