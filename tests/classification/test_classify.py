@@ -35,7 +35,9 @@ ACTIVE = [[50, 1, 30, 0], [10, 4, 2, 3]]
 
 def test_coverage_over_the_model_by_hand():
     columns, facts = classify(
-        profile(ACTIVE), Classification(policy="coverage", share=0.8), exact_zeros=True
+        profile(ACTIVE),
+        Classification(policy="coverage", share=0.8, scope="model"),
+        exact_zeros=True,
     )
     assert columns["score"].tolist() == [0.5, 0.01, 0.3, 0, 0.1, 0.04, 0.02, 0.03]
     assert columns["rank"].tolist() == [1, 7, 2, 8, 3, 4, 6, 5]
