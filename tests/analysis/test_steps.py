@@ -45,7 +45,9 @@ def failing(survives, chance=0.0, seeds=1, seed=0):
 
 def test_shares_by_hand():
     # Of two steps 3 of 4 stay right, of three 1 of 2; what the dense model gets wrong is left out.
-    asked = dense(steps=np.array([2, 2, 2, 2, 3, 3, 3]), correct=np.array([1] * 6 + [0], dtype=bool))
+    asked = dense(
+        steps=np.array([2, 2, 2, 2, 3, 3, 3]), correct=np.array([1] * 6 + [0], dtype=bool)
+    )
     found = rows(arm([1, 1, 1, 0, 1, 0, 1]), asked)
     assert STEPS.frame(found).height == 2
     assert [(row["steps"], row["questions"], row["stayed"]) for row in found] == [
