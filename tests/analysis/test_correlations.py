@@ -232,9 +232,8 @@ def described(rows):
 def test_the_partial_correlation_by_hand():
     # Ranks of activity 1 2 3 4, of number 1 3 2 4, of loss 2 1 3 4: each pair of activity with
     # another is 0.8, number with loss 0.4.
-    rows = [removal(a, b, removed=n)
-            for a, n, b in ((0.1, 10, 0.2), (0.2, 30, 0.1), (0.3, 20, 0.3), (0.4, 40, 0.4))]  # fmt: skip
-    found = described(rows)
+    rows = ((0.1, 10, 0.2), (0.2, 30, 0.1), (0.3, 20, 0.3), (0.4, 40, 0.4))
+    found = described([removal(a, b, removed=n) for a, n, b in rows])
     assert found["activity_removed, pooled"] == pytest.approx(0.8)
     assert found["neurons removed, pooled"] == pytest.approx(0.4)
     wanted = (0.8 - 0.4 * 0.8) / np.sqrt((1 - 0.4**2) * (1 - 0.8**2))
