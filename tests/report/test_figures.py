@@ -226,6 +226,8 @@ def test_the_steps_figure_draws_what_stays_beside_what_equal_steps_leave(steps, 
         spec
     )
     text = svg(spec)
+    # No half steps.
+    assert solid["encoding"]["x"]["axis"]["values"] == [2, 3, 4] and ">2.5<" not in text
     assert ">addition<" in text and ">drop_random<" in text and ">ref-swiglu<" in text
 
 
