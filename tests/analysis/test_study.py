@@ -1,20 +1,27 @@
-"""A whole small study: losses, corrected losses, contrasts and wording worked out by hand."""
+"""A whole small study: losses, corrected losses, contrasts and sentences worked out by hand."""
 
 import numpy as np
 import polars as pl
 import pytest
 
-from pipeline.analysis.sentences import sentences
-from pipeline.analysis.study import PartProfile, analysed, backbone_facts
+from pipeline.analysis.removals import Order
+from pipeline.analysis.study import PartProfile, analysed, backbone_facts, clusters
 from pipeline.config.analysis import Analysis
-from pipeline.tables.curves import CURVES
+from pipeline.tables.correlations import CORRELATIONS, STEPS, UNITS
+from pipeline.tables.curves import CURVES, PERPLEXITY, REFUSED
 from pipeline.tables.finding import FINDING
+from pipeline.tables.removals import REMOVALS, REMOVED_BY_LAYER
 
 DENSE = {"sum": [1, 1, 1, 1, 1, 1], "logic": [1, 1, 1, 1, 1, 0], "copying": [1] * 6}
 COLD = {"sum": [1, 1, 1, 0, 0, 0], "logic": [1, 1, 1, 1, 0, 0], "copying": [1] * 6}
 HOT = {"sum": [0] * 6, "logic": [0] * 6, "copying": [0, 0, 0, 1, 1, 1]}
 NONE = {"sum": [1] * 6, "logic": [1, 1, 1, 1, 1, 0], "copying": [1] * 6}
-SPARSIFIERS = {"cold": "drop_cold", "hot": "keep_cold", "random": "drop_random"}
+ORDERS = [
+    Order("cold", "drop_cold", "layer", "reasoning"),
+    Order("hot", "keep_cold", "layer", "reasoning"),
+    Order("random", "drop_random", "layer", "reasoning"),
+]
+ANALYSIS = Analysis(bootstrap=500, confidence=0.9, reference_level=0.25)
 BACKBONE = (
     {"name": "m", "activation": "relu", "parameters": 10},
     pl.DataFrame({"natural_sparsity": [0.8, 0.9]}),
@@ -30,9 +37,9 @@ BACKBONE = (
 
 
 @pytest.fixture
-def result(condition, targets):
+def result(condition, targets, plan):
     evaluated = [
-        condition("cold", "0.25", NONE, 0.25),
+        condition("cold", "0.25", NONE, 0.25, plan=plan([2, 3], 0.1, 0.2)),
         condition("cold", "0.5", COLD, 0.5),
         condition("cold", "cold", COLD, 0.7),
         condition("hot", "hot", HOT, 0.3),
@@ -40,8 +47,7 @@ def result(condition, targets):
         condition("random", "0.25", NONE, 0.25, seed=1),
         condition("dense", "0", DENSE),
     ]
-    analysis = Analysis(bootstrap=500, confidence=0.9, reference_level=0.25)
-    return analysed(evaluated, [BACKBONE], [], targets.to_dicts(), SPARSIFIERS, analysis, seed=5)
+    return analysed(evaluated, [BACKBONE], [], targets.to_dicts(), ORDERS, ANALYSIS, seed=5)
 
 
 def row(result, method, level, task):
@@ -54,6 +60,30 @@ def row(result, method, level, task):
 def test_rows_are_the_contract(result):
     assert CURVES.frame(result.curves).height == 6 * 4
     assert set(result.finding) == set(FINDING.keys)
+    kinds = (PERPLEXITY, CORRELATIONS, UNITS, STEPS, REMOVALS, REMOVED_BY_LAYER, REFUSED)
+    assert [table.frame(getattr(result, table.name)).height for table in kinds] == [
+        # Two tasks with two step counts each, in five pruned conditions.
+        0, 1, 0, 5 * 2 * 2, 1, 2, 0
+    ]  # fmt: skip
+
+
+def test_removals_are_told_with_their_loss(result):
+    (removed,) = result.removals
+    assert (removed["method"], removed["removed"], removed["loss"]) == ("cold", 5, 0)
+    assert row(result, "cold", "0.25", "sum")["activity_removed"] == 0.1
+    assert row(result, "cold", "0.5", "sum")["activity_removed"] is None
+
+
+def test_answers_that_stay_are_told_by_steps_of_what_the_dense_model_gets_right(result):
+    found = {
+        (r["method"], r["level"], r["task"], r["steps"]): (r["questions"], r["stayed"])
+        for r in result.steps
+    }
+    # Items 0, 2 and 4 need one step and 1, 3 and 5 two; the dense model gets item 5 of logic wrong.
+    assert found["cold", "0.5", "sum", 1] == (3, pytest.approx(2 / 3))
+    assert found["cold", "0.5", "sum", 2] == (3, pytest.approx(1 / 3))
+    assert found["cold", "0.5", "logic", 2] == (2, 1)
+    assert not any(task == "copying" for _, _, task, _ in found)
 
 
 def test_loss_is_dense_minus_pruned(result):
@@ -95,7 +125,8 @@ def test_intervals_hold_their_estimates(result):
 def test_no_change_still_has_an_interval(result):
     unchanged = row(result, "cold", "0.25", "sum")
     assert unchanged["loss"] == 0
-    assert unchanged["loss_high"] == pytest.approx(1 - 0.05 ** (1 / 6))
+    # Two halves that change among eight questions, at 90 %.
+    assert unchanged["loss_high"] == pytest.approx(1.644854 / 8)
     assert row(result, "dense", "0", "sum")["loss_high"] == 0
 
 
@@ -115,7 +146,7 @@ def test_rank_correlation_needs_three_conditions(result):
     # Losses 0, x, x at sparsity 0.25, 0.5, 0.7: ranks 1, 2.5, 2.5 against 1, 2, 3.
     assert cold["method"] == "cold"
     assert cold["spearman"] == pytest.approx(np.corrcoef([1, 2.5, 2.5], [1, 2, 3])[0, 1])
-    assert cold["p"] is cold["low"] is None
+    assert cold["p"] is cold["strata"] is None
 
 
 def test_dense_rows_give_accuracy_and_chance_per_task_and_step_count(result):
@@ -126,235 +157,78 @@ def test_dense_rows_give_accuracy_and_chance_per_task_and_step_count(result):
 
 
 def test_sentences_name_sets_costs_and_direction(result):
-    first, second = result.finding["sentences"]
+    first, controls, sets = result.finding["sentences"]
+    # No question changes: two halves in each of two tasks of six, 1.645 / 8 over the root of two.
     assert first.startswith(
-        "To reasoning, cold neurons do not clearly matter less than random ones: where 25% "
+        "To reasoning, cold neurons do not clearly matter less than random ones of the same "
+        "layers: removing the coldest 25% of every layer costs 0.0 [−14.5, 14.5] on m, 16.7 ["
     )
-    assert "the coldest cost 0.0 [−22.1, 22.1] on m (16.7 [" in first
-    assert first.endswith("(points of reasoning accuracy, paired 90% intervals; 2 draws).")
+    assert first.endswith(
+        " less (not clear of zero) than as many drawn at random (points of reasoning accuracy, "
+        "paired 90% intervals, 2 draws)."
+    )
+    assert controls == (
+        "Of tasks that need no reasoning, the same coldest cost copying 0.0 [−20.6, 20.6] on m."
+    )
+    # Chance is (1/3 + 4/6) / 2 and the dense model's mean 11/12, so there are 5/12 to lose.
+    assert sets.startswith("The cold set as a whole cannot be spared: removing it costs 80% [")
     # Sizes are those measured, not those of a classification.
-    assert second.startswith("The cold set as a whole cannot be spared: removing it costs 33.3 [")
-    assert " on m (70% of its neurons); removing the hot set costs 91.7 [" in second
-    assert second.endswith("on m (30% of its neurons).")
+    assert " on m (70% of its neurons); removing the hot set costs 220% [" in sets
+    assert "on m (30% of its neurons). (Shares of what the dense model scores above " in sets
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "estimate", "said"),
-    [
-        (-0.2, -0.05, -0.1, "10.0 [5.0, 20.0] less than as many at random) ("),
-        (0.05, 0.2, 0.1, "10.0 [5.0, 20.0] more than as many at random) ("),
-        (
-            -0.05,
-            0.2,
-            0.1,
-            "10.0 [−5.0, 20.0] more than as many at random, which is not clear of zero) (",
-        ),
-    ],
-)
-def test_a_difference_is_told_with_its_interval_the_same_way_round(low, high, estimate, said):
-    own = curve("cold", "0.25", 0.2)
-    random = curve("random", "0.25", 0.3, seeds=5)
-    contrast = {
-        "model": "m",
-        "first": {"method": "cold", "level": "0.25"},
-        "second": {"method": "random", "level": "0.25"},
-        "estimate": estimate,
-        "low": low,
-        "high": high,
-    }
-    facts = [curve("dense", "0", 0.0), own, random]
-    first = sentences([MODEL], facts, [], [contrast], [], SPARSIFIERS, 0.95)[0]
-    assert f" the coldest cost 20.0 [15.0, 25.0] on m ({said}" in first
-    assert first.endswith("paired 95% intervals; 5 draws).")
-    verdicts = {
-        -0.2: "To reasoning, cold neurons matter less than random ones",
-        0.05: "To reasoning, cold neurons matter more than random ones",
-        -0.05: "To reasoning, cold neurons do not clearly matter less than random ones",
-    }
-    assert first.split(":")[0] == verdicts[low]
-
-
-def curve(method, level, loss, seeds=1, corrected=0.1):
-    return {
-        "model": "m",
-        "method": method,
-        "level": level,
-        "task": "reasoning",
-        "seeds": seeds,
-        "neuron_sparsity_imposed": 0.4,
-        "loss": loss,
-        "loss_low": loss - 0.05,
-        "loss_high": loss + 0.05,
-        "corrected_loss": corrected,
-    }
-
-
-MODEL = {"model": "m"}
-
-
-def test_a_set_is_told_beside_as_many_neurons_at_random():
-    rows = [curve("dense", "0", 0), curve("cold", "cold", 0.2), curve("random", "cold", 0.5)]
-    _, second = sentences([MODEL], rows, [], [], [], SPARSIFIERS, 0.95)
-    beside = "(40% of its neurons; as many at random 50.0 [45.0, 55.0])"
-    assert f"removing it costs 20.0 [15.0, 25.0] on m {beside}." in second
-
-
-@pytest.mark.parametrize(
-    ("losses", "said"),
-    [
-        ((0.2, 0.2), "The cold set as a whole cannot be spared: "),
-        ((0.01, 0.02), "The whole cold set costs nothing that is clear of zero: "),
-        ((-0.2, -0.1), "The model gains by the loss of its cold set: "),
-        ((0.2, 0.01), "The cold set as a whole is not spared alike by all models: "),
-    ],
-)
-def test_the_whole_cold_set_is_judged_over_all_models(losses, said):
-    rows = []
-    for model, loss in zip("mn", losses, strict=True):
-        of = [curve("dense", "0", 0), curve("cold", "cold", loss)]
-        rows += [{**row, "model": model} for row in of]
-    models = [MODEL, {**MODEL, "model": "n"}]
-    assert sentences(models, rows, [], [], [], SPARSIFIERS, 0.95)[1].startswith(said)
-
-
-def test_a_model_that_is_not_clear_of_chance_has_nothing_to_lose():
-    rows = [curve("dense", "0", 0, corrected=None), curve("cold", "cold", 0.0, corrected=None)]
-    first, _ = sentences([MODEL], rows, [], [], [], SPARSIFIERS, 0.95)
-    assert first.startswith("No model of this study is clear of chance")
-    able = [{**row, "model": "n", "corrected_loss": 0.1} for row in rows]
-    second = sentences(
-        [MODEL, {**MODEL, "model": "n"}], rows + able, [], [], [], SPARSIFIERS, 0.95
-    )[1]
-    assert "on n (" in second and "on m (" not in second
-    assert "Not clear of chance before pruning, and left out: m." in second
-
-
-def test_the_first_of_several_methods_with_one_sparsifier_is_told():
-    rows = [curve("dense", "0", 0), curve("cold", "cold", 0.2), curve("other", "cold", 0.9)]
-    _, second = sentences(
-        [MODEL], rows, [], [], [], {"cold": "drop_cold", "other": "drop_cold"}, 0.95
+def test_items_of_one_content_are_one_cluster(condition):
+    samples = condition("dense", "0", {"sum": [1] * 4, "logic": [1] * 2}).samples
+    same = samples.with_columns(
+        item_hash=pl.when(pl.col("item") == 3).then(pl.lit("sum1")).otherwise(pl.col("item_hash"))
     )
-    assert "costs 20.0" in second and "90.0" not in second
+    found = clusters(same)
+    assert found["sum"].tolist() == [0, 1, 2, 1] and found["logic"].tolist() == [0, 1]
+
+
+def test_items_of_one_content_count_once(condition, targets):
+    """Every question twice, with one hash, has the interval of every question once."""
+
+    def intervals(times):
+        def asked(method, level, right):
+            made = condition(method, level, {k: np.repeat(v, times) for k, v in right.items()})
+            content = pl.col("task") + (pl.col("item") // times).cast(pl.String)
+            samples = made.samples.with_columns(
+                item_hash=content, steps=(1 + pl.col("item") // times % 2).cast(pl.Int32)
+            )
+            return type(made)("m", method, level, 0, samples, made.sparsity)
+
+        reasoning = {"sum": COLD["sum"], "logic": COLD["logic"]}
+        before = {"sum": DENSE["sum"], "logic": DENSE["logic"]}
+        found = analysed(
+            [asked("cold", "0.5", reasoning), asked("dense", "0", before)],
+            [BACKBONE], [], targets.to_dicts(), ORDERS, ANALYSIS, seed=5,
+        )  # fmt: skip
+        rows = [r for r in found.curves if r["method"] == "cold"] + found.steps
+        ends = ("loss_low", "loss_high", "corrected_low", "corrected_high", "low", "high")
+        return [r.get(name) for r in rows for name in ends]
+
+    assert intervals(2) == pytest.approx(intervals(1))
 
 
 def test_the_same_inputs_give_the_same_figures(condition, targets, result):
     evaluated = [condition("cold", "0.5", COLD, 0.5), condition("dense", "0", DENSE)]
-    analysis = Analysis(bootstrap=500, confidence=0.9, reference_level=0.25)
-    again = analysed(evaluated, [BACKBONE], [], targets.to_dicts(), SPARSIFIERS, analysis, seed=5)
+    again = analysed(evaluated, [BACKBONE], [], targets.to_dicts(), ORDERS, ANALYSIS, seed=5)
     assert row(again, "cold", "0.5", "reasoning") == row(result, "cold", "0.5", "reasoning")
 
 
 def test_a_study_without_arms_says_so(condition, targets):
-    analysis = Analysis(bootstrap=100, confidence=0.9, reference_level=0.25)
     only = [condition("dense", "0", DENSE)]
-    first, second = analysed(
-        only, [BACKBONE], [], targets.to_dicts(), {}, analysis, seed=0
-    ).finding["sentences"]
+    found = analysed(only, [BACKBONE], [], targets.to_dicts(), [], ANALYSIS, seed=0)
+    first, second = found.finding["sentences"]
     assert "compares no level" in first
     assert "no condition that removes a whole cold or hot set" in second
+    assert found.finding["contrasts"] == found.finding["decomposition"] == []
+    assert found.removals == found.steps == found.correlations == []
 
 
 def test_backbone_facts_mean_over_layers():
     assert backbone_facts(*BACKBONE)["natural_sparsity"] == pytest.approx(0.85)
-
-
-def test_models_that_disagree_are_told_to():
-    models = [MODEL, {**MODEL, "model": "n"}]
-    rows, found = [], []
-    for model, sign in (("m", 1), ("n", -1)):
-        of = [curve("dense", "0", 0), curve("cold", "0.25", 0.2)]
-        of.append(curve("random", "0.25", 0.3, seeds=5))
-        rows += [{**row, "model": model} for row in of]
-        sides = [{"method": method, "level": "0.25"} for method in ("cold", "random")]
-        bounds = {"estimate": 0.1 * sign, "low": 0.1 * sign - 0.05, "high": 0.1 * sign + 0.05}
-        found.append({"model": model, "first": sides[0], "second": sides[1], **bounds})
-    first = sentences(models, rows, [], found, [], SPARSIFIERS, 0.95)[0]
-    assert first.startswith("Cold neurons do not differ from random ones alike on all models: ")
-
-
-def test_the_coldest_are_told_against_the_least_contributing_too():
-    rows = [curve("dense", "0", 0), curve("cold", "0.25", 0.2), curve("random", "0.25", 0.3)]
-    found = [
-        {
-            "model": "m",
-            "first": {"method": "cold", "level": "0.25"},
-            "second": {"method": second, "level": "0.25"},
-            "estimate": estimate,
-            "low": estimate - 0.05,
-            "high": estimate + 0.05,
-        }
-        for second, estimate in (
-            ("random", -0.1),
-            ("least", 0.15),
-            ("small", -0.05),
-            ("elsewhere", 0.02),
-        )
-    ]
-    named = {**SPARSIFIERS, "least": "drop_low_contribution", "small": "drop_small",
-             "elsewhere": "drop_cold"}  # fmt: skip
-    first = sentences([MODEL], rows, [], found, [], named, 0.95)[0]
-    least, smallest, other = first.removesuffix(".").split("; ")[-3:]
-    assert least == "than as many of the least contributing, 15.0 [10.0, 20.0] more on m"
-    assert smallest == "than as many with the smallest weights, 5.0 [0.0, 10.0] less on m"
-    assert other == "than as many by elsewhere, 2.0 [−3.0, 7.0] more on m"
-    assert first.startswith("Against one random draw, which says little of others: ")
-
-
-def related(model, spearman, estimate, units=10, p=0.001, **changes):
-    facts = {"level": "neuron", "measure": "activity", "method": "parts", "units": units, "p": p}
-    ends = {"low": estimate - 0.01, "high": estimate + 0.01}
-    own = {"model": model, "spearman": spearman, "estimate": estimate}
-    return {**facts, **ends, **own, **changes}
-
-
-BOTH = [related("m", 0.7, 0.2), related("n", 0.9, 0.05)]
-
-
-@pytest.mark.parametrize(
-    ("rows", "said"),
-    [
-        ([*BOTH, related(None, 0.8, 0.12, units=20)],
-         "the loss rises with how active the tenth is (mean of the models' Spearman's coefficients "
-         "0.80, p = 0.001, 20 units): by 20.0 [19.0, 21.0] on m and 5.0 [4.0, 6.0] on n points "
-         "per standard deviation."),
-        ([related("m", -0.7, -0.2, p=0.0001)],
-         "the loss falls with how active the tenth is (Spearman's coefficients −0.70, p < 0.001, "
-         "10 units): by −20.0 [−21.0, −19.0] on m points per standard deviation."),
-        ([*BOTH, related(None, 0.8, 0.12, units=20, p=0.06)],
-         "the loss does not clearly go with how active the tenth is (mean of the models' "
-         "Spearman's coefficients 0.80, p = 0.060, 20 units)."),
-        ([related("m", -0.4, -0.06), related("n", 0.8, 0.01),
-          related(None, 0.2, -0.03, units=20, p=0.7)], "the models disagree in its sign)."),
-        ([related("m", 0.87, 0.2, units=3, p=0.667)],
-         "3 are too few to tell whether the loss goes with how active the tenth is."),
-    ],
-)  # fmt: skip
-def test_what_the_parts_say_is_told_last_model_by_model_and_only_when_clear(rows, said):
-    told = [curve("dense", "0", 0), curve("cold", "cold", 0.2)]
-    others = [row | {"method": "other", "spearman": 0.99} for row in rows]
-    *_, last = sentences([MODEL], told, [], [], rows + others, SPARSIFIERS, 0.95)
-    assert last.startswith("Removing a tenth of the neurons at a time, ") and last.endswith(said)
-
-
-def test_texts_are_told_beside_as_many_at_random_at_the_same_level():
-    def nats(method, loss, level="0.25"):
-        return {"model": "m", "method": method, "level": level, "task": "prose", "loss": loss,
-                "reasoning": False, "loss_low": loss - 0.01, "loss_high": loss + 0.01}  # fmt: skip
-
-    rows = [curve("dense", "0", 0), curve("cold", "0.25", 0.2), curve("random", "0.25", 0.3)]
-    sides = [{"method": method, "level": "0.25"} for method in ("cold", "random")]
-    contrast = {"model": "m", "first": sides[0], "second": sides[1],
-                "estimate": -0.1, "low": -0.2, "high": -0.05}  # fmt: skip
-    texts = [nats("cold", 0.4), nats("random", 0.06), nats("cold", 3.0, "cold")]
-    told = sentences([MODEL], rows, texts, [contrast], [], SPARSIFIERS, 0.95)
-    assert told[1] == (
-        "On prose, which needs no reasoning, the same coldest cost, in nats a token, 0.40 [0.39, "
-        "0.41] on m (as many at random 0.06 [0.05, 0.07])."
-    )
-    worked = [text | {"task": "examples", "reasoning": True} for text in texts]
-    told = sentences([MODEL], rows, worked, [contrast], [], SPARSIFIERS, 0.95)
-    assert told[1].startswith("On examples the same coldest cost, in nats a token, 0.40 ")
-    assert len(sentences([MODEL], rows, texts[:1], [contrast], [], SPARSIFIERS, 0.95)) == 2
 
 
 def test_a_model_with_nothing_to_lose_has_no_correlation(condition, targets):
@@ -364,18 +238,38 @@ def test_a_model_with_nothing_to_lose_has_no_correlation(condition, targets):
     neurons = pl.DataFrame({"layer": [0] * 20, "neuron": range(20), "active": range(20),
                             "tokens": [20] * 20})  # fmt: skip
     classes = neurons.select("layer", "neuron", hot=pl.col("active") > 9)
-    part = PartProfile("m", "one", "decile", neurons, classes)
-    analysis = Analysis(bootstrap=100, confidence=0.9, reference_level=0.25)
-    result = analysed(
-        evaluated, [BACKBONE], [part], targets.to_dicts(), {"one": "drop_decile"}, analysis, 0
-    )
+    part = PartProfile("m", "one", "decile", True, neurons, classes)
+    order = Order("one", "drop_decile", "layer", "reasoning")
+    result = analysed(evaluated, [BACKBONE], [part], targets.to_dicts(), [order], ANALYSIS, 0)
     assert len(result.units) == 10 and result.correlations == []
 
 
-def test_a_study_without_reasoning_tasks_says_so(condition, targets):
-    analysis = Analysis(bootstrap=100, confidence=0.9, reference_level=0.25)
-    only = [condition("dense", "0", {"copying": [1] * 6})]
-    first, second = analysed(
-        only, [BACKBONE], [], targets.to_dicts(), {}, analysis, seed=0
-    ).finding["sentences"]
+def test_a_study_without_reasoning_tasks_says_so(condition, targets, plan):
+    copying = {"copying": [1] * 6}
+    evaluated = [
+        condition("cold", "0.25", copying, 0.25, plan=plan([2, 3], 0.1, 0.2)),
+        condition("dense", "0", copying),
+    ]
+    found = analysed(evaluated, [BACKBONE], [], targets.to_dicts(), ORDERS, ANALYSIS, seed=0)
+    first, second = found.finding["sentences"]
     assert first.startswith("No task of this study has right or wrong answers that need reasoning")
+    assert found.finding["contrasts"] == found.finding["decomposition"] == found.steps == []
+    assert [row["loss"] for row in found.removals] == [None]
+
+
+def test_a_study_of_texts_alone_is_analysed(condition, targets, plan):
+    def texts(method, level, nats, **facts):
+        made = condition(method, level, {"prose": [1, 1]}, **facts)
+        scored = made.samples.with_columns(
+            correct=pl.lit(None, dtype=pl.Boolean), reasoning=pl.lit(False),
+            nats=pl.lit(nats), scored_tokens=pl.lit(2, dtype=pl.Int32),
+        )  # fmt: skip
+        return type(made)("m", method, level, 0, scored, made.sparsity, plan=made.plan)
+
+    evaluated = [
+        texts("cold", "0.25", 3.0, plan=plan([2, 3], 0.1, 0.2)),
+        texts("dense", "0", 2.0),
+    ]
+    found = analysed(evaluated, [BACKBONE], [], targets.to_dicts(), ORDERS, ANALYSIS, seed=0)
+    assert [row["loss"] for row in found.perplexity] == [0.5, 0]
+    assert found.curves == [] and [row["loss"] for row in found.removals] == [None]

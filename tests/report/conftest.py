@@ -10,13 +10,13 @@ LEVELS = {
     "keep_cold": (("0.1", 0.1), ("hot", 0.38)),
     "drop_random": (("0.1", 0.1),),
 }
-_SLOPES = {"dense": 0.0, "drop_cold": 0.2, "keep_cold": 1.4, "drop_random": 0.6}
+_COSTS = {"dense": 0.0, "drop_cold": 0.2, "keep_cold": 1.4, "drop_random": 0.6}
 
 
 def curve(model="ref-reglu", method="drop_cold", level="0.1", task="reasoning", **changes):
     """A row of CURVES with plausible figures."""
     share = float(dict(LEVELS.get(method, ())).get(level, 0.25))
-    loss = share * _SLOPES.get(method, 0.5)
+    loss = share * _COSTS.get(method, 0.5)
     row = {
         "model": model,
         "method": method,
@@ -25,6 +25,8 @@ def curve(model="ref-reglu", method="drop_cold", level="0.1", task="reasoning", 
         "task": task,
         "reasoning": TASKS.get(task, True),
         "seeds": 5 if method == "drop_random" else 1,
+        "activity_removed": None if method == "dense" else share / 4,
+        "contribution_removed": None if method == "dense" else share / 5,
         "n": 400 if task == "reasoning" else 200,
         "accuracy": 0.875 - loss,
         "accuracy_dense": 0.875,
@@ -61,6 +63,52 @@ def curves():
 
 
 @pytest.fixture
+def removals():
+    """Rows of REMOVALS: the coldest once, and five draws of as many of every layer."""
+    return [
+        {
+            "model": model, "method": method, "level": "0.1", "seed": seed, "removed": 100,
+            "neurons": 1000, "least_of_a_layer": 0.1 - 0.01 * seed,
+            "most_of_a_layer": 0.1 + 0.02 * seed, "activity_removed": 0.02 + 0.01 * seed,
+            "contribution_removed": 0.03 + 0.01 * seed,
+            "shared_with_coldest": None if method == "drop_cold" else 0.1 + 0.1 * seed,
+            "loss": 0.04 + 0.01 * seed, "corrected_loss": 0.08 + 0.02 * seed,
+        }
+        for model in MODELS
+        for method, seeds in (("drop_cold", (0,)), ("drop_random", range(5)))
+        for seed in seeds
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def removed_by_layer(removals):
+    """Rows of REMOVED_BY_LAYER."""
+    keys = ("model", "method", "level", "seed")
+    return [
+        {key: row[key] for key in keys} | {"layer": layer, "removed": 25, "neurons": 250}
+        for row in removals
+        for layer in range(4)
+    ]
+
+
+@pytest.fixture
+def steps():
+    """Rows of STEPS: two methods at two levels, on two tasks."""
+    return [
+        {
+            "model": model, "method": method, "level": level, "task": task, "steps": count,
+            "questions": 100, "stayed": 0.9**count, "low": 0.9**count - 0.02,
+            "high": 0.9**count + 0.02, "expected": 0.91**count,
+        }
+        for model in MODELS
+        for method in ("drop_cold", "drop_random", "other")
+        for level in ("0.1", "0.5")
+        for task in ("addition", "multihop")
+        for count in (2, 3, 4)
+    ]  # fmt: skip
+
+
+@pytest.fixture
 def refused():
     """Rows of REFUSED."""
     return [
@@ -81,6 +129,7 @@ def finding():
         "sentences": ["The cold set costs 12.4 points [9.4, 16.4].", "Coldness itself matters."],
         "confidence": 0.95,
         "bootstrap": 2000,
+        "reference_level": "0.1",
         "models": [
             {
                 "model": model,
@@ -124,6 +173,27 @@ def finding():
                 "n": 400,
             }
             for second, estimate in (("keep_cold", -0.12), ("drop_random", -0.01), ("other", 0.05))
+        ],
+        "decomposition": [
+            {
+                "model": model,
+                "scope": scope,
+                "part": part,
+                "first": "drop_random",
+                "second": "drop_cold",
+                "estimate": estimate,
+                "low": estimate - 0.02,
+                "high": estimate + 0.02,
+            }
+            # The second model lacks a draw among the cold that is matched to the whole model.
+            for model, parts in (("ref-reglu", 5), ("ref-swiglu", 4))
+            for scope, part, estimate in (
+                ("layer", "not hot", 0.25),
+                ("layer", "order of coldness", 0.05),
+                ("model", "layers", -0.11),
+                ("model", "not hot", 0.13),
+                ("model", "order of coldness", 0.17),
+            )[:parts]
         ],
     }
 
@@ -212,6 +282,8 @@ def perplexity():
             "task": "prose",
             "reasoning": False,
             "seeds": 1,
+            "activity_removed": None if method == "dense" else 0.02,
+            "contribution_removed": None if method == "dense" else 0.03,
             **{
                 f"{measure}_sparsity_{basis}": 0.1
                 for measure in ("neuron", "ffn_weight", "model_weight")
@@ -234,50 +306,19 @@ def perplexity():
 def correlations():
     """Rows of CORRELATIONS."""
 
-    def row(level, measure, model, effect="slope", estimate=0.083, **changes):
-        facts = {"method": "one_part", "condition": None, "units": 20, "spearman": 0.83}
-        ends = {"low": 0.061, "high": 0.092, "p": 0.0004}
-        return {
-            "level": level, "model": model, "measure": measure, "effect": effect,
-            "estimate": estimate, **facts, **ends, **changes,
-        }  # fmt: skip
+    def row(level, measure, model, method="one_part", **changes):
+        known = {"level": level, "model": model, "method": method, "measure": measure}
+        return known | {"units": 20, "strata": None, "spearman": 0.83, "p": 0.0004} | changes
 
     return [
         row("neuron", "activity", "ref-reglu", p=0.0123),
         row("neuron", "activity", None),
-        row(
-            "layer",
-            "natural_sparsity",
-            None,
-            None,
-            None,
-            low=None,
-            high=None,
-            p=None,
-            spearman=None,
-        ),
-        row(
-            "condition",
-            "neuron_sparsity_imposed",
-            "ref-reglu",
-            None,
-            None,
-            low=None,
-            high=None,
-            p=None,
-        ),
-        row(
-            "item",
-            "steps",
-            "ref-reglu",
-            "exponent",
-            1.71,
-            condition="0.1",
-            p=None,
-            spearman=None,
-            low=1.2,
-            high=2.0,
-        ),
+        row("layer", "natural_sparsity", None, p=None, spearman=None),
+        row("condition", "neuron_sparsity_imposed", "ref-reglu", "drop_cold", p=None),
+        row("removal", "activity_removed, pooled", "ref-reglu", "", p=None, spearman=0.91),
+        row("removal", "neurons removed, pooled", "ref-reglu", "", p=None, spearman=0.95),
+        row("removal", "activity_removed given the number", "ref-reglu", "", p=None, spearman=None),
+        row("removal", "activity_removed", "ref-reglu", "", strata=4, spearman=0.12, p=0.4),
     ]
 
 

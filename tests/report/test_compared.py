@@ -137,6 +137,6 @@ def test_the_figure_draws_each_measure_against_what_was_achieved(rows, finding):
 
 def test_methods_at_a_measure_are_not_on_the_curve_of_removed_neurons(rows, finding):
     curves = rows(("ref-reglu", "teal", "0.5", 0.1))
-    assert "there is nothing to draw" in svg(main_figure([], finding["models"]))
-    assert "teal" not in spec_text(main_figure(curves, finding["models"]))
+    assert "there is nothing to draw" in svg(main_figure([], [], finding["models"]))
+    assert "teal" not in spec_text(main_figure(curves, [], finding["models"]))
     assert "nothing to compare" in svg(compared_figure([], finding["models"]))

@@ -5,10 +5,16 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from pipeline.report.figures import looks, main_figure, part_figure, task_figure
+from pipeline.report.figures import looks, part_figure, steps_figure, task_figure
+from pipeline.report.figures import main_figure as with_draws
 from pipeline.report.render import spec_text, svg
 
 KNOWN = ["drop_cold", "keep_cold", "drop_random", "drop_small", "drop_low_contribution"]
+
+
+def main_figure(rows, models, removals=()):
+    """The main figure; without `removals` no draw is a dot."""
+    return with_draws(rows, list(removals), models)
 
 
 def values(spec, part="curve"):
@@ -28,6 +34,30 @@ def test_main_figure_draws_the_pooled_task_in_percent_and_points(curves, finding
     assert cold["sparsity"] == pytest.approx(62.0)
     assert cold["loss"] == pytest.approx(12.4)
     assert (cold["low"], cold["high"]) == (pytest.approx(9.4), pytest.approx(16.4))
+
+
+def test_every_draw_of_a_method_with_several_is_a_dot(curves, removals, finding):
+    dots = values(main_figure(curves, finding["models"], removals), "draw")
+    assert {row["method"] for row in dots} == {"drop_random"} and len(dots) == 2 * 5
+    own = [row for row in dots if row["model"] == "ref-reglu"]
+    assert [row["loss"] for row in own] == pytest.approx([4.0, 5.0, 6.0, 7.0, 8.0])
+    assert [row["sparsity"] for row in dots] == pytest.approx([10.0] * 10)
+    drawn, without = (
+        _marks(svg(main_figure(curves, finding["models"], own)), "symbol") for own in (removals, [])
+    )
+    assert len(drawn) - len(without) == 2 * 5
+
+
+def test_draws_that_are_on_no_curve_or_have_no_loss_are_no_dots(make_curve, removals, finding):
+    rows = [make_curve(method="drop_random"), make_curve(method="drop_random", level="1")]
+    others = [row | {"level": "1"} for row in removals] + [row | {"loss": None} for row in removals]
+    assert values(main_figure(rows, finding["models"], others), "draw") == []
+    assert len(values(main_figure(rows, finding["models"], removals), "draw")) == 5
+
+
+def test_dots_do_not_change_where_curves_lie(curves, removals, finding):
+    one, other = (main_figure(curves, finding["models"], own) for own in ([], removals))
+    assert values(one) == values(other)
 
 
 def test_x_is_imposed_and_not_total_sparsity(make_curve):
@@ -177,8 +207,44 @@ def test_the_part_figure_of_one_level_or_none(units, finding):
     assert "No part of a model was removed alone" in svg(part_figure([], finding["models"]))
 
 
+def test_the_steps_figure_draws_what_stays_beside_what_equal_steps_leave(steps, finding):
+    methods = ["drop_cold", "drop_random"]
+    spec = steps_figure(steps, methods, "0.1", finding["models"])
+    (drawn,) = spec["datasets"].values()
+    # Two methods, models and tasks, three step counts: the level asked for alone.
+    assert len(drawn) == 2 * 2 * 2 * 3
+    assert {row["method"] for row in drawn} == set(methods)
+    row = next(row for row in drawn if row["steps"] == 3)
+    shares = [row[name] for name in ("stayed", "low", "high", "expected")]
+    assert shares == pytest.approx([72.9, 70.9, 74.9, 75.3571])
+    assert spec["facet"]["row"]["sort"] == methods
+    assert spec["facet"]["column"]["sort"] == ["ref-reglu", "ref-swiglu"]
+    dashed, solid, *_ = spec["spec"]["layer"]
+    assert dashed["encoding"]["y"]["field"] == "expected" and dashed["mark"]["strokeDash"]
+    assert solid["encoding"]["y"]["field"] == "stayed" and "strokeDash" not in solid["mark"]
+    assert spec_text(steps_figure(steps[::-1], methods, "0.1", finding["models"])) == spec_text(
+        spec
+    )
+    text = svg(spec)
+    # No half steps.
+    assert solid["encoding"]["x"]["axis"]["values"] == [2, 3, 4] and ">2.5<" not in text
+    assert ">addition<" in text and ">drop_random<" in text and ">ref-swiglu<" in text
+
+
+def test_without_steps_the_figure_is_a_sentence(steps, finding):
+    words = "No task has questions of several numbers of steps"
+    for own, methods, level in (([], ["drop_cold"], "0.1"), (steps, [], "0.1"),
+                                (steps, ["drop_cold"], "0.3")):  # fmt: skip
+        assert words in svg(steps_figure(own, methods, level, finding["models"]))
+
+
+def _marks(drawn, kind):
+    """Paths of the marks of one kind in an SVG's text."""
+    groups = ElementTree.fromstring(drawn).iter("{http://www.w3.org/2000/svg}g")
+    of_kind = (g for g in groups if g.attrib.get("class", "").startswith(f"mark-{kind}"))
+    return [path for group in of_kind for path in group]
+
+
 def _lines(drawn):
     """Curves that are drawn with at least one stroke."""
-    groups = ElementTree.fromstring(drawn).iter("{http://www.w3.org/2000/svg}g")
-    lines = (group for group in groups if group.attrib.get("class", "").startswith("mark-line"))
-    return sum("L" in path.attrib["d"] for group in lines for path in group)
+    return sum("L" in path.attrib["d"] for path in _marks(drawn, "line"))

@@ -11,18 +11,20 @@ from pipeline.digest import SOURCE_ROOT
 from pipeline.errors import UserError
 from pipeline.report import page as report
 from pipeline.tables.classes import CLASSIFICATION
-from pipeline.tables.correlations import CORRELATIONS, UNITS
+from pipeline.tables.correlations import CORRELATIONS, STEPS, UNITS
 from pipeline.tables.curves import CURVES, PERPLEXITY, REFUSED
 from pipeline.tables.finding import FINDING
 from pipeline.tables.model import MODEL
 from pipeline.tables.neurons import LAYERS
 from pipeline.tables.power_law import HOT_OVERLAPS, POWER_LAW, RANKED
+from pipeline.tables.removals import REMOVALS, REMOVED_BY_LAYER
 from pipeline.tables.sequences import CORPUS
 
 FIGURES = {
     "main_figure": '<svg class="main"><text>main</text></svg>',
     "task_figure": '<svg class="tasks"><text>tasks</text></svg>',
     "part_figure": '<svg class="parts"><text>parts</text></svg>',
+    "steps_figure": '<svg class="steps"><text>steps</text></svg>',
     "compared_figure": '<svg class="compared"></svg>',
     "sparsity_figure": '<svg class="sparsity"></svg>',
     "lorenz_figure": '<svg class="lorenz"></svg>',
@@ -33,6 +35,13 @@ METHODS = [
     {
         "name": "drop_cold", "parts": {"sparsifier": {"name": "drop_cold", "options": {}}},
         "corpus": "reasoning", "measure": "neurons_removed", "sparse_from": "start",
+        "scope": "layer",
+    },
+    {
+        "name": "as_model",
+        "parts": {"sparsifier": {"name": "drop_random", "options": {"match": "cold_of_model"}}},
+        "corpus": "reasoning", "measure": "neurons_removed", "sparse_from": "start",
+        "scope": "model",
     },
     {
         "name": "both",
@@ -40,7 +49,7 @@ METHODS = [
             "weights": {"name": "wanda", "options": {"pattern": "2:4", "share": None}},
             "quantization": {"name": "int4", "options": {"group": 32}},
         },
-        "corpus": "prose", "measure": None, "sparse_from": "start",
+        "corpus": "prose", "measure": None, "sparse_from": "start", "scope": None,
     },
 ]  # fmt: skip
 VOID = {"meta", "link", "br", "hr", "img", "input"}
@@ -74,6 +83,9 @@ def parts(
     perplexity,
     correlations,
     units,
+    steps,
+    removals,
+    removed_by_layer,
     refused,
     finding,
     corpora,
@@ -89,6 +101,9 @@ def parts(
         "perplexity": perplexity,
         "correlations": correlations,
         "units": units,
+        "steps": steps,
+        "removals": removals,
+        "removed_by_layer": removed_by_layer,
         "refused": refused,
         "finding": finding,
         "corpora": corpora,
@@ -103,8 +118,9 @@ def parts(
 
 
 def page(parts):
-    """The page of the parts; the units are in a figure alone."""
-    named = {name: part for name, part in parts.items() if name not in ("units", "profiles")}
+    """The page of the parts; some are in a figure or in a table alone."""
+    apart = ("units", "steps", "removed_by_layer", "profiles")
+    named = {name: part for name, part in parts.items() if name not in apart}
     return report.page(**named, spreads=parts["profiles"].spreads())
 
 
@@ -172,10 +188,72 @@ def test_methods_at_one_achieved_level_stand_side_by_side(parts, measured):
 def test_what_a_methods_name_stands_for(parts):
     (cold,) = table_rows(parts, "drop_cold", "–", "–", "drop_cold")
     (both,) = table_rows(parts, "both")
-    assert cold[4:] == ["–", "reasoning", "FFN neurons removed", "start"]
+    assert cold[4:] == ["–", "reasoning", "each layer", "FFN neurons removed", "start"]
     assert both[1:] == [
-        "wanda (pattern 2:4)", "int4 (group 32)", "–", "–", "prose", "its own", "start"
+        "wanda (pattern 2:4)", "int4 (group 32)", "–", "–", "prose", "–", "its own", "start"
     ]  # fmt: skip
+
+
+def test_every_arm_tells_what_its_neurons_are_ranked_among_and_matched_to(parts):
+    (drawn,) = table_rows(parts, "as_model")
+    assert drawn[3] == "drop_random (match cold_of_model)"
+    assert drawn[6] == "the whole model"
+    assert "Ranked among" in words(parts)
+
+
+def test_what_makes_the_difference_stands_below_the_sentences_a_column_a_model(parts):
+    rows = table_rows(parts, "each layer") + table_rows(parts, "the whole model")
+    assert [row[1].split(":")[0] for row in rows] == [
+        "not being hot", "the order of coldness", "the layers that are cut", "not being hot",
+        "the order of coldness",
+    ]  # fmt: skip
+    assert [row[2:] for row in rows] == [
+        ["25.0 [23.0, 27.0]"] * 2,
+        ["5.0 [3.0, 7.0]"] * 2,
+        ["−11.0 [−13.0, −9.0]"] * 2,
+        ["13.0 [11.0, 15.0]"] * 2,
+        ["17.0 [15.0, 19.0]", "–"],
+    ]
+    text = page(parts)
+    head = "".join(f"<th>{model}</th>" for model in ("ref-reglu", "ref-swiglu"))
+    assert f'<th class="text">Part of the difference</th>{head}</tr>' in text
+    assert "Where 10% of the neurons are removed" in words(parts)
+    assert text.index("Part of the difference") < text.index("What to know")
+
+
+def test_parts_that_no_model_has_are_no_rows(parts):
+    own = [row for row in parts["finding"]["decomposition"] if row["scope"] == "layer"]
+    parts["finding"]["decomposition"] = own
+    assert len(table_rows(parts, "each layer")) == 2
+    assert table_rows(parts, "the whole model") == []
+    parts["finding"]["decomposition"] = []
+    assert "Part of the difference" not in words(parts)
+
+
+def test_what_each_removal_took_is_the_mean_over_its_draws(parts):
+    (cold,) = table_rows(parts, "ref-reglu", "drop_cold", "10%", "1")
+    assert cold[4:] == ["10.0%", "10.0%", "10.0%", "2.0%", "3.0%", "–"]
+    (drawn,) = table_rows(parts, "ref-reglu", "drop_random", "10%", "5")
+    # Means of 2 to 6, 3 to 7 and 10 to 50 percent; of a layer the least and most of any draw.
+    assert drawn[4:] == ["10.0%", "6.0%", "18.0%", "4.0%", "5.0%", "30.0%"]
+    assert table_rows(parts, "ref-swiglu", "drop_random", "10%", "5")
+    parts["removals"] = []
+    assert "What each removal took" not in words(parts)
+
+
+def test_removals_stand_by_model_in_the_findings_order(removals):
+    found = report.removed(removals, ["ref-swiglu", "ref-reglu"])
+    assert [(row["model"], row["method"]) for row in found] == [
+        ("ref-swiglu", "drop_cold"), ("ref-swiglu", "drop_random"),
+        ("ref-reglu", "drop_cold"), ("ref-reglu", "drop_random"),
+    ]  # fmt: skip
+
+
+def test_the_page_tells_of_no_slope_no_exponent_and_no_bootstrap_of_answers(parts):
+    text = words(parts).lower()
+    assert not re.search(r"slope|exponent|per standard deviation", text)
+    assert "95% intervals, each on its own" in text
+    assert text.count("resamples") == 1 and "of texts: a paired bootstrap, 2,000 resamples" in text
 
 
 def test_without_an_achieved_measure_nothing_is_compared(parts):
@@ -194,10 +272,10 @@ def test_the_page_asks_for_nothing(parts):
 def hostile_model(parts):
     for row in (
         *parts["curves"], *parts["perplexity"], *parts["correlations"], *parts["refused"],
-        *parts["classifications"],
+        *parts["classifications"], *parts["removals"],
     ):  # fmt: skip
         row["model"] = HOSTILE
-    for key in ("models", "dense", "contrasts"):
+    for key in ("models", "dense", "contrasts", "decomposition"):
         for row in parts["finding"][key]:
             row["model"] = HOSTILE
     for row in parts["models"]:
@@ -211,7 +289,7 @@ def hostile_words(parts):
 
 
 def hostile_tasks(parts):
-    for row in parts["curves"]:
+    for row in (*parts["curves"], *parts["removals"]):
         row.update(task=HOSTILE, method=HOSTILE, level=HOSTILE)
     for row in parts["finding"]["dense"]:
         row["task"] = HOSTILE
@@ -246,13 +324,14 @@ def test_a_condition_shows_its_figures(parts, make_curve):
         *("75.1%", "87.5%", "25.0%"),
         *("19.8", "[15.0, 26.2]"),
         *("81.0%", "81.0%", "48.6%"),
+        *("15.5%", "12.4%"),
         *("1", "400"),
     ]
 
 
 def test_a_null_corrected_loss_is_a_dash(parts, make_curve):
     nulls = dict.fromkeys(("corrected_loss", "corrected_low", "corrected_high"))
-    parts["curves"] = [make_curve(**nulls)]
+    parts.update(curves=[make_curve(**nulls)], removals=[])
     (row,) = table_rows(parts, "ref-reglu", "drop_cold", "10%")
     assert row[11:13] == ["–", "–"]
     assert "None" not in words(parts)
@@ -264,8 +343,8 @@ def test_refused_conditions_are_told_with_their_reason(parts):
 
 
 def test_only_refused_conditions_make_a_page(parts):
-    parts["curves"] = parts["perplexity"] = []
-    parts["finding"].update(contrasts=[], dense=[])
+    parts["curves"] = parts["perplexity"] = parts["removals"] = parts["correlations"] = []
+    parts["finding"].update(contrasts=[], dense=[], decomposition=[])
     text = words(parts)
     assert "No condition was evaluated." in text
     assert "0 pruned conditions of 2 models evaluated; 1 refused." in text
@@ -273,14 +352,16 @@ def test_only_refused_conditions_make_a_page(parts):
 
 
 def test_one_model_makes_a_page(parts):
-    for name in ("curves", "perplexity"):
+    for name in ("curves", "perplexity", "removals"):
         parts[name] = [row for row in parts[name] if row["model"] == "ref-reglu"]
+    parts["correlations"] = [row for row in parts["correlations"] if row["model"]]
     parts["models"] = parts["models"][:1]
     parts["finding"]["models"] = parts["finding"]["models"][:1]
     parts["refused"] = []
     text = words(parts)
     assert "6 pruned conditions of 1 model evaluated; 0 refused." in text
-    assert "Refused conditions" not in text
+    assert "Refused conditions" not in text and "all, pooled" not in text
+    assert len(table_rows(parts, "each layer")[0]) == 3
 
 
 def test_conditions_that_were_asked_for_texts_alone_count(parts):
@@ -404,7 +485,7 @@ def build_report():
     return module.main
 
 
-SPECS = ("main", "task", "part", "compared", "sparsity", "lorenz", "frequency", "overlap")
+SPECS = ("main", "task", "part", "steps", "compared", "sparsity", "lorenz", "frequency", "overlap")
 
 
 def build(main, folder, parts, manifest):
@@ -447,7 +528,9 @@ def write_profiles(folder, profiles, manifest):
     return given
 
 
-TABLES = (CURVES, PERPLEXITY, CORRELATIONS, UNITS, REFUSED)
+TABLES = (
+    CURVES, PERPLEXITY, CORRELATIONS, UNITS, STEPS, REMOVALS, REMOVED_BY_LAYER, REFUSED,
+)  # fmt: skip
 
 
 def arguments(folder, corpora, models, classifications, manifest):
@@ -459,6 +542,7 @@ def arguments(folder, corpora, models, classifications, manifest):
         "classifications": classifications,
         "study": "small",
         "methods": METHODS,
+        "steps_of": ["drop_cold", "drop_random"],
         "libraries": {"torch": "2.13.0"},
         "page": folder / "index.html",
         "figure": folder / "main.svg",
@@ -472,16 +556,18 @@ def test_the_script_makes_the_same_bytes_in_any_folder(build_report, parts, mani
     assert build(build_report, tmp_path / "two", parts, manifest) == one
     assert str(tmp_path) not in "".join(one.values())
     assert one["main.svg"].strip() in one["index.html"]
-    for name in ("main", "task", "part"):
+    for name in ("main", "task", "part", "steps"):
         assert json.loads(one[f"{name}.json"])["$schema"].startswith("https://vega.github.io/")
+    assert '"part": "draw"' in one["main.json"] and '"expected"' in one["steps.json"]
     for tag, attributes in Reader(one["index.html"]).elements:
         assert tag != "script" and not {"src", "href", "xlink:href"} & set(attributes)
 
 
 def test_the_script_makes_a_page_when_all_is_refused(build_report, parts, manifest, tmp_path):
-    for name in ("curves", "perplexity", "correlations", "units"):
-        parts[name] = []
-    parts["finding"].update(contrasts=[], dense=[])
+    for table in TABLES:
+        if table is not REFUSED:
+            parts[table.name] = []
+    parts["finding"].update(contrasts=[], dense=[], decomposition=[])
     made = build(build_report, tmp_path, parts, manifest)
     assert "No condition was evaluated" in made["main.svg"]
     assert parts["refused"][0]["reason"] in made["index.html"]
@@ -498,26 +584,32 @@ def test_the_script_refuses_a_foreign_file(build_report, parts, manifest, tmp_pa
 def test_what_predicts_the_loss_is_told_by_level_pooled_rows_first(parts):
     rows = table_rows(parts, "neuron")
     assert [row[1] for row in rows] == ["all, pooled", "ref-reglu"]
-    told = ["activity of the decile", "8.3", "[6.1, 9.2]", "0.83", "&lt; 0.001", "20"]
-    assert rows[0][3:] == told
-    assert rows[1][7] == "0.012"
-    assert table_rows(parts, "layer")[0][4:] == ["–", "–", "–", "–", "20"]
-    assert table_rows(parts, "condition")[0][4:] == ["–", "–", "0.83", "–", "20"]
-    text = words(parts)
-    assert "chance allowed for" in text and "1.71" in text
+    assert rows[0][2:] == ["one_part", "activity of the decile", "0.83", "&lt; 0.001", "20", "–"]
+    assert rows[1][5] == "0.012"
+    assert table_rows(parts, "layer")[0][4:] == ["–", "–", "20", "–"]
+    assert table_rows(parts, "condition")[0][4:] == ["0.83", "–", "20", "–"]
     parts["correlations"] = []
     assert "Does activity predict the loss?" not in words(parts)
 
 
-def test_conditions_below_chance_are_counted_and_exponents_at_an_end_are_not_told(parts):
+def test_removals_tell_a_p_only_within_equal_numbers(parts):
+    rows = [row[2:] for row in table_rows(parts, "removal", "ref-reglu")]
+    assert rows == [
+        ["all removals", "activity removed, all removals (descriptive)", "0.91", "–", "20", "–"],
+        ["all removals", "neurons removed, all removals (descriptive)", "0.95", "–", "20", "–"],
+        ["all removals", "activity removed given the number, all removals (descriptive)", "–", "–",
+         "20", "–"],
+        ["all removals", "activity removed, within removals of equally many neurons", "0.12",
+         "0.400", "20", "4"],
+    ]  # fmt: skip
+
+
+def test_conditions_below_chance_are_counted(parts):
     assert "less than chance" not in words(parts)
     for row in parts["curves"]:
         if (row["method"], row["level"], row["task"]) == ("keep_cold", "hot", "reasoning"):
             row["accuracy"] = 0.1
-    parts["correlations"][-1]["estimate"] = 4.0
     assert "2 conditions left less than chance on the mean of the reasoning tasks" in words(parts)
-    (row,) = table_rows(parts, "ref-reglu", "one_part", "10%")
-    assert row[3] == "–"
 
 
 def test_texts_are_told_in_nats_without_the_dense_run(parts):

@@ -1,8 +1,8 @@
-"""Paired bootstrap over items, and over seeds where a method has several.
+"""Paired bootstrap over texts, and over seeds where a method has several.
 
-One resample draws the same items for every condition, so differences between conditions stay
+One resample draws the same texts for every condition, so differences between conditions stay
 paired; tasks are resampled apart, each to its own size. Seeds are drawn as a second, crossed factor
-(Owen, 2007, the pigeonhole bootstrap), since the items of all seeds are the same. A bootstrap of
+(Owen, 2007, the pigeonhole bootstrap), since the texts of all seeds are the same. A bootstrap of
 few seeds is too narrow: their deviations are stretched to a t interval's.
 """
 
@@ -19,22 +19,15 @@ class Resamples:
         self.seed = seed
         self.count = count
         self.confidence = confidence
-        self.items = cache(lambda task, n: self._weights(f"items of {task}", n))
+        self.texts = cache(lambda task, n: self._weights(f"items of {task}", n))
         self.seeds = cache(lambda method, n: self._weights(f"seeds of {method}", n))
 
-    def mean(
-        self, task: str, method: str, values: np.ndarray, sizes: np.ndarray | None = None
-    ) -> np.ndarray:
-        """Mean in every resample, (count,); `values` are (seeds, items), right or wrong as 1 or 0.
-
-        With `sizes`, (items,), it is the sum of the values over the sum of the sizes. Stretched
-        seeds can carry single resamples out of the range of the values.
-        """
-        seeds, items = values.shape
-        weights = self.items(task, items)
-        by_seed = weights @ values.T.astype(float)
-        if sizes is not None:
-            by_seed /= (weights @ sizes)[:, None]
+    def mean(self, task: str, method: str, values: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+        """Sum of `values`, (seeds, texts), over the sum of `sizes`, (texts,), in every resample,
+        (count,). Stretched seeds can carry single resamples out of the range of the values."""
+        seeds, texts = values.shape
+        weights = self.texts(task, texts)
+        by_seed = (weights @ values.T) / (weights @ sizes)[:, None]
         mean = by_seed.mean(axis=1)
         drawn = (by_seed * self.seeds(method, seeds)).sum(axis=1)
         return mean + stretch(seeds, self.confidence) * (drawn - mean)
@@ -58,20 +51,3 @@ def stretch(seeds: int, confidence: float) -> float:
     tail = (1 + confidence) / 2
     quantiles = stats.t.ppf(tail, seeds - 1) / stats.norm.ppf(tail)
     return float(np.sqrt(seeds / (seeds - 1)) * quantiles)
-
-
-def interval(
-    estimate: float, draws: np.ndarray, items: int, confidence: float
-) -> tuple[float, float]:
-    """The percentile interval of a difference of two accuracies.
-
-    When every item differs alike (none changed, or all did), all resamples agree and would give an
-    interval of no width; the exact binomial (Clopper-Pearson) bound of the share of items that
-    could differ otherwise stands in for it.
-    """
-    tail = (1 - confidence) / 2
-    if np.ptp(draws) < 1e-12:
-        bound = 1 - tail ** (1 / items)
-        return max(-1.0, estimate - bound), min(1.0, estimate + bound)
-    low, high = np.quantile(draws, [tail, 1 - tail])
-    return float(low), float(high)

@@ -135,21 +135,23 @@ def of_removals(removals: Sequence[Row], seed: int) -> list[Row]:
     one with activity given the number.
     """
     rows = []
-    whole: list[Pair] = []
+    whole: dict[str, list[Pair]] = {}
     for model in dict.fromkeys(row["model"] for row in removals):
         own = [row for row in removals if row["model"] == model and row["loss"] is not None]
         strata = [pair for pair in _strata(own) if _varies(pair)]
-        whole += strata
         rows += _descriptive(model, own)
         if strata:
-            total = sum(len(x) for x, _ in strata)
-            found = _ranked(strata, seed) | {"strata": len(strata)}
-            rows.append(related("removal", model, "", "activity_removed", total, **found))
-    if len({row["model"] for row in rows}) > 1 and whole:
-        total = sum(len(x) for x, _ in whole)
-        found = _ranked(whole, seed) | {"strata": len(whole)}
-        rows.append(related("removal", None, "", "activity_removed", total, **found))
+            whole[model] = strata
+            rows.append(_within(model, strata, seed))
+    if len(whole) > 1:
+        rows.append(_within(None, [pair for strata in whole.values() for pair in strata], seed))
     return rows
+
+
+def _within(model: str | None, strata: Sequence[Pair], seed: int) -> Row:
+    found = _ranked(strata, seed) | {"strata": len(strata)}
+    total = sum(len(x) for x, _ in strata)
+    return related("removal", model, "", "activity_removed", total, **found)
 
 
 def _strata(removals: Sequence[Row]) -> list[Pair]:
@@ -179,7 +181,8 @@ def _descriptive(model: str, removals: Sequence[Row]) -> list[Row]:
         for a, b in ((activity, loss), (number, loss), (activity, number))
     )
     apart = np.sqrt((1 - with_number**2) * (1 - between**2))
-    partial = (with_activity - with_number * between) / apart if apart > 0 else None
+    # Two that rank alike leave rounding errors alone.
+    partial = (with_activity - with_number * between) / apart if apart > 1e-6 else None
     told = {
         "activity_removed, pooled": with_activity,
         "neurons removed, pooled": with_number,

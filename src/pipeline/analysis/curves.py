@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.analysis.arms import Arm
-from pipeline.analysis.intervals import Changes, interval
+from pipeline.analysis.intervals import Changes, interval, share_interval
 from pipeline.tables.curves import REASONING
 
 
@@ -83,7 +83,7 @@ class Losses:
         members = self.tasks[task]
         right = [self._changes(m, self.dense.right[m].mean(0)) for m in members]
         chance = float(np.mean([self._chance[member] for member in members]))
-        if interval(right, [], self._confidence)[0] <= chance:
+        if share_interval(right, [], self._confidence)[0] <= chance:
             return None
         return self._accuracy(self.dense, members) - chance
 

@@ -1,12 +1,12 @@
 """Intervals of paired differences of accuracies, in closed form.
 
-What a question gained or lost is -1, 0 or 1 (its mean over seeds where a method has several). Its
-variance is estimated with two questions added that change in opposite ways by half, as Agresti and
-Min do for matched pairs (Statistics in Medicine 2005, 24:729-740): the interval then has a width
-when no question changes, joins what it is when one does, and covers. Questions that belong together
-(one verse asked for from several places) count as one cluster. Seeds are a second, crossed factor:
-their variance is added, and the quantile is that of a t distribution whose degrees of freedom are
-Satterthwaite's.
+What a question gained or lost is -1, 0 or 1 (its mean over seeds where a method has several). Two
+questions are added, as Agresti and Min do for matched pairs (Statistics in Medicine 2005,
+24:729-740): half a question that is gained, half a one that is lost, and one that does not change.
+The interval then has a width when no question changes, joins what it is when one does, and covers.
+Questions that belong together (one verse asked for from several places) count as one cluster. Seeds
+are a second, crossed factor: their variance is added, and the quantile is that of a t distribution
+whose degrees of freedom are Satterthwaite's.
 
 An interval holds for new questions of these tasks and for new seeds, not for new tasks.
 """
@@ -33,8 +33,8 @@ class Changes:
 
     @property
     def _added(self) -> float:
-        """Weight of the two added questions: one each, or the size of the cluster that a question
-        lies in, its mean over the questions."""
+        """Weight of each of the two added questions: one, or where there are clusters the size of
+        the one that a question lies in, its mean over the questions."""
         sizes = np.bincount(self.clusters)
         return float((sizes**2).sum() / sizes.sum())
 
@@ -46,9 +46,11 @@ class Changes:
     @property
     def variance(self) -> float:
         """Of the mean, over draws of clusters."""
-        apart = np.bincount(self.clusters, self.values - self.mean)
+        apart = np.bincount(self.clusters, self.values - self.centre)
+        # Halves that lie 1 - centre and 1 + centre away, and a whole that lies centre away.
+        added = self._added**2 * (1 + 2 * self.centre**2)
         size = len(self.values) + 2 * self._added
-        return float(((apart**2).sum() + self._added) / size**2)
+        return float(((apart**2).sum() + added) / size**2)
 
 
 def interval(
@@ -69,6 +71,15 @@ def interval(
     reach = quantile((1 + confidence) / 2, variance**2 / squares if squares else np.inf)
     reach *= np.sqrt(variance)
     return min(estimate, float(centre - reach)), max(estimate, float(centre + reach))
+
+
+def share_interval(
+    tasks: Sequence[Changes], seeds: Sequence[np.ndarray], confidence: float
+) -> tuple[float, float]:
+    """The same of a share right: values are 0 to 1, and the questions are added around a half."""
+    around = [Changes(task.values - 0.5, task.clusters) for task in tasks]
+    low, high = interval(around, seeds, confidence)
+    return max(0.0, low + 0.5), min(1.0, high + 0.5)
 
 
 @cache

@@ -49,8 +49,13 @@ class Orders:
         return next(iter(self.named("drop_cold", scope)), None)
 
     def matched(self, order: Order, among: str = ALL) -> list[Order]:
-        """Random orders that take as many of each layer as `order` does."""
-        drawn = [o for o in self.named("drop_random") if o.among == among]
+        """Random orders that take as many of each layer as `order` does; among the cold only those
+        of its corpus, on which others are cold than on another."""
+        drawn = [
+            o
+            for o in self.named("drop_random")
+            if o.among == among and (among == ALL or o.corpus == order.corpus)
+        ]
         if order.scope == LAYER:
             return [o for o in drawn if o.scope == LAYER and o.match in (None, order.method)]
         return [o for o in drawn if o.match == order.method]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import factorial, prod
 from typing import Any
 
-from pipeline.analysis.removals import ALL, COLD, LAYER, MODEL, Order, Orders
+from pipeline.analysis.removals import COLD, LAYER, MODEL, Order, Orders
 from pipeline.numbers import number, p_value, percent, points, span
 from pipeline.tables.curves import DENSE, REASONING
 
@@ -52,7 +52,7 @@ def sentences(
         ]
     names = [model["model"] for model in able]
     found = [
-        _coldness(names, told, removals, confidence),
+        _coldness(names, told, confidence),
         _parts(names, told, removals),
         _of_the_model(names, told),
         _controls(names, curves, told),
@@ -76,6 +76,7 @@ class _Told:
         self.dense = {row["model"]: row for row in pooled if row["method"] == DENSE}
         self.contrasts, self.decomposition = contrasts, decomposition
         self.orders, self.level = orders, level
+        self.share = f"{100 * float(level):g}%"
 
     def clear_of_chance(self, model: str) -> bool:
         """True when the dense model's interval lies above chance."""
@@ -110,7 +111,7 @@ _WHOLE_SET = {
 }
 
 
-def _coldness(models: Sequence[str], told: _Told, removals: Rows, confidence: float) -> str:
+def _coldness(models: Sequence[str], told: _Told, confidence: float) -> str:
     coldest = told.orders.coldest(LAYER)
     matched = told.orders.matched(coldest) if coldest else []
     parts, directions, draws = [], set(), 0
@@ -132,7 +133,7 @@ def _coldness(models: Sequence[str], told: _Told, removals: Rows, confidence: fl
     if draws == 1:
         verdict = "Against one random draw, which says little of others"
     return (
-        f"{verdict}: removing the coldest {percent(float(told.level), 0)} of every layer costs "
+        f"{verdict}: removing the coldest {told.share} of every layer costs "
         f"{' and '.join(parts)} than as many drawn at random (points of reasoning accuracy, paired "
         f"{percent(confidence, 0)} intervals, {'one draw' if draws == 1 else f'{draws} draws'})."
     )
@@ -156,26 +157,27 @@ def _parts(models: Sequence[str], told: _Told, removals: Rows) -> str:
         "Of that difference, not being hot and the order of coldness within the cold set make up "
         f"{'; '.join(parts)}."
     )
-    if shared := _shared(told, removals):
+    if shared := _shared(models, told, removals):
         text += f" {shared}"
     return text
 
 
-def _shared(told: _Told, removals: Rows) -> str:
+def _shared(models: Sequence[str], told: _Told, removals: Rows) -> str:
     """Where random cold neurons are mostly the coldest themselves, order can't be told."""
     coldest = told.orders.coldest(LAYER)
     drawn = {o.method for o in told.orders.matched(coldest, COLD)} if coldest else set()
-    high = {
+    found = {
         row["model"]
         for row in removals
         if row["method"] in drawn
         and row["level"] == told.level
         and (row["shared_with_coldest"] or 0) > MOSTLY_SHARED
     }
+    high = [model for model in models if model in found]
     if not high:
         return ""
     return (
-        f"On {' and '.join(sorted(high))} the order cannot be told: more than "
+        f"On {' and '.join(high)} the order cannot be told: more than "
         f"{percent(MOSTLY_SHARED, 0)} of the cold neurons drawn are the coldest themselves."
     )
 
@@ -195,7 +197,7 @@ def _of_the_model(models: Sequence[str], told: _Told) -> str:
         return ""
     return (
         f"Ranked over the whole model instead, which may empty layers, the coldest "
-        f"{percent(float(told.level), 0)} cost {' and '.join(parts)}."
+        f"{told.share} cost {' and '.join(parts)}."
     )
 
 
@@ -278,7 +280,9 @@ def _sets(models: Sequence[str], told: _Told) -> str:
 
 def _set(row: Row, told: _Told, which: str) -> str:
     size = percent(row["neuron_sparsity_imposed"], 0)
-    drawn = [o for o in told.orders.named("drop_random", LAYER) if o.among == ALL]
+    order = next(o for o in told.orders.all if o.method == row["method"])
+    # How many are cold or hot is a matter of the corpus, unless a draw is matched to the order.
+    drawn = [o for o in told.orders.matched(order) if o.match or o.corpus == order.corpus]
     random = told.at(row["model"], drawn, which)
     beside = f"; as many at random {_above_chance(random)}" if random else ""
     return f"{_above_chance(row)} on {row['model']} ({size} of its neurons{beside})"

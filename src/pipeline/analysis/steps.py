@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from pipeline.analysis.arms import Arm
-from pipeline.analysis.intervals import Changes, interval
+from pipeline.analysis.intervals import Changes, share_interval
 
 Rows = list[dict[str, Any]]
 #: Rates of failure of a step that are tried, -log p.
@@ -52,21 +52,22 @@ def _of_task(
     if len(counts) < 2:
         return []
     right = arm.right[task].astype(float)
-    cells = [right[:, able & (steps == k)] for k in counts]
+    asked_here = [able & (steps == k) for k in counts]
+    cells = [right[:, here] for here in asked_here]
     levels = np.array([chance[task, k] for k in counts])
     stayed = np.array([cell.mean() for cell in cells])
     sizes = np.array([cell.shape[1] for cell in cells])
     expected = equal_steps(np.array(counts), stayed, sizes, levels)
     rows = []
-    for place, (k, cell) in enumerate(zip(counts, cells, strict=True)):
-        kept = Changes(cell.mean(axis=0), np.arange(cell.shape[1]))
+    for place, (k, here, cell) in enumerate(zip(counts, asked_here, cells, strict=True)):
+        clusters = np.unique(asked["item_hash"].to_numpy()[here], return_inverse=True)[1]
         seeds = [cell.mean(axis=1)] if len(cell) > 1 else []
-        low, high = interval([kept], seeds, confidence)
+        low, high = share_interval([Changes(cell.mean(axis=0), clusters)], seeds, confidence)
         rows.append(
             {
                 "model": arm.model, "method": arm.method, "level": arm.level, "task": task,
                 "steps": k, "questions": int(sizes[place]), "stayed": float(stayed[place]),
-                "low": max(0.0, low), "high": min(1.0, high), "expected": float(expected[place]),
+                "low": low, "high": high, "expected": float(expected[place]),
             }
         )  # fmt: skip
     return rows

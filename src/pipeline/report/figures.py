@@ -330,11 +330,17 @@ def steps_figure(steps: Rows, methods: Sequence[str], level: str, models: Rows) 
     ]
     tasks = sorted({row["task"] for row in kept})
     base = alt.Chart(width=330 if len(names) > 1 else 560, height=170)
-    x = alt.X("steps:Q", title="steps that the question needs", axis=alt.Axis(tickMinStep=1))
-    y = alt.Y("stayed:Q", title="Stay right, %", scale=alt.Scale(domain=[0, 100]))
-    colour = alt.Color(
-        "task:N", scale=alt.Scale(domain=tasks, range=[_task_colour(i) for i in range(len(tasks))])
+    counts = sorted({row["steps"] for row in kept})
+    x = alt.X(
+        "steps:Q",
+        title="steps that the question needs",
+        axis=alt.Axis(values=counts, format="d"),
+        scale=alt.Scale(zero=False, nice=False, padding=12),
     )
+    y = alt.Y("stayed:Q", title="Stay right, %", scale=alt.Scale(domain=[0, 100]))
+    colours = alt.Scale(domain=tasks, range=[_task_colour(i) for i in range(len(tasks))])
+    legend = alt.Legend(title=None, symbolOpacity=1, symbolType="circle")
+    colour = alt.Color("task:N", scale=colours, legend=legend)
     layers = [
         base.mark_line(strokeDash=[4, 3], strokeWidth=1.2).encode(
             x=x, y=alt.Y("expected:Q"), color=colour

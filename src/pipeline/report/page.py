@@ -164,9 +164,8 @@ def facts(curves: Rows, perplexity: Rows, refused: Rows, finding: Mapping[str, A
             "lies says nothing."
         )
     found.append(
-        f"Brackets and bars are {percent(finding['confidence'], 0)} intervals from "
-        f"{count(finding['bootstrap'])} resamples, each on its own: they are not widened for "
-        "the number of comparisons."
+        f"Brackets and bars are {percent(finding['confidence'], 0)} intervals, each on its own: "
+        "they are not widened for the number of comparisons."
     )
     return found
 

@@ -31,7 +31,7 @@ _MEASURES = {
         "all of a task's items, weighted as those evaluated",
     ),
     "loss": Column("Float64", "accuracy_dense - accuracy, in shares (0.1 is ten points)"),
-    "loss_low": Column("Float64", "lower end of the paired bootstrap interval"),
+    "loss_low": Column("Float64", "lower end of the paired interval"),
     "loss_high": Column("Float64", "upper end"),
     "corrected_loss": Column(
         "Float64",
