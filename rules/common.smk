@@ -16,7 +16,7 @@ from pipeline.errors import UserError
 from pipeline.launcher import JOBS_LOCK
 from pipeline.runs import cost
 from pipeline.runs.jobs import job_like, jobs_of, size_of, write_jobs
-from pipeline.study import FILES, Study, rule_source
+from pipeline.study import FILES, Study, read_config, rule_source
 from pipeline.tables.curves import REFUSED
 from pipeline.tables.finding import FINDING
 
@@ -26,6 +26,9 @@ if Path(sys.executable).exists():
     sys.executable = shlex.quote(sys.executable)
 
 try:
+    for file in workflow.configfiles:
+        # Snakemake's own reader takes what this one refuses, keys that stand twice for one.
+        read_config(Path(file))
     given = {key: value for key, value in config.items() if key != PLACES}
     STUDY = Study(parse_study(given, Path(workflow.configfiles[-1]).parent))
 except UserError as error:

@@ -40,7 +40,7 @@ def command(
     """
     folder = profile_folder(profile)
     line = [sys.executable, "-m", "snakemake", "--snakefile", str(PROJECT / "Snakefile")]
-    line += ["--configfile", str(config_file.resolve()), "--directory", str(directory.resolve())]
+    line += ["--configfile", str(config_file.absolute()), "--directory", str(directory.resolve())]
     line += ["--profile", str(folder.resolve()), "--nolock", "--rerun-incomplete"]
     return line + (["--cores", cores] if cores else []) + list(extra)
 
