@@ -37,7 +37,7 @@ rule analyse:
     params:
         conditions=all_conditions(),
         parted=[dict(model=model, method=method, part=p) for model, method, p in STUDY.parted],
-        tasks=STUDY.evaluation()["tasks"],
+        tasks=as_it_is(STUDY.evaluation()["tasks"]),
         sparsifiers={name: STUDY.arm(name) for name in CONFIG.methods if STUDY.arm(name)},
         analysis=CONFIG.analysis.model_dump(),
         seed=CONFIG.seed,

@@ -252,6 +252,15 @@ def if_divided(folder, table, number):
     return shards_of(folder, table, number) if number > 1 else []
 
 
+def as_it_is(value):
+    """A param function that gives the value: braces in a plain one's texts count as wildcards."""
+
+    def given(wildcards):
+        return value
+
+    return fixed(given)
+
+
 def undivided(section):
     """A section as params hold it: into how many jobs the work is divided changes no result."""
     return section | {"shards": 1}
@@ -348,4 +357,6 @@ def all_conditions():
 if jobs_lock := os.environ.get(JOBS_LOCK):
     # A shared lock for as long as a job's shell or any process below it lives. A cluster's node may
     # have the results on a mount without locks; the launcher finds its jobs in the queue, too.
-    shell.prefix(f"exec 9>>{shlex.quote(jobs_lock)}; flock -s 9 || true; ")
+    # Snakemake formats the prefix.
+    held = shlex.quote(jobs_lock).replace("{", "{{").replace("}", "}}")
+    shell.prefix(f"exec 9>>{held}; flock -s 9 || true; ")

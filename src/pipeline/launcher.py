@@ -117,6 +117,25 @@ def lock(study: StudyConfig, directory: Path, cluster: bool = False) -> Path:
     return jobs
 
 
+def settle_cache(directory: Path) -> None:
+    """Have Snakemake keep its cache beside the results where the user's cannot be written, as in
+    containers and on some clusters' nodes; sets variables of this process.
+
+    The Hub's cache stays where it is if there is one, since it may hold what a study reads.
+    """
+    try:
+        usual = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+        (usual / "snakemake").mkdir(parents=True, exist_ok=True)
+        _try_writing(usual / "snakemake")
+        return
+    except (OSError, UserError):
+        if (usual / "huggingface").is_dir():
+            os.environ.setdefault("HF_HOME", str(usual / "huggingface"))
+    except RuntimeError:
+        pass  # There is no home to be told of.
+    os.environ["XDG_CACHE_HOME"] = str(directory.resolve() / ".snakemake" / "cache")
+
+
 #: glibc gives large blocks back and fetches them anew, zeroed, at every tensor; kept, evaluating a
 #: built-in model takes about an eighth less of a core's time and no more memory.
 _KEPT = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")

@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pipeline import characters
 from pipeline.errors import UserError
 
 #: Mappings and lists within one another. Python's own limit on recursion is reached at 300.
@@ -135,10 +136,11 @@ def _loader() -> Any:
                 raise refused(
                     node, f"a number of {len(node.value):,} digits; give at most {MOST_DIGITS}"
                 )
-            # Escapes can write what no file name, token or result can hold.
-            wrong = next((c for c in node.value if c == "\0" or "\ud800" <= c <= "\udfff"), None)
-            if wrong:
-                raise refused(node, f"a text holds {wrong!r}, which is no character; remove it")
+            try:
+                # Escapes can write what no file name, token or result holds.
+                characters.check(node.value)
+            except UserError as error:
+                raise refused(node, str(error)) from error
 
     Loader.add_constructor(None, refuse_tag)
     return Loader

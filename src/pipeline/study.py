@@ -167,6 +167,8 @@ class Study:
         for name in config.calibration:
             with at(f"calibration.{name}.source"):
                 self._corpus_identity(name)
+            with at(f"calibration.{name}"):
+                self._check_corpus(name)
         with at("evaluation.tasks"):
             chosen = [tasks.find(name) for name in config.evaluation.tasks]
             for task in chosen:
@@ -557,6 +559,11 @@ class Study:
         section = self.config.calibration[corpus]
         kind, _, where = section.source.partition(":")
         return CORPORA.load(kind).identity(where, section)
+
+    def _check_corpus(self, corpus: str) -> None:
+        section = self.config.calibration[corpus]
+        kind, _, where = section.source.partition(":")
+        CORPORA.load(kind).check(where, section)
 
     # What decides a rerun, besides configuration.
 

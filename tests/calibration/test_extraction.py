@@ -38,6 +38,7 @@ def test_windows_of_four_tokens_by_hand(text, tokenizer):
         "documents": 2,
         "sequences": 3,
         "tokens": 11,
+        "unknown_share": 0.0,
         "overlap_ngram": 13,
         "shared_documents": 0,
         "shared_ngrams": 0,
@@ -72,7 +73,8 @@ def test_an_empty_corpus_is_refused_with_the_count(text, tokenizer):
 
 def test_documents_too_short_for_a_sequence_are_refused_with_the_count(text):
     class Plain:
-        eos_token_id = None
+        unk_token_id = bos_token_id = eos_token_id = pad_token_id = None
+        all_special_ids = ()
 
         def __call__(self, words):
             return {"input_ids": list(range(len(words.split())))}

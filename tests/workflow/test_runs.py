@@ -56,6 +56,29 @@ def test_artifacts_hold_no_path_of_this_machine(finished):
         assert str(finished.work).encode() not in content, name
 
 
+def test_a_link_braces_in_every_name_and_a_home_that_cannot_be_written(fresh):
+    """The configuration is a link; its relative places start at the folder that the link is in."""
+    own, shared = fresh.folder / "o{w}n", fresh.folder / "shared"
+    own.mkdir()
+    shared.mkdir()
+    text = (fresh.folder / "configs/tiny.yaml").read_text()
+    text = text.replace("[chain, ", '["t{a}sk.yaml", ')
+    (shared / "study.yaml").write_text(text)
+    (own / "s{t}udy.yaml").symlink_to("../shared/study.yaml")
+    shutil.copy(fresh.folder / "resources/tasks/chain.jsonl", own / "i{t}ems.jsonl")
+    task = (fresh.folder / "resources/tasks/chain.yaml").read_text()
+    task = task.replace("chain.jsonl", '"i{t}ems.jsonl"').replace("task: chain", 'task: "{chain}"')
+    (own / "t{a}sk.yaml").write_text(task)
+    fresh.variables["HOME"] = os.devnull
+    fresh.variables["XDG_CACHE_HOME"] = ""
+    work, fresh.work = fresh.work, fresh.work / "runs {v1}"
+    fresh.work.mkdir()
+    fresh.run("--until", "extract_calibration", config="o{w}n/s{t}udy.yaml")
+    made = fresh.artifacts()
+    assert any(name.endswith("corpus.json") for name in made)
+    assert {path.name for path in work.iterdir()} == {"runs {v1}"}
+
+
 def test_local_files_leave_no_place_in_artifacts_and_may_move(fresh):
     """A model, a corpus and a task of one's own, by relative paths; then all of them elsewhere."""
     text = (fresh.folder / "configs/tiny.yaml").read_text()

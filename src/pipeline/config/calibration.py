@@ -24,7 +24,12 @@ class Corpus(Section):
     tokens: int = Field(100_000, ge=1, description="stop after this many tokens")
     sequence_length: int = Field(128, ge=2, description="longer documents are cut into windows")
     overlap_ngram: int = Field(
-        13, ge=5, description="refuse a corpus that shares this many words in a row with a task"
+        13,
+        ge=5,
+        le=10_000,
+        description="refuse a corpus that shares this many words in a row with a task; a mark counts "
+        "as a word, and so does a character where a script has no spaces, so give twice as many for "
+        "Chinese and Japanese and four times as many for Thai",
     )
     shards: int = Field(
         1, ge=1, description="jobs that tokenizing and the search for overlap are divided among"
