@@ -45,6 +45,5 @@ def read_beginning(texts: Iterable[str], corpus: Corpus) -> None:
             return
     if not read:
         raise UserError(
-            f"calibration corpus {corpus.source!r} holds no text; give a file with some, or another "
-            "field"
+            f"corpus {corpus.source!r} holds no text; give a file with some, or another field"
         )

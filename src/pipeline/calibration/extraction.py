@@ -184,9 +184,9 @@ def _beginning(text: str, tokenizer: Any, most: int) -> tuple[str, list[int]]:
     """(the text as far as it was tokenized, its first `most` tokens or, if it has fewer, all)."""
     size = _PART
     while size < len(text):
-        part = text[:size]
-        # Before the last white space; where there is none, the margin has the cut.
-        part = part[: part.rfind(" ")] if " " in part else part
+        # Before white space if there is some in the second half; if not, the margin has the cut.
+        space = max(text.rfind(mark, size // 2, size) for mark in " \n")
+        part = text[: space if space > 0 else size]
         ids = list(tokenizer(part)["input_ids"])
         if len(ids) >= most + _MARGIN:
             return part, ids[:most]

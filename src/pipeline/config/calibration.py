@@ -2,7 +2,7 @@
 
 from pydantic import Field, field_validator
 
-from pipeline.config.base import Section
+from pipeline.config.base import Section, Shards, check_home
 from pipeline.errors import UserError
 from pipeline.registry import CORPORA
 
@@ -21,18 +21,22 @@ class Corpus(Section):
     )
     field: str = Field("text", description="column that holds the text")
     split: str = Field("train", description="split of a Hub dataset")
-    tokens: int = Field(100_000, ge=1, description="stop after this many tokens")
-    sequence_length: int = Field(128, ge=2, description="longer documents are cut into windows")
+    tokens: int = Field(
+        100_000, ge=1, le=10**10, description="stop with the window that reaches this many tokens"
+    )
+    sequence_length: int = Field(
+        128, ge=2, le=2**20, description="longer documents are cut into windows"
+    )
     overlap_ngram: int = Field(
         13,
         ge=5,
-        le=10_000,
+        le=1000,
         description="refuse a corpus that shares this many words in a row with a task; a mark counts "
         "as a word, and so does a character where a script has no spaces, so give twice as many for "
         "Chinese and Japanese and four times as many for Thai",
     )
-    shards: int = Field(
-        1, ge=1, description="jobs that tokenizing and the search for overlap are divided among"
+    shards: Shards = Field(
+        1, description="jobs that tokenizing and the search for overlap are divided among"
     )
     allow_overlap: bool = Field(
         False, description="go on in spite of shared documents or n-grams; the report says so"
@@ -47,4 +51,5 @@ class Corpus(Section):
             raise UserError(
                 f"corpus source {source!r} names nothing after the kind; write KIND:WHERE"
             )
+        check_home(where)
         return source
