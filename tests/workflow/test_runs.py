@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -77,6 +78,18 @@ def test_a_link_braces_in_every_name_and_a_home_that_cannot_be_written(fresh):
     made = fresh.artifacts()
     assert any(name.endswith("corpus.json") for name in made)
     assert {path.name for path in work.iterdir()} == {"runs {v1}"}
+
+
+def test_a_plain_snakemake_refuses_a_key_that_stands_twice(fresh):
+    (fresh.folder / "configs/twice.yaml").write_text(
+        (fresh.folder / "configs/tiny.yaml").read_text() + "seed: 1\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--snakefile", str(fresh.folder / "Snakefile"),
+         "--configfile", str(fresh.folder / "configs/twice.yaml"), "--dry-run"],
+        env=fresh.environment, cwd=fresh.work, text=True, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode and "the key 'seed' stands in line" in done.stdout + done.stderr
 
 
 def test_local_files_leave_no_place_in_artifacts_and_may_move(fresh):

@@ -159,7 +159,7 @@ class _Prompts:
             f"calibration corpus {self.corpus.source!r} shares {len(found.documents)} whole "
             f"prompts and {len(found.ngrams)} runs of {self.corpus.overlap_ngram} words with the "
             f"evaluation tasks; for example item {index} of {name}: {self.texts[first]!r}. Use "
-            "another corpus, a larger overlap_ngram where such runs are common, or set allow_overlap: "
+            "another corpus, a larger overlap_ngram where such runs are common, or allow_overlap: "
             "true, which the report will show"
         )
 

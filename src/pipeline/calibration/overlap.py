@@ -67,8 +67,8 @@ def words_of(text: str) -> tuple[str, ...]:
 
 @cache
 def _pattern() -> re.Pattern[str]:
-    """Matches one word. Made on first use: the marks that combine have to be looked for, since `\\w`
-    leaves them out and would cut the words of many scripts in pieces."""
+    """Matches one word. Made on first use: the marks that combine have to be looked for, since
+    `\\w` leaves them out and would cut the words of many scripts in pieces."""
     characters = map(chr, range(sys.maxunicode + 1))
     combining = "".join(c for c in characters if unicodedata.category(c)[0] == "M")
     return re.compile(rf"[{_SPACELESS}]|(?:(?![{_SPACELESS}])[\w{combining}])+|\S")

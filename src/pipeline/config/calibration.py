@@ -12,7 +12,9 @@ class Corpus(Section):
 
     `source` is KIND:WHERE: `builtin:reasoning`; `path:FILE` for .jsonl, .txt (one document a line)
     or .parquet; `hub:DATASET` or `hub:DATASET/CONFIGURATION` for a Hub dataset; `task:NAME` for the
-    training split of an evaluation task.
+    training split of an evaluation task. A text with NUL or with half of a character pair is
+    refused by its line, and so is a corpus of which the model's tokenizer does not know more than a
+    tenth of the tokens.
     """
 
     source: str
@@ -31,9 +33,9 @@ class Corpus(Section):
         13,
         ge=5,
         le=1000,
-        description="refuse a corpus that shares this many words in a row with a task; a mark counts "
-        "as a word, and so does a character where a script has no spaces, so give twice as many for "
-        "Chinese and Japanese and four times as many for Thai",
+        description="refuse a corpus that shares this many words in a row with a task; a mark "
+        "counts as a word, and so does a character of a script without spaces: for Chinese and "
+        "Japanese give twice as many, for Thai four times",
     )
     shards: Shards = Field(
         1, description="jobs that tokenizing and the search for overlap are divided among"
