@@ -55,7 +55,7 @@ rule analyse:
             )
             for model, method, part in STUDY.parted
         ],
-        tasks=STUDY.evaluation()["tasks"],
+        tasks=as_it_is(STUDY.evaluation()["tasks"]),
         orders=STUDY.orders,
         analysis=CONFIG.analysis.model_dump(),
         seed=CONFIG.seed,

@@ -12,7 +12,7 @@ rule extract_shard:
     params:
         model=lambda w: STUDY.section("models", CORPORA[w.corpus_key][0]),
         config=lambda w: undivided(STUDY.section("calibration", CORPORA[w.corpus_key][1])),
-        tasks=STUDY.evaluation()["tasks"],
+        tasks=as_it_is(STUDY.evaluation()["tasks"]),
         source=source_of("extract_shard", corpus="corpus_key"),
     script:
         "../workflow/scripts/extract_shard.py"
@@ -38,7 +38,7 @@ rule extract_calibration:
     params:
         model=lambda w: STUDY.section("models", CORPORA[w.corpus_key][0]),
         config=lambda w: undivided(STUDY.section("calibration", CORPORA[w.corpus_key][1])),
-        tasks=STUDY.evaluation()["tasks"],
+        tasks=as_it_is(STUDY.evaluation()["tasks"]),
         source=source_of("extract_calibration", corpus="corpus_key"),
     script:
         "../workflow/scripts/extract_calibration.py"

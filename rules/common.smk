@@ -16,7 +16,7 @@ from pipeline.errors import UserError
 from pipeline.launcher import JOBS_LOCK
 from pipeline.runs import cost
 from pipeline.runs.jobs import job_like, jobs_of, size_of, write_jobs
-from pipeline.study import FILES, Study, rule_source
+from pipeline.study import FILES, Study, read_config, rule_source
 from pipeline.tables.curves import REFUSED
 from pipeline.tables.finding import FINDING
 
@@ -26,6 +26,9 @@ if Path(sys.executable).exists():
     sys.executable = shlex.quote(sys.executable)
 
 try:
+    for file in workflow.configfiles:
+        # Snakemake's own reader takes what this one refuses, keys that stand twice for one.
+        read_config(Path(file))
     given = {key: value for key, value in config.items() if key != PLACES}
     STUDY = Study(parse_study(given, Path(workflow.configfiles[-1]).parent))
 except UserError as error:
@@ -267,6 +270,15 @@ def if_divided(folder, table, number):
     return shards_of(folder, table, number) if number > 1 else []
 
 
+def as_it_is(value):
+    """A param function that gives the value: braces in a plain one's texts count as wildcards."""
+
+    def given(wildcards):
+        return value
+
+    return fixed(given)
+
+
 def undivided(section):
     """A section as params hold it: into how many jobs the work is divided changes no result."""
     return section | {"shards": 1}
@@ -363,4 +375,6 @@ def all_conditions():
 if jobs_lock := os.environ.get(JOBS_LOCK):
     # A shared lock for as long as a job's shell or any process below it lives. A cluster's node may
     # have the results on a mount without locks; the launcher finds its jobs in the queue, too.
-    shell.prefix(f"exec 9>>{shlex.quote(jobs_lock)}; flock -s 9 || true; ")
+    # Snakemake formats the prefix.
+    held = shlex.quote(jobs_lock).replace("{", "{{").replace("}", "}}")
+    shell.prefix(f"exec 9>>{held}; flock -s 9 || true; ")

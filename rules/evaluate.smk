@@ -21,7 +21,7 @@ rule evaluate:
         gpu=GPUS if CONFIG.evaluation.shards == 1 else 0,
     params:
         model=fixed(lambda w: STUDY.section("models", w.model)),
-        evaluation=undivided(STUDY.evaluation()),
+        evaluation=as_it_is(undivided(STUDY.evaluation())),
         source=source_of("evaluate", model="model", method="method"),
     script:
         "../workflow/scripts/evaluate.py"
@@ -44,7 +44,7 @@ rule evaluate_shard:
         gpu=GPUS,
     params:
         model=fixed(lambda w: STUDY.section("models", w.model)),
-        evaluation=undivided(STUDY.evaluation()),
+        evaluation=as_it_is(undivided(STUDY.evaluation())),
         source=source_of("evaluate_shard", model="model", method="method"),
     script:
         "../workflow/scripts/evaluate_shard.py"
@@ -71,7 +71,7 @@ rule evaluate_dense:
         gpu=GPUS if CONFIG.evaluation.shards == 1 else 0,
     params:
         model=lambda w: STUDY.section("models", DENSE[w.dense_key]),
-        evaluation=undivided(STUDY.evaluation()),
+        evaluation=as_it_is(undivided(STUDY.evaluation())),
         source=source_of("evaluate_dense", model="dense_key"),
     script:
         "../workflow/scripts/evaluate_dense.py"
@@ -92,7 +92,7 @@ rule evaluate_dense_shard:
         gpu=GPUS,
     params:
         model=lambda w: STUDY.section("models", DENSE[w.dense_key]),
-        evaluation=undivided(STUDY.evaluation()),
+        evaluation=as_it_is(undivided(STUDY.evaluation())),
         source=source_of("evaluate_dense_shard", model="dense_key"),
     script:
         "../workflow/scripts/evaluate_dense_shard.py"

@@ -153,3 +153,41 @@ def test_the_profile_decides_the_cores_unless_told(tmp_path):
     line = launcher.command(tmp_path / "c.yaml", "local", None, tmp_path, [])
     assert "--cores" not in line
     assert str(PROJECT / "profiles" / "local") in line
+
+
+def test_a_linked_configuration_is_handed_on_as_the_link(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "c.yaml").touch()
+    (tmp_path / "c.yaml").symlink_to("elsewhere/c.yaml")
+    line = launcher.command(tmp_path / "c.yaml", "local", None, tmp_path, [])
+    assert line[line.index("--configfile") + 1] == str(tmp_path / "c.yaml")
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An empty home, and no variable that moves a cache."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("HOME", str(folder))
+    for name in ("XDG_CACHE_HOME", "HF_HOME"):
+        # Set and then removed, so that what the launcher sets goes with the test.
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    return folder
+
+
+def test_a_cache_that_can_be_written_is_left_alone(home, tmp_path):
+    launcher.settle_cache(tmp_path)
+    assert "XDG_CACHE_HOME" not in os.environ and "HF_HOME" not in os.environ
+
+
+@pytest.mark.parametrize("hub", [True, False])
+def test_where_no_cache_can_be_written_it_goes_beside_the_results(home, tmp_path, hub):
+    # A file where the folder would be, since root may write in any folder.
+    (home / ".cache").mkdir()
+    (home / ".cache" / "snakemake").touch()
+    if hub:
+        (home / ".cache" / "huggingface").mkdir()
+    launcher.settle_cache(tmp_path / "out")
+    assert os.environ["XDG_CACHE_HOME"] == str(tmp_path / "out/.snakemake/cache")
+    assert os.environ.get("HF_HOME") == (str(home / ".cache/huggingface") if hub else None)

@@ -75,3 +75,34 @@ def test_a_study_that_was_never_started_is_told_so(config_file, tmp_path, capsys
     assert main(["status", str(config_file), "--directory", str(tmp_path)]) == 2
     told = capsys.readouterr().err
     assert told.startswith(f"error: no study 'small' has been started in {tmp_path}; start it with")
+
+
+@pytest.mark.parametrize("command", ["check", "plan", "run", "status"])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("study: a\nstudy: b\n", "line 2: the key 'study' stands in line 1 already"),
+        ("study: " + "[" * 3000, "more than 64 mappings and lists in one another"),
+        ("study: a\nseed: " + "9" * 5000, "line 2: a number of 5,000 digits"),
+        ("study: *a\n", "line 1 is no YAML: found undefined alias 'a'"),
+    ],
+)
+def test_a_file_that_is_no_configuration_ends_with_one_line(tmp_path, capsys, command, text, said):
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    assert main([command, str(path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: configuration {path}, line ") and said in line
+
+
+def test_a_link_to_a_configuration_counts_where_the_link_is(config_file, tmp_path, capsys):
+    """Relative places start there: the model's folder is beside the link alone."""
+    (tmp_path / "linked").mkdir()
+    link = tmp_path / "linked" / "c.yaml"
+    link.symlink_to(config_file)
+    text = config_file.read_text().replace("builtin:reasoning", "path:text.txt")
+    config_file.write_text(text)
+    (tmp_path / "linked" / "text.txt").write_text("a b c\n" * 200)
+    assert main(["check", str(link)]) == 0
+    assert main(["check", str(config_file)]) == 2
+    assert "text.txt does not exist" in capsys.readouterr().err

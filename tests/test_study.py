@@ -363,6 +363,37 @@ def test_files_that_are_not_there_are_refused_before_any_job(plan, path, value):
         plan(**{path: value})
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "field", "said"),
+    [
+        (
+            "a.jsonl",
+            '{"text": "a"}\n',
+            "content",
+            "a.jsonl, line 1: no field 'content'; it has text",
+        ),
+        ("a.jsonl", "", "text", "a.jsonl' holds no text"),
+        ("a.jsonl", '{"text": ""}\n{"text": " "}\n', "text", "a.jsonl' holds no text"),
+        ("a.txt", "\n \n", "text", "a.txt' holds no text"),
+        ("a.jsonl.gz", "", "text", "a.jsonl.gz: give .jsonl, .parquet or .txt, unpacked"),
+        ("a.json", "[]", "text", "of a .json list, write one object a line"),
+        ("a.parquet", "PAR1", "text", "a.parquet is no readable Parquet file"),
+    ],
+)
+def test_corpora_that_no_job_can_read_are_refused_before_any_job(
+    plan, tmp_path, name, content, field, said
+):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UserError) as refused:
+        plan(
+            calibration__reasoning__source=f"path:{tmp_path / name}",
+            calibration__reasoning__field=field,
+        )
+    message = str(refused.value)
+    assert message.startswith("calibration.reasoning: ") and said in message
+    assert "\n" not in message
+
+
 @pytest.mark.parametrize("named", ["chain", "reasoning"])
 def test_task_names_must_differ_and_leave_reasoning_free(plan, tmp_path, named):
     with pytest.raises(UserError, match=r"evaluation\.tasks: .*names must differ"):
@@ -504,8 +535,10 @@ def whole_identities(study):
 
 @pytest.mark.parametrize("path", PARTS)
 def test_each_part_of_an_identity_changes_what_depends_on_it_and_nothing_else(
-    plan, study_values, path
+    plan, study_values, path, monkeypatch
 ):
+    # The built-in corpus has no other field.
+    monkeypatch.setattr(Study, "_check_corpus", lambda study, corpus: None)
     value, changed = PARTS[path]
     study_values["classification"] = {
         name: {"policy": "coverage", "share": share, "scope": "layer"}

@@ -49,6 +49,7 @@ def _run(given: argparse.Namespace, extra: list[str]) -> None:
     cluster = not dry and slurm.used_by(profile, extra)
     if cluster:
         extra = [*slurm.options(config.study, directory, profile, extra), *extra]
+    launcher.settle_cache(directory)
     line = launcher.command(given.config, given.profile, given.cores, directory, extra)
     if not dry:
         line += launcher.logger(config, directory, sys.stderr.isatty())
@@ -75,6 +76,7 @@ def _plan(given: argparse.Namespace, _: list[str]) -> None:
     from pipeline.runs.plan import plan
 
     study, directory = _study(given), given.directory.resolve()
+    launcher.settle_cache(directory)
     line = launcher.command(given.config, given.profile, given.cores, directory, [])
     cores = int(given.cores) if str(given.cores).isdigit() else len(os.sched_getaffinity(0))
     elsewhere = slurm.used_by(launcher.profile_folder(given.profile), [])

@@ -40,7 +40,7 @@ def command(
     """
     folder = profile_folder(profile)
     line = [sys.executable, "-m", "snakemake", "--snakefile", str(PROJECT / "Snakefile")]
-    line += ["--configfile", str(config_file.resolve()), "--directory", str(directory.resolve())]
+    line += ["--configfile", str(config_file.absolute()), "--directory", str(directory.resolve())]
     line += ["--profile", str(folder.resolve()), "--nolock", "--rerun-incomplete"]
     return line + (["--cores", cores] if cores else []) + list(extra)
 
@@ -115,6 +115,25 @@ def lock(study: StudyConfig, directory: Path, cluster: bool = False) -> Path:
     jobs = jobs_lock(results)
     _wait_for_orphans(jobs)
     return jobs
+
+
+def settle_cache(directory: Path) -> None:
+    """Have Snakemake keep its cache beside the results where the user's cannot be written, as in
+    containers and on some clusters' nodes; sets variables of this process.
+
+    The Hub's cache stays where it is if there is one, since it may hold what a study reads.
+    """
+    try:
+        usual = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+        (usual / "snakemake").mkdir(parents=True, exist_ok=True)
+        _try_writing(usual / "snakemake")
+        return
+    except (OSError, UserError):
+        if (usual / "huggingface").is_dir():
+            os.environ.setdefault("HF_HOME", str(usual / "huggingface"))
+    except RuntimeError:
+        pass  # There is no home to be told of.
+    os.environ["XDG_CACHE_HOME"] = str(directory.resolve() / ".snakemake" / "cache")
 
 
 #: glibc gives large blocks back and fetches them anew, zeroed, at every tensor; kept, evaluating a

@@ -8,7 +8,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from pipeline import digest, tasks
+from pipeline import digest, plain_yaml, tasks
 from pipeline.config.classification import Classification
 from pipeline.config.evaluation import is_task_file
 from pipeline.config.methods import CHANNELS, WHOLE, Method, level_text
@@ -177,6 +177,8 @@ class Study:
         for name in config.calibration:
             with at(f"calibration.{name}.source"):
                 self._corpus_identity(name)
+            with at(f"calibration.{name}"):
+                self._check_corpus(name)
         with at("evaluation.tasks"):
             chosen = [tasks.find(name) for name in config.evaluation.tasks]
             for task in chosen:
@@ -655,6 +657,11 @@ class Study:
         kind, _, where = section.source.partition(":")
         return CORPORA.load(kind).identity(where, section)
 
+    def _check_corpus(self, corpus: str) -> None:
+        section = self.config.calibration[corpus]
+        kind, _, where = section.source.partition(":")
+        CORPORA.load(kind).check(where, section)
+
     # What decides a rerun, besides configuration.
 
     @cache  # noqa: B019
@@ -910,17 +917,16 @@ def _key(name: str, value: Any) -> str:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """A configuration file as a mapping; UserError when it is missing or no mapping."""
-    import yaml
-
+    """A configuration file as a mapping; UserError when it is missing or no mapping, or holds what
+    `plain_yaml` refuses."""
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loaded = plain_yaml.read(path)
     except OSError as error:
         raise UserError(
             f"configuration {path}: {error.strerror}; give --config FILE (with make: CONFIG=FILE)"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"configuration {path} is no YAML: {error}") from error
+    except UserError as error:
+        raise UserError(f"configuration {error}") from error
     if not isinstance(loaded, dict):
         raise UserError(f"configuration {path} holds no keys")
     return loaded

@@ -8,7 +8,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from pipeline import jsonl
+from pipeline import jsonl, plain_yaml
 from pipeline.digest import SOURCE_ROOT, of_bytes, of_file, of_value
 from pipeline.errors import UserError, at
 from pipeline.registry import unknown_name
@@ -57,7 +57,7 @@ class Task:
     @cached_property
     def definition(self) -> dict[str, Any]:
         """The YAML as a mapping; UserError when it is none, or names neither task nor items."""
-        loaded = _plain_yaml(self.path)
+        loaded = plain_yaml.read(self.path)
         named = isinstance(loaded, dict) and isinstance(loaded.get("task"), str)
         if not named or "dataset_kwargs" not in loaded:
             raise UserError(
@@ -284,22 +284,6 @@ class Task:
                 f"task {self.name}: item file {files[split]} is not beside {self.path.name}"
             )
         return path
-
-
-def _plain_yaml(path: Path) -> Any:
-    import yaml
-
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.constructor.ConstructorError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise UserError(
-            f"{path}{line}: {error.problem}; this pipeline reads plain YAML, so a task's functions "
-            "(!function) cannot be used: write the items and templates out"
-        ) from error
-    # A date that does not exist is a ValueError, as is text that is no UTF-8.
-    except (yaml.YAMLError, ValueError) as error:
-        raise UserError(f"{path} is no YAML: {error}") from error
 
 
 def _check_keys(definition: Mapping[str, Any], form: Form) -> None:

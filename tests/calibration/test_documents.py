@@ -42,7 +42,7 @@ def test_another_field_may_hold_the_text(files, ending):
 
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])
 def test_a_missing_field_is_told_with_those_there_are(files, ending):
-    with pytest.raises(UserError, match=rf"a\.{ending}: no field 'body'; it has id, text"):
+    with pytest.raises(UserError, match=rf"a\.{ending}.*: no field 'body'; it has id, text"):
         documents(f"path:{files}/a.{ending}", field="body")
 
 
@@ -106,3 +106,44 @@ def test_a_tasks_training_split_gives_prompt_and_target(tmp_path):
 def test_a_task_without_a_training_split_is_refused():
     with pytest.raises(UserError, match="task chain has no train split; it has: test"):
         documents("task:chain")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.txt", b"one\n\ntwo \xff\n", "a.txt, line 3: a text holds .* the byte 0xff"),
+        ("a.txt", b"one\ntwo \0\n", r"a.txt, line 2: a text holds '\\x00', which is no character"),
+        ("a.txt", "one".encode("utf-16"), "a.txt, line 1: a text holds"),
+        ("a.jsonl", b'{"text": "a"}\n{"text": "\\ud83d"}\n', r"a.jsonl, line 2: .*'\\ud83d'"),
+        ("a.jsonl", b'{"text": "a\\u0000"}\n', r"a.jsonl, line 1: .*'\\x00'"),
+    ],
+)
+def test_characters_that_are_none_are_refused_by_file_and_line(tmp_path, name, content, said):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=said):
+        documents(f"path:{tmp_path}/{name}")
+
+
+def test_characters_that_are_none_are_refused_by_row_of_a_parquet_file(tmp_path):
+    rows = [{"text": "one"}, {"text": None}, {"text": "two\0"}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    with pytest.raises(UserError, match=r"a.parquet, row 3: a text holds '\\x00'"):
+        documents(f"path:{tmp_path}/a.parquet")
+
+
+def test_a_whole_emoji_and_another_fields_half_are_taken(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "\\ud83d\\ude00", "id": "\\ud83d"}\n')
+    assert documents(f"path:{tmp_path}/a.jsonl") == ["\N{GRINNING FACE}"]
+
+
+def test_a_damaged_schema_is_refused_by_name(files):
+    """Each byte of the file's end, where the schema is, changed in turn."""
+    whole = (files / "a.parquet").read_bytes()
+    for place in range(len(whole) - 500, len(whole), 7):
+        (files / "bad.parquet").write_bytes(
+            whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :]
+        )
+        try:
+            documents(f"path:{files}/bad.parquet")
+        except UserError as refused:
+            assert str(refused).startswith("bad.parquet") and "\n" not in str(refused)

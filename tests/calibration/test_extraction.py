@@ -38,6 +38,7 @@ def test_windows_of_four_tokens_by_hand(text, tokenizer):
         "documents": 2,
         "sequences": 3,
         "tokens": 11,
+        "unknown_share": 0.0,
         "overlap_ngram": 13,
         "shared_documents": 0,
         "shared_ngrams": 0,
@@ -51,6 +52,102 @@ def test_extraction_stops_with_the_document_that_reaches_the_number(text, tokeni
     # Each document is one window of four tokens.
     columns, facts = extract(text("a b", "c d", "e f", tokens=5), tokenizer, [])
     assert (facts["documents"], facts["tokens"]) == (2, 8) and len(columns["tokens"]) == 2
+
+
+def test_a_document_is_cut_at_the_window_that_reaches_the_number(text, tokenizer):
+    long = " ".join("abcdefghijkl" * 3)
+    whole, _ = extract(text(long), tokenizer, [])
+    cut, facts = extract(text("a b", long, "c d", tokens=11), tokenizer, [])
+    assert (
+        cut["tokens"]
+        == [[1, *tokenizer.convert_tokens_to_ids(["a", "b"]), 2]] + (whole["tokens"][:2])
+    )
+    assert (facts["documents"], facts["tokens"]) == (2, 12)
+
+
+class Counting:
+    """The built-in tokenizer, which notes how much text it was given."""
+
+    def __init__(self, tokenizer):
+        self.tokenizer, self.read = tokenizer, 0
+
+    def __getattr__(self, name):
+        return getattr(self.tokenizer, name)
+
+    def __call__(self, text):
+        self.read += len(text)
+        return self.tokenizer(text)
+
+
+@pytest.mark.parametrize("tokens", [4, 30, 200, 499, 500, 501, 5000])
+def test_of_a_long_document_no_more_is_tokenized_than_is_needed(
+    text, tokenizer, monkeypatch, tokens
+):
+    monkeypatch.setattr(extraction, "_PART", 64)
+    words = ["abcdefghijkl"[(n * n) % 12] for n in range(500)]
+    whole, _ = extract(text(" ".join(words), tokens=10_000), tokenizer, [])
+    counting = Counting(tokenizer)
+    found, facts = extract(text(" ".join(words), tokens=tokens), counting, [])
+    assert found["tokens"] == whole["tokens"][: -(-tokens // 4)]
+    # Two characters a token; each part is twice as long as the one before.
+    assert counting.read <= max(64, 8 * (tokens + 16))
+
+
+def test_a_long_document_may_have_no_spaces(text, monkeypatch):
+    class Characters:
+        unk_token_id = bos_token_id = eos_token_id = pad_token_id = None
+        all_special_ids = ()
+
+        def __call__(self, words):
+            return {"input_ids": [ord(c) for c in words]}
+
+    monkeypatch.setattr(extraction, "_PART", 8)
+    long = "".join(chr(0x4E00 + n) for n in range(900))
+    found, _ = extract(text(f"a {long}", tokens=12), Characters(), [])
+    assert "".join(chr(t) for window in found["tokens"] for t in window) == f"a {long}"[:12]
+
+
+def test_a_part_that_is_not_used_is_not_searched_for_overlap(text, tokenizer, monkeypatch):
+    monkeypatch.setattr(extraction, "_PART", 64)
+    task = tasks.find("chain")
+    late = " ".join(["a"] * 500) + f" {task.question(task.items()[0])}"
+    _, facts = extract(text(late, tokens=16), tokenizer, ["chain"])
+    assert facts["shared_documents"] == 0
+    with pytest.raises(UserError, match="1 whole prompts"):
+        extract(text(late, tokens=10_000), tokenizer, ["chain"])
+
+
+def test_windows_of_start_and_end_tokens_alone_are_dropped(tmp_path, tokenizer):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": ""}\n{"text": "a b"}\n{"text": " "}\n')
+    columns, facts = extract(Corpus(source=f"path:{path}"), tokenizer, [])
+    assert (len(columns["tokens"]), facts["documents"], facts["tokens"]) == (1, 3, 4)
+    path.write_text('{"text": ""}\n{"text": " "}\n')
+    with pytest.raises(UserError, match="2 documents, none long enough .* start and end tokens"):
+        extract(Corpus(source=f"path:{path}"), tokenizer, [])
+
+
+@pytest.mark.parametrize(("known", "share"), [(10, 0.0), (9, 0.1), (90, 1 / 91)])
+def test_unknown_tokens_are_counted(text, tokenizer, known, share):
+    unknown = share > 0
+    line = " ".join(["a"] * known + ["zebra"] * unknown)
+    _, facts = extract(text(line), tokenizer, [])
+    assert facts["unknown_share"] == share
+
+
+def test_more_than_a_tenth_of_unknown_tokens_is_refused(text, tokenizer):
+    with pytest.raises(UserError) as refused:
+        extract(text("a a a a a a zebra", "zebra b"), tokenizer, [])
+    message = str(refused.value)
+    assert "does not know 22.2% of the tokens, and at most 10% is allowed; give text in" in message
+
+
+def test_an_unknown_token_that_serves_as_another_is_never_counted(text, tokenizer):
+    """GPT-2's, for one, which knows every byte."""
+    shared = copy.deepcopy(tokenizer)
+    shared.unk_token = shared.eos_token
+    _, facts = extract(text("a <eos> b <eos>"), shared, [])
+    assert facts["unknown_share"] == 0.0
 
 
 def test_an_end_token_is_not_doubled(text, tokenizer):
@@ -72,7 +169,8 @@ def test_an_empty_corpus_is_refused_with_the_count(text, tokenizer):
 
 def test_documents_too_short_for_a_sequence_are_refused_with_the_count(text):
     class Plain:
-        eos_token_id = None
+        unk_token_id = bos_token_id = eos_token_id = pad_token_id = None
+        all_special_ids = ()
 
         def __call__(self, words):
             return {"input_ids": list(range(len(words.split())))}

@@ -14,7 +14,8 @@ from pipeline.calibration.extraction import extract
 from pipeline.config.calibration import Corpus
 from pipeline.errors import UserError
 class Words:
-    eos_token_id = None
+    unk_token_id = bos_token_id = eos_token_id = pad_token_id = None
+    all_special_ids = ()
     def __call__(self, text):
         return {"input_ids": [len(word) for word in text.split()]}
 try:

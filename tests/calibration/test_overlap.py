@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.calibration.overlap import Overlap, overlap
+from pipeline.calibration.overlap import Overlap, overlap, words_of
 
 ITEM = "one two three four five six"
 
@@ -71,3 +71,49 @@ def test_overlap_is_what_comparing_everything_with_everything_finds(corpus, item
             ngrams.append(index)
     found = overlap([" ".join(t) for t in corpus], [" ".join(i) for i in items], n)
     assert found == Overlap(tuple(documents), tuple(ngrams))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Word , word,", ["word", ",", "word", ","]),
+        ("Ｗｏｒｄ，１", ["word", ",", "1"]),
+        ("don’t “a”—b", ["don", "'", "t", '"', "a", '"', "-", "b"]),
+        ("cafe\u0301 in\u00advi\u200bsible", ["café", "invisible"]),
+        ("小明有5个。", ["小", "明", "有", "5", "个", "。"]),
+        ("ｶﾀﾅ ひら", ["カ", "タ", "ナ", "ひ", "ら"]),
+        ("ภาษาไทย", list("ภาษาไทย")),
+        ("हिन्दी शब्द", ["हिन्दी", "शब्द"]),
+        ("한국어 단어", ["한국어", "단어"]),
+        ("Straße STRASSE", ["strasse", "strasse"]),
+        ("\u2028 \n", []),
+    ],
+)
+def test_words_as_they_are_compared(text, words):
+    assert list(words_of(text)) == words
+
+
+@pytest.mark.parametrize(
+    ("item", "document"),
+    [
+        ("小明有五个苹果，后来吃掉了两个。", "前文小明有五个苹果，后来吃掉了两个。后文"),
+        ("りんごが５つあります", "ある日、りんごが5つありますと言った"),
+        ("มีแอปเปิ้ลกี่ผล", "คำถามมีแอปเปิ้ลกี่ผลครับ"),
+        ("How many, then?", "so HOW MANY , THEN ? Two"),
+        ("How many, then?", "Ｈｏｗ ｍａｎｙ， ｔｈｅｎ？"),
+    ],
+)
+def test_an_item_is_found_in_any_script_case_and_spacing(item, document):
+    assert overlap([document], [item], 50) == Overlap((0,), ())
+    assert overlap([document], [item], 4) == Overlap((0,), ())
+    assert overlap([document[: len(document) // 2]], [item], 50) == Overlap((), ())
+
+
+def test_a_run_of_characters_is_found_where_words_have_no_spaces():
+    item = "小明有五个苹果妈妈又给了他三个"
+    assert overlap(["他说小明有五个梨"], [item], 5) == Overlap((), (0,))
+    assert overlap(["他说小明有五个梨"], [item], 6) == Overlap((), ())
+
+
+def test_marks_tell_items_apart():
+    assert overlap(["l = o - 2 ;"], ["l = o - 2", "l = o * 2"], 13) == Overlap((0,), ())

@@ -33,7 +33,7 @@ def test_every_key_has_a_row_or_a_section():
 
 def test_types_bounds_and_defaults_in_words():
     rows = document.markdown().splitlines()
-    limit = "| `limit` | integer from 2 or `null` | `null` |"
+    limit = "| `limit` | integer from 2 to 10,000,000 or `null` | `null` |"
     cett = "| `cett` | number above 0 and below 1 | `0.2` |"
     levels = "| `levels` | list, each: number above 0 and below 1 or `cold` or `hot` or `whole` or "
     for start in (limit, cett, levels):

@@ -363,3 +363,97 @@ UNIFORM = {"allocation": "uniform"}
 def parsed(values, part):
     change(values, "methods.drop_cold.sparsifier", part)
     return parse_study(values).methods["drop_cold"].parts
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("seed", 2**32),
+        ("calibration.reasoning.tokens", 10**12),
+        ("calibration.reasoning.sequence_length", 10**9),
+        ("calibration.reasoning.overlap_ngram", 10**20),
+        ("calibration.reasoning.shards", 1_000_000),
+        ("profile.blocks", 10**9),
+        ("profile.batch_size", 10**30),
+        ("profile.shards", 1_000_000),
+        ("profile.residual_tokens", 10**15),
+        ("classification.coverage80.rise", float("inf")),
+        ("evaluation.limit", 10**20),
+        ("evaluation.batch_size", 10**30),
+        ("evaluation.block_items", 10**12),
+        ("evaluation.shards", 1_000_000),
+        ("analysis.bootstrap", 10**12),
+    ],
+)
+def test_a_value_beyond_sense_is_told_with_path_and_value(study_values, path, value):
+    change(study_values, path, value)
+    assert f"  {path}: {value!r} is refused: Input should be less" in refusal(study_values)
+
+
+@pytest.mark.parametrize(("key", "value"), [("levels", 10**6), ("seeds", 2**40)])
+def test_a_member_of_a_list_beyond_sense_is_refused(study_values, key, value):
+    change(study_values, f"methods.drop_cold.{key}", [value])
+    assert f"  methods.drop_cold.{key}.0: {value} is refused: " in refusal(study_values)
+
+
+def test_no_place_in_a_text_is_beyond_sense(study_values):
+    change(study_values, "methods.drop_cold.sparse_from", 10**9)
+    assert "  methods.drop_cold.sparse_from" in refusal(study_values)
+
+
+def test_bounds_that_multiply_are_refused_together(study_values):
+    change(study_values, "methods.drop_cold.levels", [n / 1000 for n in range(1, 1000)])
+    assert parse_study(study_values)
+    change(study_values, "evaluation.shards", 1000)
+    message = refusal(study_values)
+    # 999 levels x 1000 shards, one shard of extraction and two of profiling.
+    assert "come to 999,003 jobs, and at most 100,000 can be planned; give fewer shards" in message
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("study", "my study", "a name is letters, digits and . _ + -, without spaces"),
+        ("study", "größe", "a name is letters, digits"),
+        ("models", {"my model": {"source": "builtin:ref-reglu"}}, "a name is letters, digits"),
+        ("methods.drop_cold.corpus", "my text", "a name is letters, digits"),
+        ("models.backbone.device", "gpu", "give cpu, cuda, or cuda:1 for the second GPU"),
+        ("models.backbone.max_memory", {"gpu": "1GB"}, "give cpu, or the number of a GPU"),
+        ("models.backbone.max_memory", {"cpu": "much"}, "give a number and KB, MB, GB"),
+    ],
+)
+def test_a_form_of_text_is_told_in_words(study_values, path, value, said):
+    change(study_values, path, value)
+    message = refusal(study_values)
+    assert f"is refused: {said}" in message
+    assert "^" not in message and "pattern" not in message and "[key]" not in message
+
+
+@pytest.mark.parametrize(
+    "value", [10**5000, "x" * 10**6, [1] * 10**5], ids=["number", "text", "list"]
+)
+def test_a_long_value_is_not_shown_whole(study_values, value):
+    change(study_values, "profile.cett", value)
+    assert len(refusal(study_values)) < 500
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("models.backbone.source", "~nosuchuser/model"),
+        ("calibration.reasoning.source", "path:~nosuchuser/text.txt"),
+    ],
+)
+def test_a_home_of_nobody_is_refused(study_values, tmp_path, path, value):
+    change(study_values, path, value)
+    with pytest.raises(UserError, match=f"  {path}: .*~ stands for no home here; write the path"):
+        parse_study(study_values, tmp_path)
+
+
+def test_a_model_folder_without_its_dot_is_told_apart_from_a_hub_id(study_values, tmp_path):
+    change(study_values, "models.backbone.source", "own/model")
+    (tmp_path / "own/model").mkdir(parents=True)
+    assert parse_study(study_values, tmp_path).models["backbone"].kind == "hub"
+    (tmp_path / "own/model/config.json").touch()
+    with pytest.raises(UserError, match=r"^models\.backbone\.source: .*write \./own/model for the"):
+        parse_study(study_values, tmp_path)

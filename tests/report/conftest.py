@@ -207,6 +207,7 @@ def corpora():
             "documents": 2310,
             "sequences": 782,
             "tokens": 100_064,
+            "unknown_share": 0.012,
             "overlap_ngram": 24,
             "shared_documents": 0,
             "shared_ngrams": 0,

@@ -384,6 +384,11 @@ def test_overlap_is_warned_of_only_where_it_is_allowed(parts):
     assert text.index("Calibration data overlaps") < text.index("What to know")
 
 
+def test_the_share_of_unknown_tokens_stands_by_a_corpus(parts):
+    (row,) = table_rows(parts, next(iter(parts["corpora"])), "2,310")
+    assert "1.2%" in row
+
+
 def test_the_commit_of_a_corpus_stands_by_it_only_where_there_is_one(parts):
     assert "at commit" not in words(parts)
     (corpus,) = parts["corpora"].values()

@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -54,6 +55,41 @@ def test_artifacts_hold_no_path_of_this_machine(finished):
     for name, content in finished.artifacts().items():
         assert str(finished.folder).encode() not in content, name
         assert str(finished.work).encode() not in content, name
+
+
+def test_a_link_braces_in_every_name_and_a_home_that_cannot_be_written(fresh):
+    """The configuration is a link; its relative places start at the folder that the link is in."""
+    own, shared = fresh.folder / "o{w}n", fresh.folder / "shared"
+    own.mkdir()
+    shared.mkdir()
+    text = (fresh.folder / "configs/tiny.yaml").read_text()
+    text = text.replace("[chain, ", '["t{a}sk.yaml", ')
+    (shared / "study.yaml").write_text(text)
+    (own / "s{t}udy.yaml").symlink_to("../shared/study.yaml")
+    shutil.copy(fresh.folder / "resources/tasks/chain.jsonl", own / "i{t}ems.jsonl")
+    task = (fresh.folder / "resources/tasks/chain.yaml").read_text()
+    task = task.replace("chain.jsonl", '"i{t}ems.jsonl"').replace("task: chain", 'task: "{chain}"')
+    (own / "t{a}sk.yaml").write_text(task)
+    fresh.variables["HOME"] = os.devnull
+    fresh.variables["XDG_CACHE_HOME"] = ""
+    work, fresh.work = fresh.work, fresh.work / "runs {v1}"
+    fresh.work.mkdir()
+    fresh.run("--until", "extract_calibration", config="o{w}n/s{t}udy.yaml")
+    made = fresh.artifacts()
+    assert any(name.endswith("corpus.json") for name in made)
+    assert {path.name for path in work.iterdir()} == {"runs {v1}"}
+
+
+def test_a_plain_snakemake_refuses_a_key_that_stands_twice(fresh):
+    (fresh.folder / "configs/twice.yaml").write_text(
+        (fresh.folder / "configs/tiny.yaml").read_text() + "seed: 1\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--snakefile", str(fresh.folder / "Snakefile"),
+         "--configfile", str(fresh.folder / "configs/twice.yaml"), "--dry-run"],
+        env=fresh.environment, cwd=fresh.work, text=True, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode and "the key 'seed' stands in line" in done.stdout + done.stderr
 
 
 def test_local_files_leave_no_place_in_artifacts_and_may_move(fresh):

@@ -5,21 +5,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pipeline import characters
 from pipeline.calibration.base import CorpusKind
 from pipeline.config.calibration import Corpus
-from pipeline.errors import UserError
+from pipeline.errors import UserError, at
 
 
 def documents(where: str, corpus: Corpus) -> Iterator[str]:
     """Texts of `field` in one split of `DATASET` or `DATASET/CONFIGURATION` (after the second `/`).
 
     Rows whose field is null are left out. Raises UserError when the dataset, its split or its field
-    is not to be had.
+    is not to be had, and for a text that holds what `characters` refuses.
     """
-    for row in _rows(where, corpus):
+    for number, row in enumerate(_rows(where, corpus), 1):
         if corpus.field not in row:
             raise UserError(f"dataset {where!r}: no field {corpus.field!r}; it has {sorted(row)}")
         if row[corpus.field] is not None:
+            with at(f"dataset {where!r}, row {number}"):
+                characters.check(str(row[corpus.field]))
             yield str(row[corpus.field])
 
 

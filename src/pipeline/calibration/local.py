@@ -1,13 +1,15 @@
 """Documents from files: the corpora that ship with the project, or a file of your own."""
 
+import contextlib
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pipeline import jsonl
-from pipeline.calibration.base import CorpusKind
+from pipeline import characters, jsonl
+from pipeline.calibration.base import CorpusKind, no_commit, read_beginning
 from pipeline.config.calibration import Corpus
 from pipeline.digest import SOURCE_ROOT, identity_of_file
-from pipeline.errors import UserError
+from pipeline.errors import UserError, at
 from pipeline.registry import unknown_name
 
 BUILTIN_CORPORA = SOURCE_ROOT.parent / "resources" / "calibration"
@@ -25,41 +27,91 @@ def file_of(source: str) -> Path:
     path = Path(where).expanduser()
     if not path.is_file():
         raise UserError(f"calibration file {where} does not exist")
+    if not os.access(path, os.R_OK):
+        raise UserError(f"calibration file {where} cannot be read; permit it")
     return path
 
 
 def documents(where: str, corpus: Corpus) -> Iterator[str]:
-    """Texts of a .jsonl or .parquet file's `field`, or the lines of a .txt file."""
+    """Texts of a .jsonl or .parquet file's `field`, or the lines of a .txt file.
+
+    Rows whose field is null are left out, as empty lines are. UserError, with the line or the row,
+    for a text that holds what `characters` refuses, and for a file that is damaged or of another
+    kind.
+    """
     path = file_of(corpus.source)
     if path.suffix == ".jsonl":
-        yield from _texts((row for _, row in jsonl.rows(path)), corpus.field, path)
+        yield from _jsonl_texts(path, corpus.field)
     elif path.suffix == ".parquet":
-        yield from _texts(_parquet_rows(path), corpus.field, path)
+        yield from _parquet_texts(path, corpus.field)
     elif path.suffix == ".txt":
-        with open(path, encoding="utf-8") as stream:
-            yield from (line.rstrip("\n") for line in stream if line.strip())
+        yield from _lines(path)
     else:
-        raise UserError(f"calibration file {path.name}: give .jsonl, .parquet or .txt")
+        raise UserError(
+            f"calibration file {path.name}: give .jsonl, .parquet or .txt, unpacked; of a .json "
+            "list, write one object a line"
+        )
 
 
-def _texts(rows: Iterable[dict], field: str, path: Path) -> Iterator[str]:
-    """The field of every row; rows whose field is null are left out, as empty lines are."""
-    for row in rows:
+def _jsonl_texts(path: Path, field: str) -> Iterator[str]:
+    for number, row in jsonl.rows(path, [field]):
         if field not in row:
-            raise UserError(f"{path.name}: no field {field!r}; it has {', '.join(sorted(row))}")
+            raise _no_field(f"{path.name}, line {number}", field, row)
         if row[field] is not None:
             yield str(row[field])
 
 
-def _parquet_rows(path: Path) -> Iterator[dict]:
-    import pyarrow as pa
+def _parquet_texts(path: Path, field: str) -> Iterator[str]:
     import pyarrow.parquet as pq
 
+    number = 0
+    with _parquet_errors(path):
+        file = pq.ParquetFile(path)
+        names = file.schema_arrow.names
+    if field not in names:
+        raise _no_field(path.name, field, names)
+    batches = file.iter_batches(columns=[field])
+    while True:
+        with _parquet_errors(path):
+            batch = next(batches, None)
+            values = batch.column(field).to_pylist() if batch is not None else None
+        if values is None:
+            return
+        for value in values:
+            number += 1
+            if value is not None:
+                with at(f"{path.name}, row {number}"):
+                    characters.check(str(value))
+                yield str(value)
+
+
+@contextlib.contextmanager
+def _parquet_errors(path: Path) -> Iterator[None]:
+    """Turn what pyarrow raises for a damaged file into a UserError."""
+    import pyarrow as pa
+
     try:
-        for batch in pq.ParquetFile(path).iter_batches():
-            yield from batch.to_pylist()
-    except (OSError, pa.ArrowException) as error:
-        raise UserError(f"{path.name} is no readable Parquet file ({error})") from error
+        yield
+    # A damaged name of a column is a UnicodeDecodeError, which is a ValueError.
+    except (OSError, ValueError, LookupError, pa.ArrowException) as error:
+        said = " ".join(str(error).split())
+        raise UserError(
+            f"{path.name} is no readable Parquet file ({said}); write it anew"
+        ) from error
+
+
+def _lines(path: Path) -> Iterator[str]:
+    # Bytes that are no UTF-8 come as characters that are none, so one check finds both.
+    with open(path, encoding="utf-8", errors="surrogateescape") as stream:
+        for number, line in enumerate(stream, 1):
+            if line.strip():
+                with at(f"{path.name}, line {number}"):
+                    characters.check(line)
+                yield line.rstrip("\n")
+
+
+def _no_field(where: str, field: str, names: Iterable[str]) -> UserError:
+    return UserError(f"{where}: no field {field!r}; it has {', '.join(sorted(names))}")
 
 
 def identity(where: str, corpus: Corpus) -> str:
@@ -67,4 +119,9 @@ def identity(where: str, corpus: Corpus) -> str:
     return identity_of_file(file_of(corpus.source))
 
 
-FILES = CorpusKind(documents, identity)
+def check(where: str, corpus: Corpus) -> None:
+    """UserError where the file's first texts cannot be read."""
+    read_beginning(documents(where, corpus), corpus)
+
+
+FILES = CorpusKind(documents, identity, no_commit, check)

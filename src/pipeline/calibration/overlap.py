@@ -1,12 +1,29 @@
 """Overlap between a calibration corpus and evaluation items.
 
 An item overlaps when the corpus holds a run of n words of it, or, for an item shorter than that,
-the whole item. Words are split at white space; no tokenizer is involved, so the answer holds
-for every model.
+the whole item. No tokenizer is involved, so the answer holds for every model. A word is a run of
+letters, digits and what combines with them. Every other mark counts as a word, and so does every
+character of a script that puts no spaces between words (Chinese, Japanese, Thai, Lao, Khmer,
+Burmese, Tibetan). White space, case, full width and other compatibility forms (NFKC), characters
+that cannot be seen, and the shape of quotes and dashes make no difference: `Word ,` is `word,`.
 """
 
+import re
+import sys
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
+
+#: Ranges of characters of scripts without spaces, after NFKC.
+_SPACELESS = (
+    "\u0e00-\u0fff"  # Thai, Lao, Tibetan
+    "\u1000-\u109f\u1780-\u17ff\u1950-\u19ff"  # Burmese, Khmer, Tai Le, New Tai Lue
+    "\u3005-\u3007\u3040-\u312f\u31f0-\u31ff"  # kana, Bopomofo
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Han
+)
+#: Hyphens that break lines, joiners and marks of byte order; and shapes that stand for another.
+_SAME = str.maketrans("‘’“”–—", "''\"\"--", "\u00ad\u200b\u200c\u200d\u2060\ufeff")
 
 
 @dataclass(frozen=True)
@@ -21,7 +38,7 @@ class Items:
     """Evaluation items, indexed by their runs of `n` words, to be looked for in documents."""
 
     def __init__(self, items: Sequence[str], n: int) -> None:
-        self.words = [tuple(item.split()) for item in items]
+        self.words = [words_of(item) for item in items]
         self.lengths = sorted({min(n, len(item)) for item in self.words if item})
         self.runs: dict[tuple[str, ...], list[int]] = {}
         for index, item in enumerate(self.words):
@@ -30,7 +47,7 @@ class Items:
 
     def shared(self, document: str) -> Overlap:
         """What one document gives away."""
-        words = tuple(document.split())
+        words = words_of(document)
         found = {
             index
             for length in self.lengths
@@ -40,6 +57,21 @@ class Items:
         text = f" {' '.join(words)} "
         whole = {index for index in found if f" {' '.join(self.words[index])} " in text}
         return Overlap(tuple(sorted(whole)), tuple(sorted(found - whole)))
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """The words of a text in the form that they are compared in; see the module."""
+    plain = unicodedata.normalize("NFKC", text.translate(_SAME)).casefold()
+    return tuple(_pattern().findall(plain))
+
+
+@cache
+def _pattern() -> re.Pattern[str]:
+    """Matches one word. Made on first use: the marks that combine have to be looked for, since
+    `\\w` leaves them out and would cut the words of many scripts in pieces."""
+    characters = map(chr, range(sys.maxunicode + 1))
+    combining = "".join(c for c in characters if unicodedata.category(c)[0] == "M")
+    return re.compile(rf"[{_SPACELESS}]|(?:(?![{_SPACELESS}])[\w{combining}])+|\S")
 
 
 def together(documents: Iterable[Overlap]) -> Overlap:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from pipeline import tasks
-from pipeline.calibration.base import CorpusKind
+from pipeline.calibration.base import CorpusKind, no_commit, read_beginning
 from pipeline.config.calibration import Corpus
 
 
@@ -19,4 +19,9 @@ def identity(where: str, corpus: Corpus) -> str:
     return tasks.find(where).identity(corpus.split)
 
 
-TASK = CorpusKind(documents, identity)
+def check(where: str, corpus: Corpus) -> None:
+    """UserError where the split's first items give no text."""
+    read_beginning(documents(where, corpus), corpus)
+
+
+TASK = CorpusKind(documents, identity, no_commit, check)

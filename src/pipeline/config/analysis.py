@@ -8,7 +8,7 @@ from pipeline.config.base import Name, Section
 class Analysis(Section):
     """Paired bootstrap over items (and over seeds, where a method has several)."""
 
-    bootstrap: int = Field(2000, ge=100, description="resamples")
+    bootstrap: int = Field(2000, ge=100, le=100_000, description="resamples")
     confidence: float = Field(0.95, gt=0.5, lt=1)
     activity_corpus: Name | None = Field(
         None,

@@ -1,8 +1,11 @@
 """The base of all configuration sections: closed, immutable, and checked when it is read."""
 
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from pipeline.errors import UserError
 
 
 class Section(BaseModel):
@@ -13,3 +16,21 @@ class Section(BaseModel):
 
 #: Names become folder names and wildcards.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=64)]
+
+# Bounds are far above what a study has use for, and below what a plan, a table of whole numbers or
+# a machine's memory takes.
+
+#: Jobs that one stage, for one model or condition, is divided among.
+Shards = Annotated[int, Field(ge=1, le=1000)]
+#: Sequences or items in one forward pass.
+BatchSize = Annotated[int, Field(ge=1, le=65_536)]
+#: What generators of random numbers take.
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+
+
+def check_home(path: str) -> None:
+    """UserError where a path starts with `~NAME` and there is no such user, or no home at all."""
+    try:
+        Path(path).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"{path!r}: ~ stands for no home here; write the path in full") from error

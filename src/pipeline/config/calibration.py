@@ -2,7 +2,7 @@
 
 from pydantic import Field, field_validator
 
-from pipeline.config.base import Section
+from pipeline.config.base import Section, Shards, check_home
 from pipeline.errors import UserError
 from pipeline.registry import CORPORA
 
@@ -12,7 +12,9 @@ class Corpus(Section):
 
     `source` is KIND:WHERE: `builtin:reasoning`; `path:FILE` for .jsonl, .txt (one document a line)
     or .parquet; `hub:DATASET` or `hub:DATASET/CONFIGURATION` for a Hub dataset; `task:NAME` for the
-    training split of an evaluation task.
+    training split of an evaluation task. A text with NUL or with half of a character pair is
+    refused by its line, and so is a corpus of which the model's tokenizer does not know more than a
+    tenth of the tokens.
     """
 
     source: str
@@ -21,13 +23,22 @@ class Corpus(Section):
     )
     field: str = Field("text", description="column that holds the text")
     split: str = Field("train", description="split of a Hub dataset")
-    tokens: int = Field(100_000, ge=1, description="stop after this many tokens")
-    sequence_length: int = Field(128, ge=2, description="longer documents are cut into windows")
-    overlap_ngram: int = Field(
-        13, ge=5, description="refuse a corpus that shares this many words in a row with a task"
+    tokens: int = Field(
+        100_000, ge=1, le=10**10, description="stop with the window that reaches this many tokens"
     )
-    shards: int = Field(
-        1, ge=1, description="jobs that tokenizing and the search for overlap are divided among"
+    sequence_length: int = Field(
+        128, ge=2, le=2**20, description="longer documents are cut into windows"
+    )
+    overlap_ngram: int = Field(
+        13,
+        ge=5,
+        le=1000,
+        description="refuse a corpus that shares this many words in a row with a task; a mark "
+        "counts as a word, and so does a character of a script without spaces: for Chinese and "
+        "Japanese give twice as many, for Thai four times",
+    )
+    shards: Shards = Field(
+        1, description="jobs that tokenizing and the search for overlap are divided among"
     )
     allow_overlap: bool = Field(
         False, description="go on in spite of shared documents or n-grams; the report says so"
@@ -42,4 +53,5 @@ class Corpus(Section):
             raise UserError(
                 f"corpus source {source!r} names nothing after the kind; write KIND:WHERE"
             )
+        check_home(where)
         return source

@@ -27,7 +27,10 @@ class Classification(Section):
         None, description="entry of `calibration` that a policy looks at besides the profile's"
     )
     rise: float | None = Field(
-        None, gt=0, description="relative rise of perplexity that removing the cold set may cost"
+        None,
+        gt=0,
+        le=1000,
+        description="relative rise of perplexity that removing the cold set may cost",
     )
 
     @field_validator("policy")

@@ -103,13 +103,13 @@ def _type(schema: Mapping[str, Any]) -> str:
 
 def _bounds(schema: Mapping[str, Any]) -> str:
     words = {
-        "minimum": "from {}",
-        "exclusiveMinimum": "above {}",
-        "maximum": "to {}",
-        "exclusiveMaximum": "below {}",
+        "minimum": "from {:,}",
+        "exclusiveMinimum": "above {:,}",
+        "maximum": "to {:,}",
+        "exclusiveMaximum": "below {:,}",
     }
     given = [text.format(schema[key]) for key, text in words.items() if key in schema]
-    return " " + " and ".join(given) if given else ""
+    return " " + " and ".join(given).replace(" and to ", " to ") if given else ""
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
-from pipeline.config.base import Section
+from pipeline.config.base import BatchSize, Section, Shards
 
 
 def is_task_file(task: Any) -> bool:
@@ -20,11 +20,13 @@ class Evaluation(Section):
     """
 
     tasks: tuple[str, ...] = Field(min_length=1)
-    limit: int | None = Field(None, ge=2, description="items a task, the first ones; null for all")
-    batch_size: int = Field(100, ge=1)
-    block_items: int = Field(
-        250, ge=1, description="items of a task that are batched among themselves"
+    limit: int | None = Field(
+        None, ge=2, le=10_000_000, description="items a task, the first ones; null for all"
     )
-    shards: int = Field(
-        1, ge=1, description="jobs that each model's evaluation is divided among, block by block"
+    batch_size: BatchSize = Field(100)
+    block_items: int = Field(
+        250, ge=1, le=1_000_000, description="items of a task that are batched among themselves"
+    )
+    shards: Shards = Field(
+        1, description="jobs that each model's evaluation is divided among, block by block"
     )

@@ -14,12 +14,14 @@ from pydantic import (
     field_validator,
 )
 
-from pipeline.config.base import Name, Section
+from pipeline.config.base import Name, Section, Seed
 from pipeline.registry import PARTS
 
 #: As many neurons as the cold or the hot set has; and all of a model, of methods without a level.
 _BOUNDARIES = ("cold", "hot")
 WHOLE = "whole"
+#: Layers or deciles of a model are numbered below it.
+_MOST_PARTS = 100_000
 #: The pattern of weight pruning that removes whole FFN neurons.
 CHANNELS = "channels"
 
@@ -28,7 +30,7 @@ def _level(value: Any) -> float | int | str:
     """One message for a wrong level, where a union would give one for each of its members."""
     if isinstance(value, str) and value in (*_BOUNDARIES, WHOLE):
         return value
-    if type(value) is int and value >= 0:
+    if type(value) is int and 0 <= value <= _MOST_PARTS:
         return value
     if isinstance(value, float) and 0 < value < 1:
         return value
@@ -48,7 +50,7 @@ Level = Annotated[
             "anyOf": [
                 {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
                 {"enum": [*_BOUNDARIES, WHOLE]},
-                {"type": "integer", "minimum": 0},
+                {"type": "integer", "minimum": 0, "maximum": _MOST_PARTS},
             ]
         }
     ),
@@ -162,12 +164,12 @@ class Method(Section):
             "for what the sparsifier itself goes by",
         )
     )
-    sparse_from: Literal["start", "continuation"] | Annotated[int, Field(ge=0)] = Field(
+    sparse_from: Literal["start", "continuation"] | Annotated[int, Field(ge=0, le=2**20)] = Field(
         "start",
         description="where in a sequence the sparsifier starts: at once, where an answer or a "
         "choice begins, or so many tokens in; in texts always at once",
     )
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
+    seeds: tuple[Seed, ...] = Field((0,), min_length=1)
     scope: Literal["layer", "model"] = Field(
         "layer",
         description="of neurons removed for good: the share of each layer, or of all neurons "

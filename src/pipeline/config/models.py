@@ -2,13 +2,16 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, field_validator
 
-from pipeline.config.base import Section
+from pipeline.config.base import Section, check_home
 
-#: A device as in `max_memory`, and how much of it.
-Place = Annotated[str, StringConstraints(pattern=r"^(cpu|\d+)$")]
-Size = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?[KMGT]i?B$")]
+#: A device as in `max_memory`, and how much of it; and the device of a model.
+PLACE = r"^(cpu|\d{1,3})$"
+SIZE = r"^\d{1,9}(\.\d{1,9})?[KMGT]i?B$"
+DEVICE = r"^(cpu|cuda(:\d{1,3})?)$"
+Place = Annotated[str, StringConstraints(pattern=PLACE)]
+Size = Annotated[str, StringConstraints(pattern=SIZE)]
 
 
 class Model(Section):
@@ -24,7 +27,7 @@ class Model(Section):
         None, description="Hub branch, tag or commit; resolved to a commit"
     )
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
+    device: str = Field("cpu", pattern=DEVICE)
     max_memory: dict[Place, Size] | None = Field(
         None,
         min_length=1,
@@ -35,6 +38,12 @@ class Model(Section):
     trust_remote_code: bool = Field(
         False, description="run model code from the Hub; off unless this model needs it"
     )
+
+    @field_validator("source")
+    @classmethod
+    def _known_home(cls, source: str) -> str:
+        check_home(source)
+        return source
 
     @property
     def gpus(self) -> int:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.config.base import Section
+from pipeline.config.base import BatchSize, Section, Shards
 
 
 class Profile(Section):
@@ -16,11 +16,12 @@ class Profile(Section):
     blocks: int = Field(
         4,
         ge=1,
+        le=10_000,
         description="parts that the sequences are cut into and summed by; no more shards "
         "than that have work, and each takes its share of disk",
     )
-    batch_size: int = Field(64, ge=1, description="sequences in one forward pass")
-    shards: int = Field(2, ge=1, description="jobs that the calibration set is divided among")
+    batch_size: BatchSize = Field(64, description="sequences in one forward pass")
+    shards: Shards = Field(2, description="jobs that the calibration set is divided among")
     cett: float = Field(
         0.2, gt=0, lt=1, description="relative FFN output error that fixes the CETT threshold"
     )
@@ -30,6 +31,6 @@ class Profile(Section):
         "residual stream with the neurons that they make active",
     )
     residual_tokens: int = Field(
-        4096, ge=1, description="most tokens whose residual stream is collected"
+        4096, ge=1, le=10_000_000, description="most tokens whose residual stream is collected"
     )
     cett_tokens: int = Field(4096, ge=1, le=4096, description="tokens the threshold is fitted on")

@@ -10,15 +10,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from pipeline.config.analysis import Analysis
-from pipeline.config.base import Name, Section
+from pipeline.config.base import Name, Section, Seed
 from pipeline.config.calibration import Corpus
 from pipeline.config.classification import Classification
 from pipeline.config.evaluation import Evaluation, is_task_file
 from pipeline.config.methods import Method
-from pipeline.config.models import Model
+from pipeline.config.models import DEVICE, PLACE, SIZE, Model, source_kind
 from pipeline.config.profile import Profile
 from pipeline.errors import UserError
 from pipeline.registry import unknown_name
@@ -29,6 +29,18 @@ _FORMS = {
     "dict_type": "a mapping of names to their keys",
     "model_type": "keys and values",
 }
+#: What to give where a text is not of its pattern.
+_PATTERNS = {
+    TypeAdapter(Name).json_schema()["pattern"]: "a name is letters, digits and . _ + -, without "
+    "spaces, and starts with a letter or a digit",
+    DEVICE: "give cpu, cuda, or cuda:1 for the second GPU",
+    PLACE: "give cpu, or the number of a GPU in quotes",
+    SIZE: "give a number and KB, MB, GB, TB, KiB, MiB, GiB or TiB, for instance 16GiB",
+}
+#: Characters of a refused value that are shown.
+_SHOWN = 200
+#: Jobs that Snakemake plans in minutes.
+MOST_JOBS = 100_000
 #: Folders in `results` beside the studies' own.
 NO_STUDIES = ("faults", "logs", "reference", "shared", "timing")
 
@@ -37,9 +49,8 @@ class StudyConfig(Section):
     """A whole study."""
 
     study: Name = Field(description="results go to results/STUDY")
-    seed: int = Field(
+    seed: Seed = Field(
         0,
-        ge=0,
         description="of resamples and permutations; what a method draws goes by its `seeds`",
     )
     models: dict[Name, Model] = Field(min_length=1)
@@ -71,6 +82,7 @@ class StudyConfig(Section):
                     + unknown_name("classification", method.classification, self.classification)
                 )
             self._boundary_has_one_scope(name, method)
+        self._jobs_can_be_planned()
         levels = {level for method in self.methods.values() for level in method.levels}
         shares = sorted(level for level in levels if isinstance(level, float))
         chosen = "reference_level" in self.analysis.model_fields_set
@@ -80,6 +92,18 @@ class StudyConfig(Section):
                 f"method; there are {', '.join(map(str, shares))}"
             )
         return self
+
+    def _jobs_can_be_planned(self) -> None:
+        """Bounds of single keys multiply: a shard of each condition of each model is a job."""
+        conditions = sum(len(method.levels) * len(method.seeds) for method in self.methods.values())
+        extracted = sum(corpus.shards + self.profile.shards for corpus in self.calibration.values())
+        jobs = len(self.models) * (extracted + conditions * self.evaluation.shards)
+        if jobs > MOST_JOBS:
+            raise UserError(
+                f"{len(self.models)} models, {conditions:,} levels with their seeds and the shards "
+                f"come to {jobs:,} jobs, and at most {MOST_JOBS:,} can be planned; give fewer "
+                "shards, levels or seeds, or make several studies"
+            )
 
     def _boundary_has_one_scope(self, name: str, method: Method) -> None:
         """Levels `cold` and `hot` mean the classification's own sets, ranked as it ranks them."""
@@ -99,8 +123,11 @@ def parse_study(values: Mapping[str, Any], base: Path | None = None) -> StudyCon
     Relative places of models, corpora and task files are made absolute from `base`, the
     configuration file's folder.
     """
+    if base:
+        values = _located(values, base)
+        _check_hub_ids(values, base)
     try:
-        return StudyConfig.model_validate(_located(values, base) if base else dict(values))
+        return StudyConfig.model_validate(dict(values))
     except ValidationError as error:
         lines = [_explain(problem) for problem in _causes(error.errors(include_url=False))]
         raise UserError("the configuration is refused:\n  " + "\n  ".join(lines)) from None
@@ -129,6 +156,20 @@ def _located(values: Mapping[str, Any], base: Path) -> dict[str, Any]:
     return found
 
 
+def _check_hub_ids(values: Mapping[str, Any], base: Path) -> None:
+    """UserError where what would be a model's Hub id names a model folder in `base`."""
+    models = values.get("models")
+    for name, model in models.items() if isinstance(models, dict) else ():
+        source = model.get("source") if isinstance(model, dict) else None
+        if not isinstance(source, str) or source_kind(source) != "hub":
+            continue
+        if (base / source / "config.json").is_file():
+            raise UserError(
+                f"models.{name}.source: {source!r} is a Hub id, and a model folder of that name "
+                f"stands beside the configuration; write ./{source} for the folder, or move it away"
+            )
+
+
 def _sections(mapping: Any) -> list[dict[str, Any]]:
     entries = mapping.values() if isinstance(mapping, dict) else ()
     return [entry for entry in entries if isinstance(entry, dict) and "source" in entry]
@@ -142,7 +183,8 @@ def _causes(problems: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def _explain(problem: Mapping[str, Any]) -> str:
-    where = ".".join(str(part) for part in problem["loc"])
+    # A refused name of an entry stands in the path, followed by this.
+    where = ".".join(str(part) for part in problem["loc"] if part != "[key]")
     if problem["type"] == "extra_forbidden":
         known = _keys_at(problem["loc"][:-1])
         return f"{where}: unknown key. " + _nearest(str(problem["loc"][-1]), known)
@@ -151,9 +193,21 @@ def _explain(problem: Mapping[str, Any]) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] in _FORMS:
         message = f"give {_FORMS[problem['type']]}"
+    if problem["type"] == "string_pattern_mismatch":
+        message = _PATTERNS.get(problem["ctx"]["pattern"], message)
     if not where:
         return message
-    return f"{where}: {problem['input']!r} is refused: {message}"
+    return f"{where}: {_shown(problem['input'])} is refused: {message}"
+
+
+def _shown(value: Any) -> str:
+    """A value as it was given, cut where it is long."""
+    try:
+        text = repr(value)
+    except ValueError:
+        # Python writes out no whole number of more than 4,300 digits.
+        text = "a number of thousands of digits"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _nearest(name: str, known: list[str]) -> str:

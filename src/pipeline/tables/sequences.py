@@ -29,14 +29,17 @@ DOCUMENTS = Table(
 
 CORPUS = Document(
     "corpus",
-    2,
+    3,
     "What a calibration corpus holds and how it relates to the evaluation tasks.",
     {
         "commit": "Hub commit of a Hub dataset, or null",
         "documents": "number of documents",
         "sequences": "number of windows",
         "tokens": "number of tokens, special ones included",
-        "overlap_ngram": "words in a row, split at white space, that count as overlap",
+        "unknown_share": "share of the tokens that stand for what the tokenizer does not know, "
+        "special ones left out; above a tenth a corpus is refused",
+        "overlap_ngram": "words in a row that count as overlap; a mark counts as a word, and so "
+        "does a character of a script without spaces",
         "shared_documents": "evaluation items whose whole text stands in the corpus",
         "shared_ngrams": "evaluation items that share a run of that many words with the corpus",
         "allowed": "true when overlap was found and the configuration allows it",
