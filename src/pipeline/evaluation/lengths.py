@@ -30,7 +30,8 @@ def refuse_long(config: Evaluation, tokenizer: Any, limit: int | None) -> None:
         lengths = [_positions(task, item, tokenizer) for item in items]
         long = [number for number, length in enumerate(lengths) if length > limit]
         if long:
-            answer = f" with its max_gen_toks of {_answer(task)}" if task.form is Form.ANSWER else ""
+            written = task.form is Form.ANSWER
+            answer = f" with its max_gen_toks of {_answer(task)}" if written else ""
             raise UserError(
                 f"task {task.name}: {len(long)} of {len(items)} items need more than the model's "
                 f"{limit} positions; item {long[0]} is the first and needs {lengths[long[0]]}"

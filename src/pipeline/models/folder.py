@@ -1,4 +1,4 @@
-"""What a model's folder says of itself, read without torch: its settings and its weights' headers."""
+"""What a model's folder says of itself, read without torch: settings and the weights' headers."""
 
 import json
 import re

@@ -9,7 +9,7 @@ _KEYS = ("n_positions", "max_position_embeddings", "n_ctx")
 
 
 def positions(config: Any) -> int | None:
-    """Tokens that a sequence may have, by the model's configuration; None where it sets no limit."""
+    """Tokens that a sequence may have, by the model's configuration; None without a limit."""
     found = (getattr(config, key, None) for key in _KEYS)
     return next((int(value) for value in found if value is not None), None)
 

@@ -56,8 +56,8 @@ def _leave_open(tokenizer: Any) -> None:
         )
     if _around(tokenizer) != (before, []):
         raise UserError(
-            f"the tokenizer puts {tokenizer.convert_ids_to_tokens(behind)} behind every text, where "
-            "prompts must go on, and does not leave it; save it with add_eos_token: false"
+            f"the tokenizer puts {tokenizer.convert_ids_to_tokens(behind)} behind every text, "
+            "where prompts must go on, and cannot be told not to; save it with add_eos_token: false"
         )
 
 

@@ -8,8 +8,8 @@ from pipeline.study import Study
 
 
 def check(study: Study) -> None:
-    """Open every built-in model and local folder as its jobs will, and set corpora and tasks against
-    its positions; UserError, with the key, for the first that does not fit.
+    """Open every built-in model and local folder as its jobs will, and set corpora and tasks
+    against its positions; UserError, with the key, for the first that does not fit.
 
     Nothing is downloaded: a Hub model is checked when it is resolved.
     """
