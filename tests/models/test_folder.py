@@ -10,6 +10,7 @@ from pipeline.config.models import Model
 from pipeline.errors import UserError
 from pipeline.models.folder import check, computed, ends, tensors, weight_files
 from pipeline.models.source import local_folder, settings
+from pipeline.reference.vocabulary import save_tokenizer
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 132\n"
 
@@ -23,6 +24,7 @@ def folder(save_model, tmp_path):
 def parts(make_model, tmp_path):
     """A folder whose weights lie in several files."""
     make_model().save_pretrained(tmp_path / "parts", max_shard_size="8KB")
+    save_tokenizer(tmp_path / "parts")
     return tmp_path / "parts"
 
 
@@ -55,7 +57,7 @@ def test_headers_give_types_and_shapes(folder):
     assert found["lm_head.weight"].elements == 153 * 16
 
 
-@pytest.mark.parametrize("file", ["model.safetensors", "config.json"])
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json", "tokenizer.json"])
 def test_a_pointer_of_git_lfs_is_told_as_such(folder, file):
     (folder / file).write_text(POINTER)
     message = refusal(folder)
@@ -107,6 +109,12 @@ def test_only_files_that_transformers_loads_count_as_weights(folder):
     assert weight_files(folder) == [folder / "model.safetensors"]
     (folder / "model.safetensors").unlink()
     assert "has no model.safetensors and no pytorch_model.bin" in refusal(folder)
+
+
+def test_a_folder_without_a_tokenizer_is_refused_unless_its_code_may_have_one(folder):
+    (folder / "tokenizer.json").unlink()
+    assert "has no tokenizer: give it tokenizer.json or tokenizer.model" in refusal(folder)
+    check("mine", Model(source=str(folder), trust_remote_code=True), folder)
 
 
 def test_quantized_models_are_refused_by_their_method(folder):

@@ -92,24 +92,12 @@ def test_lengths_that_a_tokenizer_brings_cut_and_pad_nothing(folder):
     assert len(ready("let a = 3 ; a ?").input_ids) == len(ready.encode("let a = 3 ; a ?")) == 8
 
 
-def test_a_folder_without_a_tokenizer_is_refused(folder):
-    (folder / "tokenizer.json").unlink()
-    with pytest.raises(UserError, match=r"has no tokenizer: give it tokenizer\.json"):
-        tokens.read(folder, False)
-
-
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"model": {}}', '{"version": 1' + "0" * 5000])
 def test_a_damaged_tokenizer_is_told_in_one_line(folder, text):
     (folder / "tokenizer.json").write_text(text)
     with pytest.raises(UserError, match="its tokenizer cannot be read") as refused:
         tokens.read(folder, False)
     assert "\n" not in str(refused.value)
-
-
-def test_a_tokenizer_may_be_a_pointer_of_git_lfs(folder):
-    (folder / "tokenizer.json").write_text("version https://git-lfs.github.com/spec/v1\n")
-    with pytest.raises(UserError, match="Git LFS pointer stands in the place of tokenizer.json"):
-        tokens.read(folder, False)
 
 
 def test_tokens_have_embeddings_and_more_embeddings_are_fine(made):

@@ -23,6 +23,10 @@ FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
 _COMPUTED = re.compile(
     r"(^|\.)(rotary_emb\.inv_freq|(attn|attention)\.(bias|masked_bias)|position_ids)$"
 )
+#: One of these holds the tokens of a tokenizer without code of its own.
+_VOCABULARIES = (
+    "tokenizer.json", "tokenizer.model", "vocab.*", "spiece.model", "*.tiktoken", "tekken.json",
+)  # fmt: skip
 #: Settings that count something.
 _SIZES = (
     "vocab_size", "hidden_size", "n_embd", "word_embed_proj_dim", "num_hidden_layers", "n_layer",
@@ -49,8 +53,8 @@ class Tensor:
 
 def check(name: str, model: Model, folder: Path) -> None:
     """Refuse, by a UserError, a folder that cannot be loaded whole, as far as its settings and
-    headers tell: code of its own, quantized weights, no FFN view, sizes that are none, and weight
-    files that are missing or cut short."""
+    headers tell: code of its own, quantized weights, no FFN view, sizes that are none, no
+    tokenizer, and weight files that are missing or cut short."""
     facts = settings(folder)
     if "auto_map" in facts and not model.trust_remote_code:
         raise UserError(
@@ -67,6 +71,7 @@ def check(name: str, model: Model, folder: Path) -> None:
                 f"model {name!r}: config.json has {key}: {shown}; give a whole number from 1 to "
                 f"{_LARGEST_SIZE}"
             )
+    _refuse_without_tokenizer(model, folder)
     for path in weight_files(folder):
         if path.suffix == ".safetensors":
             refuse_packed(name, {key: each.dtype for key, each in tensors(path).items()})
@@ -170,6 +175,17 @@ def _refuse_quantized(name: str, facts: Mapping[str, Any]) -> None:
                 f"model {name!r} is quantized ({key} in config.json: {method}); the pipeline "
                 "quantizes by its own methods, so give the model as it was before"
             )
+
+
+def _refuse_without_tokenizer(model: Model, folder: Path) -> None:
+    found = [path for pattern in _VOCABULARIES for path in folder.glob(pattern)]
+    for path in found:
+        refuse_pointer(path)
+    if not found and not model.trust_remote_code:
+        raise UserError(
+            f"model folder {folder.name!r} has no tokenizer: give it tokenizer.json or "
+            "tokenizer.model, as the tokenizer's save_pretrained writes them"
+        )
 
 
 def shown(names: list[str]) -> str:

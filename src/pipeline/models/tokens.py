@@ -5,12 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UserError
-from pipeline.models.source import reading, refuse_pointer
+from pipeline.models.source import reading
 
-#: One of these holds the tokens of a tokenizer without code of its own.
-_VOCABULARIES = (
-    "tokenizer.json", "tokenizer.model", "vocab.*", "spiece.model", "*.tiktoken", "tekken.json",
-)  # fmt: skip
 #: What is encoded to see which tokens a tokenizer puts around a text.
 _PROBE = "a 1"
 
@@ -19,13 +15,6 @@ def read(folder: Path, trust_remote_code: bool) -> Any:
     """The folder's tokenizer as it stands there; UserError where none can be read."""
     from transformers import AutoTokenizer
 
-    if not trust_remote_code and not any(list(folder.glob(name)) for name in _VOCABULARIES):
-        raise UserError(
-            f"model folder {folder.name!r} has no tokenizer: give it tokenizer.json or "
-            "tokenizer.model, as the tokenizer's save_pretrained writes them"
-        )
-    for name in ("tokenizer.json", "tokenizer.model"):
-        refuse_pointer(folder / name)
     with reading(folder, "its tokenizer"):
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
 
