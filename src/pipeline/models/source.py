@@ -140,7 +140,7 @@ def files(model: Model, commit: str | None = None) -> Files:
 
 def _from_hub(model: Model, commit: str | None) -> Files:
     folder = _snapshot(model, commit, _PATTERNS)
-    if not any(folder.glob("*.safetensors")):
+    if not any(folder.glob("model.safetensors*")) and not any(folder.glob("model-*.safetensors")):
         folder = _snapshot(model, folder.name, (*_PATTERNS, *_PICKLES))
     _refuse_adapter(folder)
     return Files(folder, folder.name)

@@ -64,19 +64,12 @@ def _around(tokenizer: Any) -> tuple[list[int], list[int]]:
 
 
 def encode(tokenizer: Any, text: str, special: bool | None = None) -> list[int]:
-    """A text's tokens, with the tokenizer's special tokens (None: unless the text itself begins
-    with the start token)."""
+    """A text's tokens, with those that the tokenizer puts before a text (None: unless the text
+    begins with the start token itself, or, where there is none, with the end token)."""
     if special is None:
-        special = not text.startswith(tokenizer.decode(start_token(tokenizer)))
+        special = not text.startswith(tokenizer.bos_token or tokenizer.eos_token)
     ids: list[int] = tokenizer.encode(text, add_special_tokens=special)
     return ids
-
-
-def start_token(tokenizer: Any) -> int:
-    """The token that stands before a text: the start token, or the end token without one."""
-    first: int | None = tokenizer.bos_token_id
-    last: int = tokenizer.eos_token_id
-    return last if first is None else first
 
 
 def end_tokens(tokenizer: Any, generation_config: Any) -> frozenset[int]:
