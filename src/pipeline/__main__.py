@@ -63,7 +63,10 @@ def _run(given: argparse.Namespace, extra: list[str]) -> None:
 
 
 def _check(given: argparse.Namespace, _: list[str]) -> None:
+    from pipeline.runs.check import check
+
     study = _study(given)
+    check(study)
     config = study.config
     counts = [(config.models, "model"), (study.conditions, "pruned condition")]
     counts += [(config.evaluation.tasks, "task")]

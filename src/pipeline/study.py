@@ -16,6 +16,7 @@ from pipeline.config.study import StudyConfig
 from pipeline.errors import UserError, at
 from pipeline.methods.plan import Refused
 from pipeline.methods.weights.patterns import pattern_share
+from pipeline.models import folder as model_folder
 from pipeline.models import source as model_source
 from pipeline.models.forward import START
 from pipeline.registry import (
@@ -171,8 +172,10 @@ class Study:
         for name, section in config.classification.items():
             with at(f"classification.{name}"):
                 _check_classification(section, config)
-        for name in config.models:
+        for name, model in config.models.items():
             with at(f"models.{name}.source"):
+                if model.kind != "hub":
+                    model_folder.check(name, model, model_source.local_folder(model))
                 self.model_key(name)
         for name in config.calibration:
             with at(f"calibration.{name}.source"):

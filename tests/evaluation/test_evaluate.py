@@ -93,12 +93,58 @@ def test_rows_hold_every_fact_of_an_item(writer, tokenizer, task_file, written):
     assert samples["item_hash"].n_unique() == samples["prompt_hash"].n_unique() == 6
 
 
-def test_a_generation_config_of_the_models_own_changes_no_answer(writer, tokenizer, task_file):
-    plain, _ = run(writer, tokenizer, task_file())
+OWN_SETTINGS = {
+    "penalties": {"repetition_penalty": 1.9, "no_repeat_ngram_size": 2},
+    "beams": {"num_beams": 3, "length_penalty": 2.0, "early_stopping": True},
+    "fewer tokens": {"max_new_tokens": 2},
+    "length": {"max_length": 5},
+    "more tokens": {"min_length": 50, "min_new_tokens": 60},
+    "sampling": {"do_sample": True, "temperature": 9.0, "top_k": 3, "top_p": 0.5},
+    "forced": {"forced_bos_token_id": 9, "forced_eos_token_id": 9},
+    "suppressed": {"suppress_tokens": list(range(4, 90)), "begin_suppress_tokens": [2]},
+    "bad words": {"bad_words_ids": [[token] for token in range(4, 90)]},
+    "bias": {"sequence_bias": [[[20], 99.0]]},
+    "stop strings": {"stop_strings": ["a", "b", " "]},
+    "time": {"max_time": 0.0},
+    "no cache": {"use_cache": False},
+    "static cache": {"cache_implementation": "static"},
+    "guidance": {"guidance_scale": 5.0},
+    "ordinary end": {"eos_token_id": [2, *range(4, 90)]},
+    "no end": {"eos_token_id": None, "pad_token_id": 7},
+    "outputs": {"output_scores": True, "return_dict_in_generate": True},
+    "lookup": {"prompt_lookup_num_tokens": 3},
+    "unknown key": {"something_of_its_own": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def plain(writer, tokenizer):
+    """Answers without any settings of the model's own."""
+    return run(writer, tokenizer, "chain", limit=4)
+
+
+@pytest.mark.parametrize("settings", OWN_SETTINGS.values(), ids=OWN_SETTINGS)
+def test_a_generation_config_of_the_models_own_changes_no_answer(
+    writer, tokenizer, plain, settings
+):
     own = copy.deepcopy(writer)
-    own.generation_config.update(repetition_penalty=1.9, no_repeat_ngram_size=2, num_beams=3)
-    samples, _ = run(own, tokenizer, task_file())
-    assert samples.equals(plain)
+    for key, value in settings.items():
+        setattr(own.generation_config, key, value)
+    kept = own.generation_config.to_dict()
+    samples, sparsity = run(own, tokenizer, "chain", limit=4)
+    assert samples.equals(plain[0]) and sparsity.equals(plain[1])
+    assert own.generation_config.to_dict() == kept
+
+
+def test_answers_end_at_a_special_token_that_the_folder_names(writer, tokenizer, task_file):
+    own = copy.deepcopy(writer)
+    # The model writes <unk> where it wrote its end token.
+    own.lm_head.weight.data[[2, 3]] = own.lm_head.weight.data[[3, 2]]
+    own.generation_config.eos_token_id = [2, 3]
+    ended, measured = run(own, tokenizer, task_file())
+    plain, same = run(writer, tokenizer, task_file())
+    assert ended["response"].equals(plain["response"])
+    assert measured["tokens"].equals(same["tokens"])
 
 
 def test_targets_of_several_kinds_stay_as_they_are_written(writer, tokenizer, task_file):

@@ -4,12 +4,12 @@ import pickle
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from pipeline.config.models import Model
 from pipeline.errors import UserError
 from pipeline.models import loading
-from pipeline.models.loading import load, load_tokenizer
+from pipeline.models.loading import load, load_tokenizer, own_tokenizer
 from pipeline.models.resolve import resolve
 
 TOKENS = torch.tensor([[1, 5, 9, 20]])
@@ -91,6 +91,37 @@ def test_other_weights_of_the_same_shape_are_refused(folder, save_model, tmp_pat
     (folder / "model.safetensors").write_bytes((other / "model.safetensors").read_bytes())
     with pytest.raises(UserError, match="files changed"):
         load(model, record)
+
+
+def test_weights_that_lack_a_tensor_by_now_are_never_filled_up(folder, monkeypatch):
+    model = Model(source=str(folder))
+    record = resolve("mine", model)
+    # Above this size the digest is not looked at again.
+    monkeypatch.setattr(loading, "LARGE_FILE", 10)
+    path = folder / "model.safetensors"
+    held = load_file(path)
+    del held["model.norm.weight"]
+    save_file(held, path)
+    with pytest.raises(UserError, match=r"'mine': the weight files .* 1 missing \(model\.norm"):
+        load(model, record)
+
+
+def test_a_tokenizer_that_ends_texts_is_loaded_to_leave_them_open(folder):
+    import json
+
+    path = folder / "tokenizer.json"
+    values = json.loads(path.read_text())
+    end = {"SpecialToken": {"id": "<eos>", "type_id": 0}}
+    values["post_processor"]["single"].append(end)
+    values["post_processor"]["special_tokens"]["<eos>"] = {
+        "id": "<eos>", "ids": [2], "tokens": ["<eos>"],
+    }  # fmt: skip
+    path.write_text(json.dumps(values))
+    model = Model(source=str(folder))
+    record = resolve("mine", model)
+    own, ready = own_tokenizer(model, record), load_tokenizer(model, record)
+    assert own("a b").input_ids == [*ready("a b").input_ids, 2]
+    assert ready("a b").input_ids[0] == 1
 
 
 def test_large_weights_are_not_read_twice(folder, monkeypatch):

@@ -8,6 +8,7 @@ from pipeline.config.calibration import Corpus
 from pipeline.config.models import Model
 from pipeline.entry import job
 from pipeline.errors import putting_together
+from pipeline.models.lengths import refuse_windows
 from pipeline.models.loading import load_tokenizer
 from pipeline.tables.model import MODEL
 from pipeline.tables.sequences import CORPUS, DOCUMENTS, SEQUENCES
@@ -25,7 +26,9 @@ def main(
     manifest: Manifest,
 ) -> None:
     """Write sequences.parquet and corpus.json."""
-    tokenizer = load_tokenizer(model, MODEL.read(record))
+    resolved = MODEL.read(record)
+    refuse_windows(config.source, config.sequence_length, resolved["positions"])
+    tokenizer = load_tokenizer(model, resolved)
     rows = [row for path in document_shards for row in DOCUMENTS.read(path).to_dicts()]
     with putting_together(document_shards):
         columns, facts = extract(config, tokenizer, tasks, rows)

@@ -7,6 +7,7 @@ from pipeline.calibration.extraction import read_shard
 from pipeline.config.calibration import Corpus
 from pipeline.config.models import Model
 from pipeline.entry import job
+from pipeline.models.lengths import refuse_windows
 from pipeline.models.loading import load_tokenizer
 from pipeline.tables.model import MODEL
 from pipeline.tables.sequences import DOCUMENTS
@@ -24,7 +25,9 @@ def main(
     manifest: Manifest,
 ) -> None:
     """Write documents.parquet."""
-    tokenizer = load_tokenizer(model, MODEL.read(record))
+    resolved = MODEL.read(record)
+    refuse_windows(config.source, config.sequence_length, resolved["positions"])
+    tokenizer = load_tokenizer(model, resolved)
     DOCUMENTS.write(documents, read_shard(config, tokenizer, tasks, shard, shards), manifest)
 
 

@@ -4,14 +4,17 @@ Items are evaluated in fixed blocks, each batched among itself, and sparsity is 
 numbers, so one job and seven that divide the blocks give the same rows.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pipeline.config.evaluation import Evaluation
 from pipeline.errors import UserError
 from pipeline.evaluation.harness import Harness
+from pipeline.evaluation.lengths import refuse_long
 from pipeline.models.forward import START, Forward
+from pipeline.models.lengths import positions
 from pipeline.models.meter import Meter, figures
+from pipeline.models.tokens import end_tokens
 from pipeline.models.views import view
 from pipeline.tasks import Task, find
 
@@ -39,12 +42,14 @@ def evaluate(
     """(rows of tables.samples.SAMPLES, rows of COUNTS) of every `shards`-th block from `shard` on.
 
     `forward` is what the method that is applied to the model tells of it; None for the dense model.
-    Tokens are those of prompts and responses.
+    Tokens are those of prompts and responses. UserError where items are longer than the model
+    takes.
     """
     import torch
 
     forward = forward or Forward()
-    forward.stop = frozenset(_end_tokens(model, tokenizer))
+    refuse_long(config, tokenizer, positions(model.config))
+    forward.stop = end_tokens(tokenizer, model.generation_config) | {tokenizer.pad_token_id}
     harness = Harness(model, tokenizer, config.batch_size, forward)
     meter = Meter(view(model), forward)
     samples: Rows = []
@@ -94,14 +99,6 @@ def rows_of(frames: Iterable[Any]) -> Rows:
 
 def _block(row: Mapping[str, Any]) -> tuple[str, int, int]:
     return row["task"], row["start"], row["stop"]
-
-
-def _end_tokens(model: Any, tokenizer: Any) -> set[int]:
-    """Tokens after which a sequence is over: the tokenizer's and those generation stops at."""
-    named = getattr(model.generation_config, "eos_token_id", None)
-    several: Sequence = named if isinstance(named, list | tuple) else [named]
-    tokens = {tokenizer.eos_token_id, tokenizer.pad_token_id, *several}
-    return {token for token in tokens if token is not None}
 
 
 def refused(reason: str, config: Evaluation, sparse_from: str | int = START) -> tuple[Rows, Rows]:

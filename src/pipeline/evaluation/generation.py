@@ -1,24 +1,49 @@
 """Greedy generation in which every sequence of a batch ends by itself.
 
+What a model's folder says of generation changes no answer but where it ends: of its settings only
+the end tokens are read.
+
 The harness ends a batch when all its sequences have written one and the same stop text, and lets
 those that have go on until then. Ending them one by one saves those steps, and tells the meter
 which tokens belong to an answer.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from pipeline.models.tokens import end_tokens
 
 if TYPE_CHECKING:
     import torch
 
 #: Tokens beyond a stop text's own that are looked at, since its pieces may be tokenized otherwise.
 _MORE = 2
-#: Said outright, since a model may bring a generation_config of its own that says otherwise.
-PLAIN = {
-    "do_sample": False,
-    "num_beams": 1,
-    "repetition_penalty": 1.0,
-    "no_repeat_ngram_size": 0,
-}
+
+
+@contextmanager
+def greedy(model: Any, tokenizer: Any, length: int) -> Iterator[Any]:
+    """The settings of greedy generation up to so many tokens, prompt included, for the block.
+
+    Made anew rather than by overruling the model's own, which are set aside meanwhile: transformers
+    fills in from there what a call leaves out.
+    """
+    from transformers import GenerationConfig
+
+    own = model.generation_config
+    settings = GenerationConfig(
+        do_sample=False,
+        num_beams=1,
+        use_cache=True,
+        max_length=length,
+        eos_token_id=sorted(end_tokens(tokenizer, own)),
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model.generation_config = settings
+    try:
+        yield settings
+    finally:
+        model.generation_config = own
 
 
 class StopTexts:

@@ -3,18 +3,25 @@
 Written answers: the harness ends a batch when all its sequences have written one and the same stop
 text; here each ends by itself. Likelihoods: the harness pads without an attention mask, so that
 nobody could tell padding from text, and a text starts with two start tokens where the tokenizer
-puts one of its own before it.
+puts one of its own before it. Prompts: the harness cuts what is too long for the model, and asks of
+the first prompt of a batch alone whether it brings a start token; here nothing is cut, and each is
+asked.
 """
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pipeline.evaluation.generation import PLAIN, StopTexts
+from pipeline.evaluation.generation import StopTexts, greedy
 from pipeline.models.forward import Forward
+from pipeline.models.lengths import positions
+from pipeline.models.tokens import encode
 
 if TYPE_CHECKING:
     import torch
+
+#: Tokens that a sequence may have where the model sets no limit; the harness wants a number.
+_NO_LIMIT = 2**31
 
 
 def language_model(model: Any, tokenizer: Any, batch_size: int, forward: Forward) -> Any:
@@ -23,8 +30,11 @@ def language_model(model: Any, tokenizer: Any, batch_size: int, forward: Forward
 
     A function, since the base class loads torch when it is imported.
     """
+    import torch
     from lm_eval.models.huggingface import HFLM
     from transformers import StoppingCriteriaList
+
+    limit = positions(model.config)
 
     class LanguageModel(HFLM):
         """HFLM, greedy, with stop texts that end single sequences and masks over padding."""
@@ -43,15 +53,30 @@ def language_model(model: Any, tokenizer: Any, batch_size: int, forward: Forward
                 self.ended = stops(tokens)
                 return self.ended
 
-            return self.model.generate(
-                input_ids=context,
-                attention_mask=options["attention_mask"],
-                max_length=max_length,
-                stopping_criteria=StoppingCriteriaList([criterion]),
-                pad_token_id=self.tokenizer.pad_token_id,
-                use_cache=True,
-                **PLAIN,
-            )
+            with greedy(self.model, self.tokenizer, max_length) as settings:
+                return self.model.generate(
+                    input_ids=context,
+                    attention_mask=options["attention_mask"],
+                    generation_config=settings,
+                    stopping_criteria=StoppingCriteriaList([criterion]),
+                )
+
+        def tok_encode(
+            self, string: str, add_special_tokens: bool | None = None, **_: Any
+        ) -> list[int]:
+            special = self.add_bos_token if add_special_tokens is None else add_special_tokens
+            return encode(self.tokenizer, string, special)
+
+        def tok_batch_encode(
+            self, strings: list[str], left_truncate_len: int = _NO_LIMIT, **_: Any
+        ) -> "tuple[torch.Tensor, torch.Tensor]":
+            rows = [self.tok_encode(string) for string in strings]
+            longest = max(map(len, rows))
+            _refuse_cut(longest, left_truncate_len)
+            pad = self.tokenizer.pad_token_id
+            tokens = [[pad] * (longest - len(row)) + row for row in rows]
+            mask = [[0] * (longest - len(row)) + [1] * len(row) for row in rows]
+            return torch.tensor(tokens), torch.tensor(mask)
 
         def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = False) -> list[float]:
             forward.text = True
@@ -74,6 +99,7 @@ def language_model(model: Any, tokenizer: Any, batch_size: int, forward: Forward
         def _loglikelihood_tokens(self, requests: Any, **options: Any) -> Any:
             self._asked = {}
             for _, context, scored in requests:
+                _refuse_cut(len(context) + len(scored) - 1, self.max_length)
                 read = tuple((context + scored)[-(self.max_length + 1) : -1])
                 # One sequence may be asked for with two divisions; the method then starts earlier.
                 before = max(0, len(read) + 1 - len(scored))
@@ -84,9 +110,20 @@ def language_model(model: Any, tokenizer: Any, batch_size: int, forward: Forward
             attention, forward.contexts = padding_mask(inps, self._asked)
             return self.model(input_ids=inps, attention_mask=attention).logits
 
-    made = LanguageModel(pretrained=model, tokenizer=tokenizer, batch_size=batch_size)
+    made = LanguageModel(
+        pretrained=model,
+        tokenizer=tokenizer,
+        batch_size=batch_size,
+        max_length=_NO_LIMIT if limit is None else limit,
+    )
     forward.ended = lambda: made.ended
     return made
+
+
+def _refuse_cut(tokens: int, limit: int) -> None:
+    """ValueError for a sequence that the harness would cut; refuse_long lets none come here."""
+    if tokens > limit:
+        raise ValueError(f"a sequence of {tokens} tokens would be cut to {limit}")
 
 
 def padding_mask(

@@ -8,7 +8,9 @@ from typing import Any
 from pipeline.config.models import Model
 from pipeline.digest import LARGE_FILE, of_files
 from pipeline.errors import UserError
-from pipeline.models.resolve import tokenizer_files, weight_files
+from pipeline.models import tokens
+from pipeline.models.folder import weight_files
+from pipeline.models.resolve import refuse_unfit, tokenizer_files
 from pipeline.models.source import files
 
 
@@ -34,13 +36,17 @@ def load(model: Model, record: Mapping[str, Any], whole: bool = True) -> tuple[A
         )
     found = files(model, record["commit"])
     _check(found.folder, record)
-    loaded = AutoModelForCausalLM.from_pretrained(
+    loaded, told = AutoModelForCausalLM.from_pretrained(
         found.folder,
         dtype=getattr(torch, model.dtype),
         weights_only=True,
         trust_remote_code=model.trust_remote_code,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
         **_placement(model, record["name"], found.folder, whole),
     )
+    # What a checkpoint lacks is filled with random numbers.
+    refuse_unfit(record["name"], told)
     if not model.max_memory:
         loaded = loaded.to(model.device)
     return loaded.eval(), load_tokenizer(model, record)
@@ -63,16 +69,13 @@ def _placement(model: Model, name: str, folder: Path, whole: bool) -> dict[str, 
 
 
 def load_tokenizer(model: Model, record: Mapping[str, Any]) -> Any:
-    """The tokenizer alone; its end token pads where it has no padding token."""
-    from transformers import AutoTokenizer
+    """The tokenizer alone, as `tokens.ready` makes it."""
+    return tokens.ready(own_tokenizer(model, record))
 
-    found = files(model, record["commit"])
-    tokenizer = AutoTokenizer.from_pretrained(
-        found.folder, trust_remote_code=model.trust_remote_code
-    )
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
+
+def own_tokenizer(model: Model, record: Mapping[str, Any]) -> Any:
+    """The tokenizer as the model's files have it."""
+    return tokens.read(files(model, record["commit"]).folder, model.trust_remote_code)
 
 
 def _check(folder: Any, record: Mapping[str, Any]) -> None:

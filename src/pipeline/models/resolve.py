@@ -1,32 +1,52 @@
-"""Resolve a configured model into model.json."""
+"""Resolve a configured model into model.json, once it is sure that it loads as what was asked."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.config.models import Model
 from pipeline.digest import of_files
-from pipeline.errors import UserError
-from pipeline.models.source import Files, files, settings
-from pipeline.models.views import EXACT_ZERO_ACTIVATIONS, supported, view
+from pipeline.errors import UserError, at
+from pipeline.models import folder as model_folder
+from pipeline.models import tokens
+from pipeline.models.lengths import positions
+from pipeline.models.source import Files, files, reading, settings
+from pipeline.models.views import EXACT_ZERO_ACTIVATIONS, view
 
 _TOKENIZER_FILES = ("tokenizer*", "special_tokens_map.json", "vocab*", "merges.txt", "*.jinja")
 
 
-def resolve(name: str, model: Model) -> dict[str, Any]:
-    """The body of model.json (tables.model.MODEL); shapes come from an empty model, no weights.
+@dataclass(frozen=True)
+class Opened:
+    """A model's files, the model without its weights, and its tokenizer."""
 
-    Raises UserError for a folder without weights, an architecture without FFN view, a model that
-    needs code of its own, or one that cannot be had.
+    files: Files
+    model: Any
+    tokenizer: Any
+
+
+def open_model(name: str, model: Model) -> Opened:
+    """The model as transformers loads it, on no device, so that no weights are read.
+
+    Raises UserError for one that cannot be had or needs code of its own, for a folder that is not
+    whole (folder.check), weights that do not fit the configuration, another class than the
+    architecture named, and a tokenizer that is missing or does not fit (tokens.check).
     """
     found = files(model)
-    facts = settings(found.folder)
-    if "auto_map" in facts and not model.trust_remote_code:
-        raise UserError(
-            f"model {name!r} brings its own code ({', '.join(sorted(facts['auto_map']))}); "
-            f"read it, then set models.{name}.trust_remote_code: true to run it"
-        )
-    architecture = supported((facts.get("architectures") or ["none named"])[0])
-    empty = _empty_model(found, model.trust_remote_code)
+    model_folder.check(name, model, found.folder)
+    empty = _empty_model(name, found.folder, model.trust_remote_code)
+    with at(f"model {name!r}"):
+        tokenizer = tokens.ready(tokens.read(found.folder, model.trust_remote_code))
+        embeddings = empty.get_input_embeddings().weight.shape[0]
+        tokens.check(tokenizer, model_folder.ends(found.folder), embeddings)
+    return Opened(found, empty, tokenizer)
+
+
+def resolve(name: str, model: Model) -> dict[str, Any]:
+    """The body of model.json (tables.model.MODEL); the UserErrors of `open_model`."""
+    opened = open_model(name, model)
+    found, empty = opened.files, opened.model
     shape = view(empty)
     first = shape.ffns[0]
     return {
@@ -34,10 +54,10 @@ def resolve(name: str, model: Model) -> dict[str, Any]:
         "kind": model.kind,
         "source": "" if model.kind == "path" else model.source,
         "commit": found.commit,
-        "weights_digest": of_files(found.folder, weight_files(found.folder)),
+        "weights_digest": of_files(found.folder, model_folder.weight_files(found.folder)),
         "config_digest": of_files(found.folder, [found.folder / "config.json"]),
         "tokenizer_digest": of_files(found.folder, tokenizer_files(found.folder)),
-        "architecture": architecture,
+        "architecture": type(empty).__name__,
         "layers": len(shape.ffns),
         "d_model": first.down.out_features,
         "d_ff": first.d_ff,
@@ -48,17 +68,9 @@ def resolve(name: str, model: Model) -> dict[str, Any]:
         "ffn_weights": shape.ffn_weights,
         "linear_weights": shape.linear_weights,
         "vocabulary": empty.config.vocab_size,
+        "positions": positions(empty.config),
         "dtype": model.dtype,
     }
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """Safetensors files, or the pickles of a folder that has no others; UserError for neither."""
-    for pattern in ("*.safetensors", "pytorch_model*.bin"):
-        found = sorted(folder.glob(pattern))
-        if found:
-            return found
-    raise UserError(f"model folder {folder.name!r} has no *.safetensors and no pytorch_model*.bin")
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
@@ -66,10 +78,60 @@ def tokenizer_files(folder: Path) -> list[Path]:
     return sorted({path for pattern in _TOKENIZER_FILES for path in folder.glob(pattern)})
 
 
-def _empty_model(found: Files, trust_remote_code: bool) -> Any:
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+def refuse_unfit(name: str, found: Mapping[str, Any]) -> None:
+    """UserError where transformers' account of what it loaded (output_loading_info) tells of a
+    weight that is missing, of another shape, or none of the model's."""
+    strange = [key for key in found["unexpected_keys"] if not model_folder.computed(key)]
+    other = [key[0] if isinstance(key, tuple) else key for key in found["mismatched_keys"]]
+    kinds = {
+        "missing": found["missing_keys"],
+        "of another shape": other,
+        "not the model's": strange,
+    }
+    told = [
+        f"{len(keys)} {kind} ({model_folder.shown(sorted(keys))})"
+        for kind, keys in kinds.items()
+        if keys
+    ]
+    if told:
+        raise UserError(
+            f"model {name!r}: the weight files do not fit config.json; tensors: {'; '.join(told)}. "
+            "Save the model again with save_pretrained; names that begin with _orig_mod. or "
+            "module. come from a wrapper, so save the model inside it"
+        )
 
-    config = AutoConfig.from_pretrained(found.folder, trust_remote_code=trust_remote_code)
-    with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
+
+def _empty_model(name: str, folder: Path, trust_remote_code: bool) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    with reading(folder, "config.json with the weights"):
+        _refuse_packed_pickles(name, folder)
+        empty, found = AutoModelForCausalLM.from_pretrained(
+            folder,
+            device_map="meta",
+            weights_only=True,
+            trust_remote_code=trust_remote_code,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    refuse_unfit(name, found)
+    named = model_folder.architecture(settings(folder))
+    if type(empty).__name__ != named:
+        raise UserError(
+            f"model {name!r}: config.json names the architecture {named}, and its model_type "
+            f"loads as {type(empty).__name__}; make the two agree"
+        )
+    return empty
+
+
+def _refuse_packed_pickles(name: str, folder: Path) -> None:
+    import torch
+
+    floats = {
+        torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
+    }  # fmt: skip
+    for path in model_folder.weight_files(folder):
+        if path.suffix != ".safetensors":
+            held = torch.load(path, map_location="meta", weights_only=True)
+            dtypes = {key: floats.get(each.dtype, str(each.dtype)) for key, each in held.items()}
+            model_folder.refuse_packed(name, dtypes)

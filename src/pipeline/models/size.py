@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.models import Model
+from pipeline.models.folder import tensors, weight_files
 from pipeline.models.source import local_folder, settings
 
 _WIDTHS = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -39,14 +40,9 @@ def of_record(record: Mapping[str, Any]) -> Size:
 def of_local(model: Model) -> Size | None:
     """Of a built-in model or a local folder, from headers; None where those do not tell."""
     folder = local_folder(model)
-    facts = settings(folder)
-    elements = sum(_elements(path) for path in sorted(folder.glob("*.safetensors")))
-    layers = facts.get("num_hidden_layers") or facts.get("n_layer")
-    width = facts.get("intermediate_size") or facts.get("ffn_dim") or facts.get("n_inner")
-    width = width or 4 * facts.get("n_embd", 0)
-    if not elements or not layers or not width:
-        return None
-    return Size(elements, layers, width, facts.get("vocab_size", 0))
+    files = [path for path in weight_files(folder) if path.suffix == ".safetensors"]
+    elements = sum(each.elements for path in files for each in tensors(path).values())
+    return _told(settings(folder), elements)
 
 
 def of_hub(model: Model) -> Size | None:
@@ -60,21 +56,18 @@ def of_hub(model: Model) -> Size | None:
         facts = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RuntimeError, hub.HTTPError, hub.NotASafetensorsRepoError):
         return None
-    elements = sum(headers.parameter_count.values())
-    layers = facts.get("num_hidden_layers", 0)
-    width = facts.get("intermediate_size") or facts.get("ffn_dim") or 0
-    return Size(elements, layers, width, facts.get("vocab_size", 0))
+    return _told(facts, sum(headers.parameter_count.values()))
 
 
-def _elements(path: Path) -> int:
-    """Elements of all tensors of a safetensors file, from its header."""
-    with open(path, "rb") as stream:
-        header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
-    total = 0
-    for name, tensor in header.items():
-        if name != "__metadata__":
-            count = 1
-            for length in tensor["shape"]:
-                count *= length
-            total += count
-    return total
+def _told(facts: Mapping[str, Any], elements: int) -> Size | None:
+    """Of the keys of config.json; None where they do not tell."""
+
+    def count(*names: str) -> int:
+        given = (facts.get(name) for name in names)
+        return next((n for n in given if type(n) is int and n > 0), 0)
+
+    layers = count("num_hidden_layers", "n_layer")
+    width = count("intermediate_size", "ffn_dim", "n_inner") or 4 * count("n_embd")
+    if not elements or not layers or not width:
+        return None
+    return Size(elements, layers, width, count("vocab_size"))

@@ -1,6 +1,8 @@
 """Where a model's files are: built in, a local folder, or the Hub."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,11 @@ BUILTIN_MODELS = SOURCE_ROOT.parent / "resources" / "models"
 _PATTERNS = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py")
 #: Fetched for a repository that has no safetensors, as most have both.
 _PICKLES = ("pytorch_model*.bin",)
+#: What a file begins with where Git LFS has not fetched the real one.
+_POINTER = b"version https://git-lfs.github.com/spec/"
+#: Of a library's error, how many characters are shown.
+_LONGEST_REASON = 300
+_ADAPTERS = (".json", ".safetensors", ".bin")
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,14 @@ def local_folder(model: Model) -> Path:
         if not (folder / "config.json").is_file():
             raise UserError(unknown_name("built-in model", name, _builtin()))
         return folder
-    folder = Path(model.source).expanduser()
+    try:
+        folder = Path(model.source).expanduser()
+    except RuntimeError as error:
+        raise UserError(
+            f"model folder {model.source}: no home folder is known by that name; "
+            "give the whole path"
+        ) from error
+    _refuse_adapter(folder)
     if not (folder / "config.json").is_file():
         raise UserError(
             f"model folder {model.source} has no config.json; "
@@ -61,17 +75,60 @@ def _builtin() -> set[str]:
     return {path.parent.name for path in BUILTIN_MODELS.glob("*/config.json")}
 
 
-def settings(folder: Path) -> dict[str, Any]:
-    """config.json as a mapping; UserError when it is none."""
+def settings(folder: Path, name: str = "config.json") -> dict[str, Any]:
+    """config.json, or another JSON file of the folder, as a mapping; UserError when it is none."""
+    refuse_pointer(folder / name)
     try:
-        loaded = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        loaded = json.loads((folder / name).read_text(encoding="utf-8"))
+    # Nesting without end is a RecursionError, a number of thousands of digits a ValueError.
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(
-            f"model folder {folder.name!r}: config.json is no JSON ({error})"
+            f"model folder {folder.name!r}: {name} cannot be read as JSON ({error}); "
+            "give the file that save_pretrained wrote"
         ) from error
     if not isinstance(loaded, dict):
-        raise UserError(f"model folder {folder.name!r}: config.json holds no keys")
+        raise UserError(f"model folder {folder.name!r}: {name} holds no keys")
     return loaded
+
+
+def refuse_pointer(path: Path) -> None:
+    """UserError where a file is the text that Git LFS leaves where it fetched nothing."""
+    if not path.is_file():
+        return
+    with open(path, "rb") as stream:
+        if stream.read(len(_POINTER)) == _POINTER:
+            raise UserError(
+                f"model folder {path.parent.name!r}: a Git LFS pointer stands in the place of "
+                f"{path.name}; fetch the file itself with `git lfs pull` in the model's repository"
+            )
+
+
+@contextmanager
+def reading(folder: Path, what: str) -> Iterator[None]:
+    """Tell by a UserError that a library cannot read a part of the folder in the block.
+
+    The libraries raise errors of every kind, tokenizers plain Exceptions.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:_LONGEST_REASON] or type(error).__name__
+        raise UserError(
+            f"model folder {folder.name!r}: {what} cannot be read ({reason}); "
+            "give the folder that save_pretrained wrote"
+        ) from error
+
+
+def _refuse_adapter(folder: Path) -> None:
+    found = sorted(path.name for path in folder.glob("adapter_*") if path.suffix in _ADAPTERS)
+    if found:
+        raise UserError(
+            f"model folder {folder.name!r} holds an adapter ({', '.join(found)}), which is no "
+            "whole model; merge it into its model (peft: merge_and_unload), save that, and give "
+            "its folder"
+        )
 
 
 def files(model: Model, commit: str | None = None) -> Files:
@@ -83,8 +140,9 @@ def files(model: Model, commit: str | None = None) -> Files:
 
 def _from_hub(model: Model, commit: str | None) -> Files:
     folder = _snapshot(model, commit, _PATTERNS)
-    if not any(folder.glob("*.safetensors")):
+    if not any(folder.glob("model.safetensors*")) and not any(folder.glob("model-*.safetensors")):
         folder = _snapshot(model, folder.name, (*_PATTERNS, *_PICKLES))
+    _refuse_adapter(folder)
     return Files(folder, folder.name)
 
 

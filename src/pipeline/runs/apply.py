@@ -8,7 +8,7 @@ from pipeline.config.models import Model
 from pipeline.errors import UserError
 from pipeline.methods.export import check, export
 from pipeline.methods.plan import Plan
-from pipeline.models.loading import load
+from pipeline.models.loading import load, own_tokenizer
 from pipeline.models.resolve import resolve
 from pipeline.tables.plan import PLAN
 
@@ -40,8 +40,8 @@ def apply(path: Path, out: Path, source: str | None = None) -> list[str]:
     if record["weights_digest"] != body["weights_digest"]:
         raise UserError(f"{named}: not the weights that this plan was fitted on")
     transformers_logging.disable_progress_bar()
-    loaded, tokenizer = load(model, record)
-    return export(plan, loaded, tokenizer, out)
+    loaded, _ = load(model, record)
+    return export(plan, loaded, own_tokenizer(model, record), out)
 
 
 def _section(source: str, dtype: str) -> Model:

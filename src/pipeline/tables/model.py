@@ -4,7 +4,7 @@ from pipeline.tables.base import Document
 
 MODEL = Document(
     "model",
-    1,
+    2,
     "One resolved model.",
     {
         "name": "name in the configuration",
@@ -25,6 +25,7 @@ MODEL = Document(
         "ffn_weights": "FFN weight elements in all blocks, biases left out",
         "linear_weights": "weight elements of all linear layers in all blocks",
         "vocabulary": "number of tokens",
+        "positions": "tokens that a sequence may have, or null where the model sets no limit",
         "dtype": "type the weights are loaded as",
     },
 )
