@@ -12,7 +12,8 @@ from typing import Any
 
 from pipeline.digest import of_value
 from pipeline.models.forward import Forward
-from pipeline.tasks import METRICS, Form, Task
+from pipeline.task_format import METRICS, Form
+from pipeline.tasks import Task
 
 
 class Harness:
@@ -55,7 +56,7 @@ class Harness:
             text = task.question(item)
             tokens = len(self._lm.tok_encode(text, add_special_tokens=False))
             return _answer(text, "", "", None) | _likelihood(sample["filtered_resps"][0], tokens)
-        correct = bool(sample[METRICS[task.form][0]])
+        correct = bool(sample[next(iter(METRICS[task.form]))])
         if task.form is Form.ANSWER:
             response, answer = sample["resps"][0][0], sample["filtered_resps"][0]
             return _answer(str(sample["target"]), response, answer, correct)
