@@ -39,10 +39,12 @@ def evaluate(
     """(rows of tables.samples.SAMPLES, rows of COUNTS) of every `shards`-th block from `shard` on.
 
     `forward` is what the method that is applied to the model tells of it; None for the dense model.
-    Tokens are those of prompts and responses.
+    Tokens are those of prompts and responses. Raises UserError where the dense model's scores of an
+    item are not finite; those of a pruned one are kept as they are.
     """
     import torch
 
+    dense = forward is None
     forward = forward or Forward()
     forward.stop = frozenset(_end_tokens(model, tokenizer))
     harness = Harness(model, tokenizer, config.batch_size, forward)
@@ -55,7 +57,20 @@ def evaluate(
             samples.extend(harness.samples(task, items))
         place = {"task": task.name, "start": items.start, "stop": items.stop}
         counts.extend(place | row for row in meter.counts())
+    if dense:
+        _check_finite(samples, str(model.dtype).removeprefix("torch."))
     return samples, counts
+
+
+def _check_finite(samples: Rows, dtype: str) -> None:
+    lost = [row for row in samples if not row["finite"]]
+    if lost:
+        raise UserError(
+            f"the unpruned model's scores are not finite numbers on {len(lost)} of {len(samples)} "
+            f"items (the first: item {lost[0]['item']} of {lost[0]['task']}), so no loss can be "
+            f"told; its numbers overflow {dtype}, or its weights are damaged: give the model "
+            "another dtype, or other weights"
+        )
 
 
 def summed(

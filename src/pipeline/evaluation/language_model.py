@@ -3,14 +3,15 @@
 Written answers: the harness ends a batch when all its sequences have written one and the same stop
 text; here each ends by itself. Likelihoods: the harness pads without an attention mask, so that
 nobody could tell padding from text, and a text starts with two start tokens where the tokenizer
-puts one of its own before it.
+puts one of its own before it. Scores: the harness takes softmax and sums in the model's type,
+which rounds a text's likelihood to whole nats in 16 bits; here both are float32.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pipeline.evaluation.generation import PLAIN, StopTexts
+from pipeline.evaluation.generation import PLAIN, Scores, StopTexts, Written
 from pipeline.models.forward import Forward
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def language_model(model: Any, tokenizer: Any, batch_size: int, forward: Forward
     A function, since the base class loads torch when it is imported.
     """
     from lm_eval.models.huggingface import HFLM
-    from transformers import StoppingCriteriaList
+    from transformers import LogitsProcessorList, StoppingCriteriaList
 
     class LanguageModel(HFLM):
         """HFLM, greedy, with stop texts that end single sequences and masks over padding."""
@@ -32,26 +33,41 @@ def language_model(model: Any, tokenizer: Any, batch_size: int, forward: Forward
         ended: "torch.Tensor | None" = None
         #: Tokens of every sequence asked for -> how many of them are context.
         _asked: dict[tuple[int, ...], int] = {}  # noqa: RUF012 - replaced, never changed
+        _prompts: Sequence[str] = ()
+
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            #: Prompt -> what is told of the answer that was last written to it.
+            self.written: dict[str, Written] = {}
+
+        def tok_batch_encode(self, strings: Any, *rest: Any, **options: Any) -> Any:
+            # What is generated next; the harness hands tokens on alone.
+            self._prompts = strings
+            return super().tok_batch_encode(strings, *rest, **options)
 
         def _model_generate(
             self, context: "torch.Tensor", max_length: int, stop: list[str], **options: Any
         ) -> "torch.Tensor":
             stops = StopTexts(self.tokenizer, stop, context.shape[1])
             self.ended = forward.contexts = None
+            scores = Scores(lambda: forward.running)
 
             def criterion(tokens: "torch.Tensor", scores: Any, **_: Any) -> "torch.Tensor":
                 self.ended = stops(tokens)
                 return self.ended
 
-            return self.model.generate(
+            found = self.model.generate(
                 input_ids=context,
                 attention_mask=options["attention_mask"],
                 max_length=max_length,
                 stopping_criteria=StoppingCriteriaList([criterion]),
+                logits_processor=LogitsProcessorList([scores]),
                 pad_token_id=self.tokenizer.pad_token_id,
                 use_cache=True,
                 **PLAIN,
             )
+            self.written.update(zip(self._prompts, scores.written(), strict=True))
+            return found
 
         def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = False) -> list[float]:
             forward.text = True
@@ -84,7 +100,9 @@ def language_model(model: Any, tokenizer: Any, batch_size: int, forward: Forward
             attention, forward.contexts = padding_mask(inps, self._asked)
             return self.model(input_ids=inps, attention_mask=attention).logits
 
-    made = LanguageModel(pretrained=model, tokenizer=tokenizer, batch_size=batch_size)
+    made = LanguageModel(
+        pretrained=model, tokenizer=tokenizer, batch_size=batch_size, softmax_dtype="float32"
+    )
     forward.ended = lambda: made.ended
     return made
 
