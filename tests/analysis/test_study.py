@@ -1,10 +1,12 @@
 """A whole small study: losses, corrected losses, contrasts and wording worked out by hand."""
 
+import dataclasses
+
 import numpy as np
 import polars as pl
 import pytest
 
-from pipeline.analysis.sentences import sentences
+from pipeline.analysis.sentences import not_finite, sentences
 from pipeline.analysis.study import PartProfile, analysed, backbone_facts
 from pipeline.config.analysis import Analysis
 from pipeline.tables.curves import CURVES
@@ -351,6 +353,9 @@ def test_texts_are_told_beside_as_many_at_random_at_the_same_level():
         "On prose, which needs no reasoning, the same coldest cost, in nats a token, 0.40 [0.39, "
         "0.41] on m (as many at random 0.06 [0.05, 0.07])."
     )
+    lost = [texts[0] | {"loss": None}, texts[1]]
+    told = sentences([MODEL], rows, lost, [contrast], [], SPARSIFIERS, 0.95)
+    assert "in nats a token, no finite number on m (as many at random 0.06 [" in told[1]
     worked = [text | {"task": "examples", "reasoning": True} for text in texts]
     told = sentences([MODEL], rows, worked, [contrast], [], SPARSIFIERS, 0.95)
     assert told[1].startswith("On examples the same coldest cost, in nats a token, 0.40 ")
@@ -379,3 +384,89 @@ def test_a_study_without_reasoning_tasks_says_so(condition, targets):
         only, [BACKBONE], [], targets.to_dicts(), {}, analysis, seed=0
     ).finding["sentences"]
     assert first.startswith("No task of this study has right or wrong answers that need reasoning")
+
+
+ANALYSIS = Analysis(bootstrap=100, confidence=0.9, reference_level=0.25)
+
+
+def with_nothing_imposed(made, *tasks):
+    """The condition, as if its method had skipped nothing at the tasks' tokens."""
+    spared = (pl.col("basis") == "imposed") & pl.col("task").is_in(tasks)
+    measures = [name for name in made.sparsity.columns if name.endswith("_sparsity")]
+    cleared = [pl.when(spared).then(0.0).otherwise(pl.col(name)).alias(name) for name in measures]
+    return dataclasses.replace(made, sparsity=made.sparsity.with_columns(cleared))
+
+
+def test_a_task_that_a_method_does_not_touch_does_not_enter_its_mean(condition, targets):
+    """On logic nothing could be lost; its loss of zero would halve the mean."""
+    changed = {"sum": COLD["sum"], "logic": DENSE["logic"], "copying": [1] * 6}
+    late = with_nothing_imposed(condition("late", "0.5", changed, 0.5), "logic")
+    other = condition("random", "0.5", COLD, 0.5)
+    dense = condition("dense", "0", DENSE)
+    sparsifiers = {"late": "drop_cold", "random": "drop_random"}
+    analysis = Analysis(bootstrap=100, confidence=0.9, reference_level=0.5)
+    result = analysed(
+        [late, other, dense], [BACKBONE], [], targets.to_dicts(), sparsifiers, analysis, 0
+    )
+    mean, alone = row(result, "late", "0.5", "reasoning"), row(result, "late", "0.5", "sum")
+    assert mean["left_out"] == "logic" and mean["n"] == 6
+    for key in ("loss", "accuracy", "accuracy_dense", "chance", "neuron_sparsity_imposed"):
+        assert mean[key] == pytest.approx(alone[key])
+    assert row(result, "late", "0.5", "logic")["loss"] == 0
+    for method, level in (("dense", "0"), ("random", "0.5")):
+        assert row(result, method, level, "reasoning")["left_out"] is None
+    # What is compared with it is compared on the same tasks.
+    (contrast,) = result.finding["contrasts"]
+    assert contrast["n"] == 6
+    assert contrast["estimate"] == pytest.approx(
+        alone["loss"] - row(result, "random", "0.5", "sum")["loss"]
+    )
+
+
+def test_a_method_that_touches_no_reasoning_task_has_no_mean_of_them(condition, targets):
+    late = with_nothing_imposed(condition("late", "0.25", NONE, 0.25), "logic", "sum")
+    never = condition("quantized", "0.25", NONE, 0.0)
+    evaluated = [late, never, condition("dense", "0", DENSE)]
+    named = {"late": "drop_cold", "quantized": "drop_random"}
+    result = analysed(evaluated, [BACKBONE], [], targets.to_dicts(), named, ANALYSIS, 0)
+    tasks = {(r["method"], r["task"]) for r in result.curves}
+    assert ("late", "reasoning") not in tasks and ("late", "sum") in tasks
+    # One that imposes nothing anywhere is at work in another way.
+    assert row(result, "quantized", "0.25", "reasoning")["left_out"] is None
+    assert result.finding["contrasts"] == []
+
+
+def test_scores_that_are_not_finite_and_answers_out_of_form_are_counted(condition, targets):
+    odd = condition("cold", "0.5", COLD, 0.5)
+    lost = (pl.col("task") == "sum") & (pl.col("item") > 3)
+    asked = pl.col("task") == "sum"
+    samples = odd.samples.with_columns(
+        finite=~lost, in_form=pl.when(asked).then(pl.col("item") % 3 > 0)
+    )
+    odd = dataclasses.replace(odd, samples=samples)
+    again = dataclasses.replace(odd, seed=1)
+    evaluated = [odd, again, condition("dense", "0", DENSE)]
+    result = analysed(evaluated, [BACKBONE], [], targets.to_dicts(), SPARSIFIERS, ANALYSIS, 0)
+    assert CURVES.frame(result.curves).height == 2 * 4
+    for task, nonfinite, share in (("sum", 4, 1 / 3), ("logic", 0, None), ("reasoning", 4, 1 / 3)):
+        found = row(result, "cold", "0.5", task)
+        assert found["nonfinite"] == nonfinite
+        assert found["out_of_form"] == (None if share is None else pytest.approx(share))
+    assert row(result, "dense", "0", "sum")["out_of_form"] == 0
+    assert result.finding["sentences"][-1] == (
+        "Scores that are not finite numbers, which count as wrong and give no nats: those of 4 "
+        "items, every seed counted, by cold at 0.5 on m."
+    )
+
+
+def test_many_conditions_with_scores_that_are_not_finite_are_counted():
+    rows = [
+        {"model": "m", "method": "cold", "level": str(n), "task": task, "nonfinite": 600}
+        for n in range(5)
+        for task in ("sum", "reasoning")
+    ]
+    (told,) = not_finite(rows, [])
+    assert told.endswith(
+        "3,000 items, every seed counted, by cold at 0 on m, cold at 1 on m, cold at 2 on m and 2 "
+        "other conditions."
+    )

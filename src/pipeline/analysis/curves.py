@@ -14,7 +14,8 @@ class Losses:
     """Losses of arms of one model against its dense run, with intervals from shared resamples.
 
     `reasoning` maps task names to false for controls; `chance` maps them to chance levels. The task
-    REASONING stands for the mean of the reasoning tasks, each with equal weight.
+    REASONING stands for the mean of the reasoning tasks, each with equal weight, without those that
+    an arm leaves untouched.
     """
 
     def __init__(
@@ -35,9 +36,19 @@ class Losses:
         self._resamples = resamples
         self._confidence = confidence
 
+    def members(self, task: str, *arms: Arm) -> list[str]:
+        """The tasks that a task stands for where these arms are compared: of a mean those that all
+        of them touch, maybe none."""
+        if task != REASONING:
+            return self.tasks[task]
+        untouched = frozenset().union(*(arm.untouched for arm in arms))
+        return [member for member in self.tasks.get(task, []) if member not in untouched]
+
     def row(self, arm: Arm, task: str) -> dict[str, Any]:
         """A row of CURVES."""
-        members = self.tasks[task]
+        members = self.members(task, arm)
+        left_out = [member for member in self.tasks[task] if member not in members]
+        out_of_form = [arm.out_of_form[member] for member in members if member in arm.out_of_form]
         accuracy, base = self._accuracy(arm, members), self._accuracy(self.dense, members)
         chance = float(np.mean([self._chance[member] for member in members]))
         low, high = self.difference(self.dense, arm, task)[1:]
@@ -51,7 +62,10 @@ class Losses:
             "reasoning": task not in self.controls,
             "seeds": arm.seeds,
             **arm.achieved(members),
+            "left_out": ", ".join(left_out) or None,
             "n": sum(self.dense.right[member].shape[1] for member in members),
+            "nonfinite": sum(arm.nonfinite.get(member, 0) for member in members),
+            "out_of_form": float(np.mean(out_of_form)) if out_of_form else None,
             "accuracy": accuracy,
             "accuracy_dense": base,
             "chance": chance,
@@ -65,7 +79,7 @@ class Losses:
         """Accuracy of `first` minus accuracy of `second`, with its paired interval, in shares."""
         if first is second:
             return 0.0, 0.0, 0.0
-        members = self.tasks[task]
+        members = self.members(task, first, second)
         estimate = self._accuracy(first, members) - self._accuracy(second, members)
         draws = self._draws(first, members) - self._draws(second, members)
         low, high = interval(estimate, draws, self._items(members), self._confidence)
@@ -74,7 +88,7 @@ class Losses:
 
     def draws(self, arm: Arm, task: str) -> np.ndarray:
         """Accuracy lost in every resample, (resamples,)."""
-        members = self.tasks[task]
+        members = self.members(task, arm)
         return self._draws(self.dense, members) - self._draws(arm, members)
 
     def _corrected(
@@ -82,7 +96,7 @@ class Losses:
     ) -> dict[str, float | None]:
         """loss / (dense - chance); nulls unless the dense model is clear of chance."""
         names = ("corrected_loss", "corrected_low", "corrected_high")
-        members = self.tasks[task]
+        members = self.members(task, arm)
         room = self._accuracy(self.dense, members) - chance
         rooms = self._draws(self.dense, members) - chance
         if interval(room, rooms, self._items(members), self._confidence)[0] <= 0:
@@ -108,5 +122,11 @@ class Losses:
 
 
 def curves(arms: Sequence[Arm], losses: Mapping[str, Losses]) -> list[dict[str, Any]]:
-    """Rows of CURVES for every arm and task; `losses` by model."""
-    return [losses[arm.model].row(arm, task) for arm in arms for task in losses[arm.model].tasks]
+    """Rows of CURVES for every arm and task; `losses` by model. An arm that touches no reasoning
+    task has no mean of them."""
+    return [
+        losses[arm.model].row(arm, task)
+        for arm in arms
+        for task in losses[arm.model].tasks
+        if losses[arm.model].members(task, arm)
+    ]

@@ -9,7 +9,7 @@ import polars as pl
 from pipeline.analysis.arms import Arm, Evaluated
 from pipeline.analysis.chance import chance
 from pipeline.analysis.curves import Losses
-from pipeline.analysis.sentences import sentences
+from pipeline.analysis.sentences import not_finite, sentences
 from pipeline.config.analysis import Analysis
 from pipeline.config.methods import level_text
 from pipeline.tables.curves import DENSE, REASONING
@@ -45,9 +45,12 @@ def finding(
         for row in dense_rows(e.model, e.samples, targets)
     ]
     return {
-        "sentences": sentences(
-            models, rows, perplexity, found, correlations, sparsifiers, analysis.confidence
-        ),
+        "sentences": [
+            *sentences(
+                models, rows, perplexity, found, correlations, sparsifiers, analysis.confidence
+            ),
+            *not_finite(rows, perplexity),
+        ],
         "confidence": analysis.confidence,
         "bootstrap": analysis.bootstrap,
         "models": list(models),
@@ -78,7 +81,7 @@ def contrasts(
     for model, own in losses.items():
         for first, second in pairs:
             one, other = by_key.get((model, *first)), by_key.get((model, *second))
-            if one and other and REASONING in own.tasks:
+            if one and other and own.members(REASONING, one, other):
                 found.append(_contrast(own, one, other))
     return found
 
@@ -86,7 +89,7 @@ def contrasts(
 def _contrast(losses: Losses, first: Arm, second: Arm) -> dict[str, Any]:
     # A lower accuracy is a higher loss, so the order turns round.
     estimate, low, high = losses.difference(second, first, REASONING)
-    members = losses.tasks[REASONING]
+    members = losses.members(REASONING, first, second)
     return {
         "model": first.model,
         "first": _side(first, members),

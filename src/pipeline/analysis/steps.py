@@ -97,10 +97,10 @@ def _cells(
     chance: Mapping[tuple[str, int], float],
     resamples: Resamples,
 ) -> _Cells | None:
-    """None for a task with one step count only."""
+    """None for a task with one step count only, and for one that the arm leaves untouched."""
     steps = dense["steps"].to_numpy()
     counts = np.unique(steps[steps > 0])
-    if len(counts) < 2 or task not in arm.right:
+    if len(counts) < 2 or task not in arm.right or task in arm.untouched:
         return None
     able = dense["correct"].to_numpy().astype(float)
     right = arm.right[task].astype(float) * able
