@@ -66,10 +66,13 @@ def test_targets_hold_what_chance_is_computed_from(write_task):
     ]
 
 
-def test_a_task_without_metadata_needs_reasoning_and_counts_the_field_steps(write_task):
-    task = write_task(metadata=None)
+@pytest.mark.parametrize("metadata", [None, {"steps": None}, {"version": 1.0}])
+def test_a_task_needs_reasoning_and_counts_only_the_field_that_it_names(write_task, metadata):
+    items = [{**item, "steps": ["add", "carry"]} for item in ITEMS]
+    task = write_task(items=items, metadata=metadata)
+    task.check()
     assert task.reasoning is True
-    assert task.steps({"steps": 3}) == 3
+    assert [task.steps(item) for item in items] == [0, 0]
 
 
 def test_no_items_is_refused_by_name(write_task):
@@ -137,7 +140,7 @@ def test_item_files_are_one_a_split(write_task, given):
 
 def test_a_whole_task_passes_its_check(write_task):
     write_task().check()
-    write_task(metadata=None, filter_list=[{"name": "any", "filter": []}]).check()
+    write_task(metadata=None, filter_list=[]).check()
     write_task(generation_kwargs={"until": ["."], "do_sample": False, "max_gen_toks": 8}).check()
 
 
@@ -158,7 +161,10 @@ def test_a_whole_task_passes_its_check(write_task):
         ({"filter_list": [{"name": "a"}, {"name": "b"}]}, "filter_list is .*one way"),
         ({"filter_list": "first"}, "filter_list is 'first'"),
         ({"filter_list": ["first"]}, "filter_list is "),
-        ({"generation_kwargs": {"do_sample": True}}, "generation_kwargs is .*greedy"),
+        (
+            {"generation_kwargs": {"do_sample": True}},
+            "generation_kwargs: do_sample is True.*greedy",
+        ),
         ({"generation_kwargs": {"num_beams": 4}}, "generation_kwargs is .*num_beams.*max_gen_toks"),
         ({"generation_kwargs": ["until"]}, "generation_kwargs is "),
         ({"doc_to_text": None}, "doc_to_text is None; give a template"),
@@ -183,6 +189,17 @@ def test_metadata_is_a_mapping(write_task):
         ({"answer": ...}, "doc_to_target: no field 'answer'; the item has: question"),
         ({"hops": "many"}, "hops, the number of steps, is 'many'; give a whole number"),
         ({"hops": None}, "hops, the number of steps, is None"),
+        ({"hops": 2.7}, "hops, the number of steps, is 2.7; give a whole number"),
+        ({"hops": True}, "hops, the number of steps, is True"),
+        ({"hops": -1}, "hops, the number of steps, is -1"),
+        ({"hops": 2**31}, "hops, the number of steps, is 2147483648"),
+        ({"hops": ["add"]}, "hops, the number of steps, is .*metadata.steps null"),
+        ({"answer": None}, "doc_to_target: the value is null; give a text or a number"),
+        ({"answer": ["4"]}, r"doc_to_target: the value is \['4'\]; give a text or a number"),
+        ({"answer": {"value": 4}}, "doc_to_target: the value is {'value': 4}; give a text"),
+        ({"question": None}, "doc_to_text: the value is null; give a text or a number"),
+        ({"question": [1]}, r"doc_to_text: the value is \[1\]; give a text or a number"),
+        ({"question": "\ud83d"}, "doc_to_text: .*lone surrogate"),
     ],
 )
 def test_an_item_that_does_not_fit_is_told_by_file_and_line(write_task, changes, said):
@@ -239,8 +256,12 @@ def test_every_shipped_task_holds_500_different_items_with_a_target(name):
         ({"include": "other.yaml"}, "include: not used here"),
         ({"description": "Think."}, "description: not used here"),
         (
-            {"filter_list": [{"name": "n", "filter": [{"regex_pattern": "("}]}]},
-            "regex_pattern '\\(' is no expression",
+            {
+                "filter_list": [
+                    {"name": "n", "filter": [{"function": "regex", "regex_pattern": "("}]}
+                ]
+            },
+            "filter_list: regex: regex_pattern is '\\('; give a regular expression",
         ),
         ({"metadata": {"steps": "hop"}}, "metadata.steps is 'hop', and no item"),
     ],
@@ -330,8 +351,9 @@ def test_a_number_from_a_template_is_a_place_as_in_the_harness(
 @pytest.mark.parametrize(
     ("item", "said"),
     [
-        ({"choices": ["a", ""], "right": 0}, "the choices are .*none of them empty"),
-        ({"choices": ["a", "a"], "right": 0}, "the choices are .*give different ones"),
+        ({"choices": ["a", ""], "right": 0}, "the choices are .*give none that is empty"),
+        ({"choices": ["a", None], "right": 0}, "doc_to_choice: the value is null; give a text"),
+        ({"choices": ["a", ["b"]], "right": 0}, "doc_to_choice: the value is .'b'.; give a text"),
         ({"choices": ["a", "b"], "right": 0, "question": " "}, "doc_to_text gives no prompt"),
         ({"choices": ["a", "b"], "right": 2}, "doc_to_target is '2'; give one of the choices"),
         ({"choices": ["a", "b"], "right": "c"}, "doc_to_target is 'c'"),
@@ -343,6 +365,21 @@ def test_choices_that_do_not_fit_are_refused_by_line(write_task, item, said):
     task = of_form(write_task, CHOICE, [{"question": "x", **item}], doc_to_text="question")
     with pytest.raises(UserError, match=rf"line 1: {said}"):
         task.check()
+
+
+def test_equal_choices_are_taken_as_the_harness_takes_them_and_noted(write_task):
+    items = [
+        {"question": "x", "choices": ["a", "b"], "right": "b"},
+        {"question": "y", "choices": ["a", "b", "b"], "right": "b"},
+    ]
+    task = of_form(write_task, CHOICE, items)
+    task.check()
+    assert [task.choices(item)[1] for item in items] == [1, 1]
+    assert task.notes() == [
+        "task sums: sums.jsonl: items with equal choices: 1, the first in line 2; of equal choices "
+        "the first is chosen, as by lm-evaluation-harness"
+    ]
+    assert not of_form(write_task, CHOICE, items[:1]).notes() and not write_task().notes()
 
 
 def test_a_text_has_no_answer_and_no_prompt(write_task):

@@ -14,6 +14,7 @@ from pipeline.config.study import parse_study
 from pipeline.errors import UserError
 from pipeline.runs.lock import holder
 from pipeline.study import PROJECT, Study, read_config
+from pipeline.tasks import find
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,6 +73,8 @@ def _check(given: argparse.Namespace, _: list[str]) -> None:
     counts += [(config.evaluation.tasks, "task")]
     said = ", ".join(f"{len(of)} {word}{'s' * (len(of) != 1)}" for of, word in counts)
     sys.stdout.write(f"{given.config}: study {config.study!r}, {said}\n")
+    for note in (note for task in map(find, config.evaluation.tasks) for note in task.notes()):
+        sys.stdout.write(f"note: {note}\n")
 
 
 def _plan(given: argparse.Namespace, _: list[str]) -> None:

@@ -1,48 +1,20 @@
 """Evaluation tasks: lm-evaluation-harness YAML with items in a JSONL file beside it."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pipeline import jsonl, plain_yaml
+from pipeline import jsonl, plain_yaml, task_format, templates
 from pipeline.digest import SOURCE_ROOT, of_bytes, of_file, of_value
 from pipeline.errors import UserError, at
 from pipeline.registry import unknown_name
+from pipeline.task_format import Form
 
 BUILTIN_TASKS = SOURCE_ROOT.parent / "resources" / "tasks"
-
-
-class Form(StrEnum):
-    """How a task asks, by the harness' name for it."""
-
-    ANSWER = "generate_until"
-    CHOICE = "multiple_choice"
-    TEXT = "loglikelihood_rolling"
-
-
-#: The metrics that a task of each form may name; the first is what its items are scored by.
-METRICS = {
-    Form.ANSWER: ("exact_match",),
-    Form.CHOICE: ("acc",),
-    Form.TEXT: ("word_perplexity", "byte_perplexity", "bits_per_byte"),
-}
-#: Keys that a task file may hold: those that are used, and those that change no answer.
-_KEYS = {
-    "task", "tag", "dataset_path", "dataset_kwargs", "test_split", "training_split",
-    "validation_split", "output_type", "doc_to_text", "doc_to_target", "metric_list", "metadata",
-    "num_fewshot",
-}  # fmt: skip
-_OWN_KEYS = {
-    Form.ANSWER: {"generation_kwargs", "filter_list"},
-    Form.CHOICE: {"doc_to_choice"},
-    Form.TEXT: set(),
-}
-#: Options of generation that a task may give.
-_GREEDY = {"do_sample", "max_gen_toks", "until"}
+#: What the tables' column holds.
+_MOST_STEPS = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -73,12 +45,7 @@ class Task:
         item.
         """
         with at(f"task {self.name}: {self.path.name}"):
-            self._metadata()
-            _check_keys(self.definition, self.form)
-            _check_scoring(self.definition, self.form)
-            if self.form is Form.ANSWER:
-                _check_filters(self.definition)
-                _check_generation(self.definition)
+            task_format.check(self.definition)
             for field in self._templates:
                 self._template(field)
         path, rows = self._data_file("test"), self._rows("test")
@@ -110,25 +77,35 @@ class Task:
     @property
     def form(self) -> Form:
         """How it asks; UserError for a form that is not taken."""
-        given = self.definition.get("output_type")
-        if not isinstance(given, str) or given not in set(Form):
-            raise UserError(f"output_type is {given!r}; give {', '.join(Form)}")
-        return Form(given)
+        return task_format.form_of(self.definition)
 
     @property
     def reasoning(self) -> bool:
         """False for controls; texts need none unless their metadata says so."""
-        return bool(self._metadata().get("reasoning", self.form is not Form.TEXT))
+        given: bool = self._metadata().get("reasoning", self.form is not Form.TEXT)
+        return given
+
+    @property
+    def filters(self) -> list[dict[str, Any]]:
+        """The steps by which an answer is read off a response; none where all of it counts."""
+        return task_format.filters(self.definition)
+
+    @property
+    def generation(self) -> dict[str, Any]:
+        """How an answer is written: `until`, a list of texts, `max_gen_toks` and `do_sample`."""
+        return task_format.generation(self.definition)
 
     def steps(self, item: Mapping[str, Any]) -> int:
-        """Reasoning steps of an item; 0 where the task does not record them."""
-        field = self._metadata().get("steps", "steps")
-        try:
-            return int(item.get(field, 0))
-        except (TypeError, ValueError) as error:
+        """Reasoning steps of an item, by the field that the task's metadata name; 0 where they name
+        none, or the item lacks it."""
+        field = self._metadata().get("steps")
+        steps = 0 if field is None else item.get(field, 0)
+        if type(steps) is not int or not 0 <= steps <= _MOST_STEPS:
             raise UserError(
-                f"{field}, the number of steps, is {item[field]!r}; give a whole number"
-            ) from error
+                f"{field}, the number of steps, is {steps!r}; give a whole number from 0, or name "
+                "no field: metadata.steps null"
+            )
+        return steps
 
     def items(self, split: str = "test") -> list[dict[str, Any]]:
         """All items of a split; UserError when there is none."""
@@ -158,9 +135,10 @@ class Task:
                 f"doc_to_choice is {given!r}; give a list of two or more choices, or the name of a "
                 f"field that holds one; the item has: {', '.join(item)}"
             )
-        choices = [str(choice) for choice in listed]
-        if not all(choices) or len(set(choices)) < len(choices):
-            raise UserError(f"the choices are {choices}; give different ones, none of them empty")
+        with at("doc_to_choice"):
+            choices = [templates.as_text(choice) for choice in listed]
+        if not all(choices):
+            raise UserError(f"the choices are {choices}; give none that is empty")
         # As the harness reads it: a field holds a place as a number or a choice's text, and what a
         # template gives is a place if it is a number.
         named = self.text(item, "doc_to_target")
@@ -176,6 +154,19 @@ class Task:
                 f"number: {choices}"
             )
         return choices, place
+
+    def notes(self) -> list[str]:
+        """What is odd about the task's items and is taken all the same, a sentence each."""
+        if self.form is not Form.CHOICE:
+            return []
+        equal = [n for n, item in self._rows("test") if _repeats(self.choices(item)[0])]
+        if not equal:
+            return []
+        return [
+            f"task {self.name}: {self._data_file('test').name}: items with equal choices: "
+            f"{len(equal)}, the first in line {equal[0]}; of equal choices the first is chosen, as "
+            "by lm-evaluation-harness"
+        ]
 
     def _check_places(self, file: str, rows: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
         """Refuse answers that are read as places where they look like the choices' texts.
@@ -219,36 +210,26 @@ class Task:
         return of_value([of_bytes(self.path.read_bytes()), of_file(self._data_file(split))])
 
     def _metadata(self) -> Mapping[str, Any]:
-        given = self.definition.get("metadata") or {}
-        if not isinstance(given, dict):
-            raise UserError(f"metadata is {given!r}; give {{reasoning: true, steps: FIELD}}")
-        return given
+        return task_format.metadata(self.definition)
 
     def _filled(self, item: Mapping[str, Any], field: str) -> str:
         """The field that the template names, or else the template with the item's fields in."""
-        from jinja2 import TemplateError
-
-        template = self._template(field)
-        text = self.definition[field]
-        if text in item:
-            return str(item[text])
+        template, text = self._template(field), self.definition[field]
         try:
+            if text in item:
+                return templates.as_text(item[text])
             if text.isidentifier():
-                raise LookupError(f"no field {text!r}")
-            return str(template.render(item))
-        except (TemplateError, TypeError, ValueError, LookupError) as error:
+                raise UserError(f"no field {text!r}")
+            return templates.filled(template, item)
+        except UserError as error:
             raise UserError(f"{field}: {error}; the item has: {', '.join(item)}") from error
 
     def _template(self, field: str) -> Any:
-        from jinja2 import TemplateError
-
         text = self.definition.get(field)
         if not isinstance(text, str):
             raise UserError(f"{field} is {text!r}; give a template, or the name of a field")
-        try:
-            return _compiled(text)
-        except TemplateError as error:
-            raise UserError(f"{field}: {text!r} is no template: {error}") from error
+        with at(field):
+            return templates.compiled(text)
 
     def _rows(self, split: str) -> list[tuple[int, dict[str, Any]]]:
         """(line number, item) of a split; UserError when there is none."""
@@ -286,70 +267,8 @@ class Task:
         return path
 
 
-def _check_keys(definition: Mapping[str, Any], form: Form) -> None:
-    """A key of the harness that is passed over would change what is measured, unseen."""
-    known = _KEYS | _OWN_KEYS[form]
-    unknown = sorted(str(key) for key in set(definition) - known)
-    if definition.get("num_fewshot"):
-        unknown.append("num_fewshot")
-    if unknown:
-        raise UserError(
-            f"{', '.join(unknown)}: not used here; this pipeline asks every question alone, and a "
-            f"task of the form {form} takes: {', '.join(sorted(known))} (num_fewshot: 0)"
-        )
-    if form is Form.TEXT and definition.get("doc_to_text"):
-        raise UserError(f"doc_to_text is {definition['doc_to_text']!r}; a text has no prompt")
-
-
-def _check_scoring(definition: Mapping[str, Any], form: Form) -> None:
-    split = definition.get("test_split")
-    if split != "test":
-        raise UserError(f"test_split is {split!r}; the test items are evaluated: give test")
-    given = definition.get("metric_list")
-    metrics = [
-        m.get("metric") if isinstance(m, dict) else m
-        for m in (given if isinstance(given, list) else [given])
-    ]
-    allowed = METRICS[form]
-    fits = metrics and all(isinstance(m, str) and m in allowed for m in metrics)
-    if not fits or form is not Form.TEXT and len(metrics) > 1:
-        raise UserError(
-            f"metric_list is {given!r}; a task of the form {form} is scored by "
-            f"{' or '.join(allowed)}: give [{{metric: {allowed[0]}}}]"
-        )
-
-
-def _check_filters(definition: Mapping[str, Any]) -> None:
-    filters = definition.get("filter_list") or []
-    if not isinstance(filters, list) or [type(f) for f in filters] not in ([], [dict]):
-        raise UserError(
-            f"filter_list is {filters!r}; give a list of one way to read an answer, or none"
-        )
-    steps = [step for way in filters for step in way.get("filter") or [] if isinstance(step, dict)]
-    for pattern in [step["regex_pattern"] for step in steps if "regex_pattern" in step]:
-        try:
-            re.compile(pattern)
-        except (re.error, TypeError) as error:
-            raise UserError(f"regex_pattern {pattern!r} is no expression: {error}") from error
-
-
-def _check_generation(definition: Mapping[str, Any]) -> None:
-    options = definition.get("generation_kwargs") or {}
-    fits = isinstance(options, dict) and not set(options) - _GREEDY
-    if not fits or options.get("do_sample"):
-        raise UserError(
-            f"generation_kwargs is {options!r}; answers are greedy, so it may hold do_sample: "
-            f"false and {', '.join(sorted(_GREEDY - {'do_sample'}))} alone"
-        )
-
-
-@cache
-def _compiled(text: str) -> Any:
-    """A template, with the settings that the harness gives its own templates."""
-    import jinja2
-
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    return environment.from_string(text)
+def _repeats(choices: Sequence[str]) -> bool:
+    return len(set(choices)) < len(choices)
 
 
 def find(name: str) -> Task:

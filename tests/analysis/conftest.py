@@ -21,8 +21,11 @@ def _samples(right):
             "response": "# T",
             "answer": "T",
             "correct": bool(correct),
+            "finite": True,
             "nats": None,
             "scored_tokens": None,
+            "in_form": True,
+            "answer_tokens": 2,
         }
         for task, corrects in right.items()
         for item, correct in enumerate(corrects)

@@ -86,3 +86,15 @@ def test_texts_are_told_from_answers_by_their_missing_verdict(condition):
     (found,), _ = arms([both])
     assert set(found.right) == {"sum"} and set(found.texts) == {"prose"}
     assert found.texts["prose"].log_perplexity == 1.5
+
+
+def test_texts_whose_scores_are_not_finite_have_no_nats():
+    base = TOKENS * 1.5
+    dense = arm("dense", base, "0")
+    broken = np.where(np.arange(60) == 3, np.nan, base)
+    cold = dataclasses.replace(arm("cold", broken), nonfinite={"prose": 1})
+    (row,) = perplexities([cold], {"m": dense}, Resamples(0, 100, 0.95))
+    assert PERPLEXITY.frame([row]).height == 1
+    assert row["nonfinite"] == 1 and row["log_perplexity_dense"] == 1.5
+    for key in ("log_perplexity", "loss", "loss_low", "loss_high"):
+        assert row[key] is None

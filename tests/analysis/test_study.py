@@ -1,10 +1,13 @@
 """A whole small study: losses, corrected losses, contrasts and sentences worked out by hand."""
 
+import dataclasses
+
 import numpy as np
 import polars as pl
 import pytest
 
 from pipeline.analysis.removals import Order
+from pipeline.analysis.sentences import not_finite
 from pipeline.analysis.study import PartProfile, analysed, backbone_facts, clusters
 from pipeline.config.analysis import Analysis
 from pipeline.tables.correlations import CORRELATIONS, STEPS, UNITS
@@ -273,3 +276,87 @@ def test_a_study_of_texts_alone_is_analysed(condition, targets, plan):
     found = analysed(evaluated, [BACKBONE], [], targets.to_dicts(), ORDERS, ANALYSIS, seed=0)
     assert [row["loss"] for row in found.perplexity] == [0.5, 0]
     assert found.curves == [] and [row["loss"] for row in found.removals] == [None]
+
+
+def with_nothing_imposed(made, *tasks):
+    """The condition, as if its method had skipped nothing at the tasks' tokens."""
+    spared = (pl.col("basis") == "imposed") & pl.col("task").is_in(tasks)
+    measures = [name for name in made.sparsity.columns if name.endswith("_sparsity")]
+    cleared = [pl.when(spared).then(0.0).otherwise(pl.col(name)).alias(name) for name in measures]
+    return dataclasses.replace(made, sparsity=made.sparsity.with_columns(cleared))
+
+
+def test_a_task_that_a_method_does_not_touch_does_not_enter_its_mean(condition, targets, plan):
+    """On logic nothing could be lost; its loss of zero would halve the mean."""
+    changed = {"sum": COLD["sum"], "logic": DENSE["logic"], "copying": [1] * 6}
+    told = plan([2, 3], 0.1, 0.2)
+    late = with_nothing_imposed(condition("cold", "0.25", changed, 0.25, plan=told), "logic")
+    other = condition("random", "0.25", COLD, 0.25, plan=told)
+    dense = condition("dense", "0", DENSE)
+    result = analysed(
+        [late, other, dense], [BACKBONE], [], targets.to_dicts(), ORDERS, ANALYSIS, seed=0
+    )
+    mean, alone = row(result, "cold", "0.25", "reasoning"), row(result, "cold", "0.25", "sum")
+    assert mean["left_out"] == "logic" and mean["n"] == 6
+    for key in ("loss", "accuracy", "accuracy_dense", "chance", "neuron_sparsity_imposed"):
+        assert mean[key] == pytest.approx(alone[key])
+    assert row(result, "cold", "0.25", "logic")["loss"] == 0
+    for method, level in (("dense", "0"), ("random", "0.25")):
+        assert row(result, method, level, "reasoning")["left_out"] is None
+    # What is compared with it is compared on the same tasks, and so is each draw.
+    (contrast,) = result.finding["contrasts"]
+    assert contrast["n"] == 6
+    assert contrast["estimate"] == pytest.approx(
+        alone["loss"] - row(result, "random", "0.25", "sum")["loss"]
+    )
+    assert [r["loss"] for r in result.removals if r["method"] == "cold"] == [alone["loss"]]
+
+
+def test_a_method_that_touches_no_reasoning_task_has_no_mean_of_them(condition, targets, plan):
+    told = plan([2, 3], 0.1, 0.2)
+    late = condition("cold", "0.25", NONE, 0.25, plan=told)
+    late = with_nothing_imposed(late, "logic", "sum")
+    never = condition("random", "0.25", NONE, 0.0, plan=told)
+    evaluated = [late, never, condition("dense", "0", DENSE)]
+    result = analysed(evaluated, [BACKBONE], [], targets.to_dicts(), ORDERS, ANALYSIS, seed=0)
+    tasks = {(r["method"], r["task"]) for r in result.curves}
+    assert ("cold", "reasoning") not in tasks and ("cold", "sum") in tasks
+    # One that imposes nothing anywhere is at work in another way.
+    assert row(result, "random", "0.25", "reasoning")["left_out"] is None
+    assert result.finding["contrasts"] == []
+
+
+def test_scores_that_are_not_finite_and_answers_out_of_form_are_counted(condition, targets, plan):
+    odd = condition("cold", "0.5", COLD, 0.5, plan=plan([2, 3], 0.1, 0.2))
+    lost = (pl.col("task") == "sum") & (pl.col("item") > 3)
+    asked = pl.col("task") == "sum"
+    samples = odd.samples.with_columns(
+        finite=~lost, in_form=pl.when(asked).then(pl.col("item") % 3 > 0)
+    )
+    odd = dataclasses.replace(odd, samples=samples)
+    again = dataclasses.replace(odd, seed=1)
+    evaluated = [odd, again, condition("dense", "0", DENSE)]
+    result = analysed(evaluated, [BACKBONE], [], targets.to_dicts(), ORDERS, ANALYSIS, seed=0)
+    assert CURVES.frame(result.curves).height == 2 * 4
+    for task, nonfinite, share in (("sum", 4, 1 / 3), ("logic", 0, None), ("reasoning", 4, 1 / 3)):
+        found = row(result, "cold", "0.5", task)
+        assert found["nonfinite"] == nonfinite
+        assert found["out_of_form"] == (None if share is None else pytest.approx(share))
+    assert row(result, "dense", "0", "sum")["out_of_form"] == 0
+    assert result.finding["sentences"][-1] == (
+        "Scores that are not finite numbers, which count as wrong and give no nats: those of 4 "
+        "items, every seed counted, by cold at 0.5 on m."
+    )
+
+
+def test_many_conditions_with_scores_that_are_not_finite_are_counted():
+    rows = [
+        {"model": "m", "method": "cold", "level": str(n), "task": task, "nonfinite": 600}
+        for n in range(5)
+        for task in ("sum", "reasoning")
+    ]
+    (told,) = not_finite(rows, [])
+    assert told.endswith(
+        "3,000 items, every seed counted, by cold at 0 on m, cold at 1 on m, cold at 2 on m and 2 "
+        "other conditions."
+    )

@@ -184,11 +184,12 @@ def test_sliced_and_zeroed_models_answer_alike(writer, tokenizer, task_file):
     sliced = copy.deepcopy(writer)
     remove(drawn(0.3), view(sliced), "slice")
     task = find(task_file())
-    one, other = (
-        list(Harness(model, tokenizer, 4, Forward()).samples(task, range(6)))
-        for model in (zeroed, sliced)
-    )
-    assert one == other
+    found = []
+    for model in (zeroed, sliced):
+        forward = Forward()
+        with forward.watching(model):
+            found.append(list(Harness(model, tokenizer, 4, forward).samples(task, range(6))))
+    assert found[0] == found[1]
 
 
 def test_a_stop_text_ends_a_sequence_for_the_measures_too(writer, tokenizer, task_file, written):
@@ -291,3 +292,80 @@ def test_a_block_that_is_missing_or_doubled_is_refused(writer, tokenizer):
         summed(samples[:2], counts[:2], config)
     with pytest.raises(UserError, match="every block of items once"):
         summed(samples + samples, counts + counts, config)
+
+
+@pytest.mark.parametrize("size", [1, 3, 16])
+def test_an_answers_tokens_are_counted_with_the_one_that_ends_it(
+    writer, tokenizer, task_file, written, size
+):
+    samples, _ = run(writer, tokenizer, task_file(), batch_size=size)
+    assert samples["answer_tokens"].to_list() == [len(w.tokens) + w.ended for w in written]
+    assert samples["finite"].all()
+
+
+def test_a_response_is_in_form_where_the_filter_finds_an_answer(
+    writer, tokenizer, task_file, written
+):
+    responses = [tokenizer.decode(w.tokens) for w in written]
+    word = responses[0].split()[0]
+    steps = [
+        {"function": "regex", "regex_pattern": f"^({word})"},
+        {"function": "take_first"},
+    ]
+    by = {"filter_list": [{"name": "first", "filter": steps}]}
+    samples, _ = run(writer, tokenizer, task_file(**by))
+    found = [response.startswith(word) for response in responses]
+    assert samples["in_form"].to_list() == found and set(found) == {True, False}
+    for filters in ([], None):
+        samples, _ = run(writer, tokenizer, task_file(filter_list=filters))
+        assert samples["in_form"].null_count() == len(samples) == 6
+        assert samples["answer"].to_list() == samples["response"].to_list()
+
+
+class Broken:
+    """A hook that gives one value for the scores of some sequences of a batch."""
+
+    def __init__(self, value, sequences):
+        self.value, self.sequences = value, sequences
+
+    def __call__(self, _module, _given, logits):
+        logits = logits.clone()
+        logits[self.sequences] = self.value
+        return logits
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_an_answer_by_scores_that_are_not_finite_is_not_right(
+    writer, tokenizer, task_file, written, value
+):
+    """The first token by NaN or infinity is token 0, which a filter may take for an answer."""
+    responses = [tokenizer.decode(w.tokens) for w in written]
+    path = task_file(targets=responses, filter_list=[])
+    whole, _ = run(writer, tokenizer, path)
+    assert whole["correct"].all() and len(whole) == 6
+    hook = writer.lm_head.register_forward_hook(Broken(value, slice(None)))
+    try:
+        samples, _ = run(writer, tokenizer, path, Forward())
+        assert not samples["finite"].any() and not samples["correct"].any()
+        with pytest.raises(UserError, match="not finite numbers on 6 of 6 items.*item 0 of words"):
+            run(writer, tokenizer, path)
+    finally:
+        hook.remove()
+
+
+def test_a_word_that_cannot_come_is_no_fault(writer, tokenizer, task_file):
+    """Models mask words that stand for nothing by minus infinity."""
+
+    def mask(_module, _given, logits):
+        logits = logits.clone()
+        logits[..., 0] = float("-inf")
+        return logits
+
+    path = task_file()
+    whole, _ = run(writer, tokenizer, path)
+    hook = writer.lm_head.register_forward_hook(mask)
+    try:
+        samples, _ = run(writer, tokenizer, path)
+    finally:
+        hook.remove()
+    assert samples.equals(whole)

@@ -129,3 +129,10 @@ def test_a_curve_begins_where_the_zeros_end():
     made = curve(Tail(torch.tensor([[0.0, 0.0, 3.0, 4.0]]), torch.eye(4)), np.array([0.5, 1]))
     assert made["sparsity"].tolist() == [0.5, 0.75, 1.0]
     assert made["cett"].tolist() == pytest.approx([0.0, 0.6, 1.0])
+
+
+def test_tokens_whose_output_is_not_finite_do_not_count():
+    rows = [[3.0, 4.0], [float("nan"), 1.0], [3e38, 3e38], [0.0, 0.0]]
+    tail = Tail(torch.tensor(rows), torch.tensor([[1.0, 1.0], [1.0, -1.0]]))
+    assert tail.kept.tolist() == [True, False, False, False]
+    assert tail.nonfinite == 2

@@ -1,10 +1,13 @@
 """What is measured token by token: by hand on a 4-neuron FFN, against oracles on a small Llama."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 
 from pipeline.config.profile import Profile
+from pipeline.errors import UserError
 from pipeline.models.views import view
 from pipeline.profiling.sample import longest, profile_sample, sampled
 from pipeline.tables import sampled as tables
@@ -120,19 +123,16 @@ def test_a_cett_curve_rises_to_the_whole_output(make_model):
         assert sparsity[0] == cett[0] == 0 and cett[1] < 0.05 and 0.5 < cett[-1] < 1.5
 
 
-def test_tokens_with_non_finite_activations_fit_no_threshold(toy):
-    import copy
-
+@pytest.mark.parametrize("weights", ["up_proj", "down_proj"])
+def test_a_layer_without_a_finite_output_is_refused(toy, weights):
+    """Without a threshold all of its neurons would count as active."""
     broken = copy.deepcopy(toy)
-    broken.model.layers[0].mlp.up_proj.weight.data[0, 1] = float("inf")
-    # Token 1 alone meets the infinite weight; a one-hot row times it is 0 * inf elsewhere.
-    found = measured(broken, [[1, 1]])
-    assert found["thresholds"]["cett_tokens"].to_list() == [0]
-    assert found["thresholds"]["cett_threshold"].to_list() == [0.0]
-    assert found["tokens"]["cett"].to_list() == [None, None]
-    # Neuron 0 is neither active nor inactive; of the others one is active.
-    assert found["tokens"]["sparsity"].to_list() == [0.5, 0.5]
-    assert found["cett_curve"].is_empty()
+    # A one-hot row times an infinite weight is 0 * inf, if not inf.
+    getattr(broken.model.layers[0].mlp, weights).weight.data[0] = float("inf")
+    with pytest.raises(
+        UserError, match="^layer 0: .* at none of 2 sampled tokens .* overflow float32.*dtype"
+    ):
+        measured(broken, [[1, 1]])
 
 
 def test_sampling_draws_sequences_in_order_up_to_the_tokens():

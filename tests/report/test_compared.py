@@ -140,3 +140,9 @@ def test_methods_at_a_measure_are_not_on_the_curve_of_removed_neurons(rows, find
     assert "there is nothing to draw" in svg(main_figure([], [], finding["models"]))
     assert "teal" not in spec_text(main_figure(curves, [], finding["models"]))
     assert "nothing to compare" in svg(compared_figure([], finding["models"]))
+
+
+def test_nats_without_a_number_are_not_told(rows, texts):
+    curves = rows(("ref-reglu", "overflowing", "0.5", 0.3))
+    (table,) = compared(curves, texts("ref-reglu", "overflowing", "0.5", None, 0.1), MODELS)
+    assert table["rows"][0]["cells"]["ref-reglu"]["nats"] is None

@@ -325,7 +325,7 @@ def test_a_condition_shows_its_figures(parts, make_curve):
         *("19.8", "[15.0, 26.2]"),
         *("81.0%", "81.0%", "48.6%"),
         *("15.5%", "12.4%"),
-        *("1", "400"),
+        *("1", "400", "15.5%", "0"),
     ]
 
 
@@ -614,14 +614,36 @@ def test_conditions_below_chance_are_counted(parts):
     for row in parts["curves"]:
         if (row["method"], row["level"], row["task"]) == ("keep_cold", "hot", "reasoning"):
             row["accuracy"] = 0.1
-    assert "2 conditions left less than chance on the mean of the reasoning tasks" in words(parts)
+            row["out_of_form"] = 0.7 if row["model"] == "ref-reglu" else 0.92
+    assert (
+        "2 conditions left less than chance on the mean of the reasoning tasks, where 70% to 92% "
+        "of the responses hold no answer in the task's form; how far below chance" in words(parts)
+    )
+
+
+def test_tasks_that_a_mean_leaves_out_are_named_with_the_methods(parts):
+    assert "The mean of the reasoning tasks is without" not in words(parts)
+    for row in parts["curves"]:
+        if row["method"] in ("drop_cold", "keep_cold") and row["task"] == "reasoning":
+            row["left_out"] = "addition, multihop"
+    assert (
+        "The mean of the reasoning tasks is without addition, multihop under drop_cold, keep_cold: "
+        "nothing was imposed at any token of these tasks there." in words(parts)
+    )
+
+
+def test_nats_that_cannot_be_told_are_dashes_beside_the_count_of_such_texts(parts):
+    nothing = dict.fromkeys(("log_perplexity", "loss", "loss_low", "loss_high"))
+    parts["perplexity"] = [{**row, **nothing, "nonfinite": 3} for row in parts["perplexity"]]
+    (row,) = table_rows(parts, "prose", "ref-reglu")
+    assert row[7:] == ["–", "–", "–", "1.30", "1", "500", "3"]
 
 
 def test_texts_are_told_in_nats_without_the_dense_run(parts):
     (row,) = table_rows(parts, "prose", "ref-reglu")
     assert row[2:] == [
         "drop_cold", "10%", "10.0%", "10.0%", "10.0%", "0.37", "[0.35, 0.40]", "1.67", "1.30", "1",
-        "500",
+        "500", "0",
     ]  # fmt: skip
     parts["perplexity"] = []
     assert "Text that needs no reasoning" not in words(parts)
@@ -629,7 +651,7 @@ def test_texts_are_told_in_nats_without_the_dense_run(parts):
 
 def test_whole_sets_stand_in_a_table_below_the_sentences(parts):
     (cold,) = table_rows(parts, "ref-reglu", "as many as are cold")
-    assert cold[2:] == ["drop_cold", "62.0%", "12.4", "[9.4, 16.4]", "75.1%", "25.0%"]
+    assert cold[2:] == ["drop_cold", "62.0%", "12.4", "[9.4, 16.4]", "75.1%", "25.0%", "15.5%"]
     assert table_rows(parts, "ref-reglu", "as many as are hot")
 
 

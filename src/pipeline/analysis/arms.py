@@ -1,7 +1,7 @@
 """Evaluated conditions, paired with the dense run of their model and grouped over seeds."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,10 @@ class Text:
 class Arm:
     """One model, method and level. `right[task]` is (seeds, items) of bool, items as in the dense
     run, and `texts[task]` what stands for it where texts are scored; `sparsity` holds
-    tables.samples.SPARSITY of all seeds."""
+    tables.samples.SPARSITY of all seeds. By task, `nonfinite` counts the items, a seed each, whose
+    scores are no finite numbers, and `out_of_form` is the share of the answers that are none, where
+    a filter looks for one; `untouched` are tasks at none of whose tokens the method imposed
+    anything, while it did at others'."""
 
     model: str
     method: str
@@ -60,6 +63,10 @@ class Arm:
     measure: str | None = None
     #: Bodies of tables.plan.PLAN, one a seed; none of the dense model.
     plans: tuple[Mapping[str, Any], ...] = ()
+
+    nonfinite: dict[str, int] = field(default_factory=dict)
+    out_of_form: dict[str, float] = field(default_factory=dict)
+    untouched: frozenset[str] = frozenset()
 
     def removed(self, name: str) -> float | None:
         """Mean over the seeds of a share that the plans tell of removed neurons, or None."""
@@ -103,8 +110,12 @@ def arms(evaluated: Sequence[Evaluated]) -> tuple[list[Arm], list[dict[str, Any]
 
 def _arm(model: str, method: str, level: str, group: Sequence[Evaluated]) -> Arm:
     by_seed = [_by_task(_sorted(condition.samples)) for condition in group]
-    right, texts = {}, {}
+    right, texts, nonfinite, out_of_form = {}, {}, {}, {}
     for task, first in by_seed[0].items():
+        rows = pl.concat([seed[task] for seed in by_seed])
+        nonfinite[task] = int((~rows["finite"]).sum())
+        if first["in_form"].count():
+            out_of_form[task] = 1 - float(rows["in_form"].mean())
         if first["correct"].null_count():
             nats = np.stack([seed[task]["nats"].to_numpy() for seed in by_seed])
             texts[task] = Text(nats, first["scored_tokens"].to_numpy(), first["reasoning"][0])
@@ -112,9 +123,15 @@ def _arm(model: str, method: str, level: str, group: Sequence[Evaluated]) -> Arm
             right[task] = np.stack([seed[task]["correct"].to_numpy() for seed in by_seed])
     sparsity = pl.concat([c.sparsity for c in group])
     plans = tuple(c.plan for c in group if c.plan is not None)
-    return Arm(
-        model, method, level, len(group), right, texts, sparsity, group[0].measure, plans
-    )  # fmt: skip
+    facts = (group[0].measure, plans, nonfinite, out_of_form, _untouched(sparsity))
+    return Arm(model, method, level, len(group), right, texts, sparsity, *facts)
+
+
+def _untouched(sparsity: pl.DataFrame) -> frozenset[str]:
+    imposed = sparsity.filter(pl.col("basis") == "imposed")
+    most = imposed.group_by("task").agg(pl.max_horizontal(pl.col(MEASURES).max()).alias("most"))
+    found = {task: bool(share) for task, share in most.iter_rows()}
+    return frozenset(task for task in found if any(found.values()) and not found[task])
 
 
 def _by_task(samples: pl.DataFrame) -> dict[str, pl.DataFrame]:

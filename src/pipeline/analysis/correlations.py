@@ -88,7 +88,7 @@ def units(
     for arm in arms:
         own = losses[arm.model]
         fact = known.get((arm.model, int(arm.level)))
-        if fact is None or REASONING not in own.tasks:
+        if fact is None or not own.members(REASONING, arm):
             continue
         row = own.row(arm, REASONING)
         kept = ("neuron_sparsity_imposed", "n", "loss", "loss_low", "loss_high")

@@ -15,7 +15,8 @@ class Losses:
 
     `reasoning` maps task names to false for controls; `chance` maps them to chance levels, and
     `clusters` to the cluster of every item, (items,) of whole numbers. The task REASONING stands
-    for the mean of the reasoning tasks, each with equal weight.
+    for the mean of the reasoning tasks, each with equal weight, without those that an arm leaves
+    untouched.
     """
 
     def __init__(
@@ -36,9 +37,19 @@ class Losses:
         self._clusters = clusters
         self._confidence = confidence
 
+    def members(self, task: str, *arms: Arm) -> list[str]:
+        """The tasks that a task stands for where these arms are compared: of a mean those that all
+        of them touch, maybe none."""
+        if task != REASONING:
+            return self.tasks[task]
+        untouched = frozenset().union(*(arm.untouched for arm in arms))
+        return [member for member in self.tasks.get(task, []) if member not in untouched]
+
     def row(self, arm: Arm, task: str) -> dict[str, Any]:
         """A row of CURVES."""
-        members = self.tasks[task]
+        members = self.members(task, arm)
+        left_out = [member for member in self.tasks[task] if member not in members]
+        out_of_form = [arm.out_of_form[member] for member in members if member in arm.out_of_form]
         accuracy, base = self._accuracy(arm, members), self._accuracy(self.dense, members)
         chance = float(np.mean([self._chance[member] for member in members]))
         low, high = self.difference(self.dense, arm, task)[1:]
@@ -54,7 +65,10 @@ class Losses:
             **arm.achieved(members),
             "activity_removed": arm.removed("activity_removed"),
             "contribution_removed": arm.removed("contribution_removed"),
+            "left_out": ", ".join(left_out) or None,
             "n": sum(self.dense.right[member].shape[1] for member in members),
+            "nonfinite": sum(arm.nonfinite.get(member, 0) for member in members),
+            "out_of_form": float(np.mean(out_of_form)) if out_of_form else None,
             "accuracy": accuracy,
             "accuracy_dense": base,
             "chance": chance,
@@ -68,7 +82,7 @@ class Losses:
         """Accuracy of `first` minus accuracy of `second`, with its paired interval, in shares."""
         if first is second:
             return 0.0, 0.0, 0.0
-        members = self.tasks[task]
+        members = self.members(task, first, second)
         estimate = self._accuracy(first, members) - self._accuracy(second, members)
         changes = [
             self._changes(member, first.right[member].mean(0) - second.right[member].mean(0))
@@ -78,9 +92,10 @@ class Losses:
         low, high = interval(changes, seeds, self._confidence)
         return estimate, max(-1.0, low), min(1.0, high)
 
-    def room(self, task: str) -> float | None:
-        """Accuracy of the dense model above chance; None where it is not clear of chance."""
-        members = self.tasks[task]
+    def room(self, task: str, *arms: Arm) -> float | None:
+        """Accuracy of the dense model above chance, on the tasks that these arms touch; None where
+        it is not clear of chance."""
+        members = self.members(task, *arms)
         right = [self._changes(m, self.dense.right[m].mean(0)) for m in members]
         chance = float(np.mean([self._chance[member] for member in members]))
         if share_interval(right, [], self._confidence)[0] <= chance:
@@ -92,10 +107,10 @@ class Losses:
         that of loss - ratio * (dense - chance), divided by (dense - chance): the dense accuracy
         varies with the questions too."""
         names = ("corrected_loss", "corrected_low", "corrected_high")
-        room = self.room(task)
+        room = self.room(task, arm)
         if room is None:
             return dict.fromkeys(names)
-        members, ratio = self.tasks[task], loss / room
+        members, ratio = self.members(task, arm), loss / room
         changes = []
         for member in members:
             dense = self.dense.right[member].mean(0)
@@ -124,5 +139,11 @@ class Losses:
 
 
 def curves(arms: Sequence[Arm], losses: Mapping[str, Losses]) -> list[dict[str, Any]]:
-    """Rows of CURVES for every arm and task; `losses` by model."""
-    return [losses[arm.model].row(arm, task) for arm in arms for task in losses[arm.model].tasks]
+    """Rows of CURVES for every arm and task; `losses` by model. An arm that touches no reasoning
+    task has no mean of them."""
+    return [
+        losses[arm.model].row(arm, task)
+        for arm in arms
+        for task in losses[arm.model].tasks
+        if losses[arm.model].members(task, arm)
+    ]

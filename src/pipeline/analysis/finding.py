@@ -10,7 +10,7 @@ from pipeline.analysis.arms import Arm, Evaluated
 from pipeline.analysis.chance import chance
 from pipeline.analysis.curves import Losses
 from pipeline.analysis.removals import ALL, COLD, LAYER, MODEL, Order, Orders
-from pipeline.analysis.sentences import sentences
+from pipeline.analysis.sentences import not_finite, sentences
 from pipeline.config.analysis import Analysis
 from pipeline.config.methods import level_text
 from pipeline.tables.curves import DENSE, REASONING
@@ -48,10 +48,13 @@ def finding(
         for row in dense_rows(e.model, e.samples, targets)
     ]
     return {
-        "sentences": sentences(
-            models, rows, perplexity, found, parts, correlations, removals, orders, level,
-            analysis.confidence,
-        ),
+        "sentences": [
+            *sentences(
+                models, rows, perplexity, found, parts, correlations, removals, orders, level,
+                analysis.confidence,
+            ),
+            *not_finite(rows, perplexity),
+        ],
         "confidence": analysis.confidence,
         "bootstrap": analysis.bootstrap,
         "reference_level": level,
@@ -91,7 +94,7 @@ def contrasts(
     for model, own in losses.items():
         for first, second in pairs:
             one, other = by_key.get((model, *first)), by_key.get((model, *second))
-            if one and other and REASONING in own.tasks:
+            if one and other and own.members(REASONING, one, other):
                 found.append(_contrast(own, one, other))
     return found
 
@@ -126,7 +129,7 @@ def decomposition(
                 ("", chosen(model, [coldest])),
             ]
             for (part, first), (_, second) in itertools.pairwise(steps):
-                if first and second:
+                if first and second and own.members(REASONING, first, second):
                     # A lower accuracy is a higher loss, so the order turns round.
                     estimate, low, high = own.difference(second, first, REASONING)
                     head = {"model": model, "scope": scope, "part": part}
@@ -138,7 +141,7 @@ def decomposition(
 def _contrast(losses: Losses, first: Arm, second: Arm) -> dict[str, Any]:
     # A lower accuracy is a higher loss, so the order turns round.
     estimate, low, high = losses.difference(second, first, REASONING)
-    members = losses.tasks[REASONING]
+    members = losses.members(REASONING, first, second)
     return {
         "model": first.model,
         "first": _side(first, members),

@@ -25,10 +25,12 @@ def perplexities(
 
 def _row(arm: Arm, dense: Arm, task: str, text: Text, resamples: Resamples) -> dict[str, Any]:
     base = dense.texts[task]
-    loss = text.log_perplexity - base.log_perplexity
+    lost = arm.nonfinite.get(task, 0)
+    nats = None if lost else text.log_perplexity
+    loss = None if nats is None else nats - base.log_perplexity
     low: float | None = 0.0
     high: float | None = 0.0
-    if arm is not dense and len(text.tokens) == 1:
+    if loss is None or (arm is not dense and len(text.tokens) == 1):
         low = high = None
     elif arm is not dense:
         draws = _draws(arm, task, text, resamples) - _draws(dense, task, base, resamples)
@@ -47,7 +49,8 @@ def _row(arm: Arm, dense: Arm, task: str, text: Text, resamples: Resamples) -> d
         "contribution_removed": arm.removed("contribution_removed"),
         "n": len(text.tokens),
         "tokens": int(text.tokens.sum()),
-        "log_perplexity": text.log_perplexity,
+        "nonfinite": lost,
+        "log_perplexity": nats,
         "log_perplexity_dense": base.log_perplexity,
         "loss": loss,
         "loss_low": low,

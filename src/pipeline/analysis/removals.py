@@ -67,7 +67,8 @@ def rows_of(arms: Sequence[Arm], losses: Mapping[str, Losses]) -> tuple[Rows, Ro
     layers: Rows = []
     for arm in (arm for arm in arms if arm.plans):
         own = losses.get(arm.model)
-        costs = _losses(arm, own) if own and REASONING in own.tasks else [(None, None)] * arm.seeds
+        members = own.members(REASONING, arm) if own else []
+        costs = _losses(arm, own, members) if own and members else [(None, None)] * arm.seeds
         for plan, (loss, corrected) in zip(arm.plans, costs, strict=True):
             if plan["dropped_by_layer"] is None or plan["activity_removed"] is None:
                 continue
@@ -92,11 +93,12 @@ def rows_of(arms: Sequence[Arm], losses: Mapping[str, Losses]) -> tuple[Rows, Ro
     return removals, layers
 
 
-def _losses(arm: Arm, losses: Losses) -> list[tuple[float, float | None]]:
-    """(accuracy lost on the reasoning tasks, the same corrected for chance) of every seed."""
-    members = losses.tasks[REASONING]
+def _losses(
+    arm: Arm, losses: Losses, members: Sequence[str]
+) -> list[tuple[float, float | None]]:
+    """(accuracy lost on the tasks, the same corrected for chance) of every seed."""
     dense = float(np.mean([losses.dense.accuracy(task) for task in members]))
-    room = losses.room(REASONING)
+    room = losses.room(REASONING, arm)
     found = []
     for seed in range(arm.seeds):
         loss = dense - float(np.mean([arm.right[task][seed].mean() for task in members]))

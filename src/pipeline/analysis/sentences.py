@@ -5,7 +5,7 @@ from math import factorial, prod
 from typing import Any
 
 from pipeline.analysis.removals import COLD, LAYER, MODEL, Order, Orders
-from pipeline.numbers import number, p_value, percent, points, span
+from pipeline.numbers import count, number, p_value, percent, points, span
 from pipeline.tables.curves import DENSE, REASONING
 
 Row = Mapping[str, Any]
@@ -242,6 +242,8 @@ def _texts(perplexity: Rows, told: _Told) -> list[str]:
 
 
 def _nats(row: Row) -> str:
+    if row["loss"] is None:
+        return "no finite number"
     if row["loss_low"] is None:
         return number(row["loss"])
     return f"{number(row['loss'])} [{number(row['loss_low'])}, {number(row['loss_high'])}]"
@@ -367,3 +369,17 @@ def _effect(row: Row) -> str:
 
 def _loss(row: Row) -> str:
     return f"{points(row['loss'])} {span(row['loss_low'], row['loss_high'])}"
+
+
+def not_finite(curves: Rows, perplexity: Rows) -> list[str]:
+    """A sentence on scores that are not finite numbers; none where all are."""
+    lost = [r for r in (*curves, *perplexity) if r["nonfinite"] and r["task"] != REASONING]
+    if not lost:
+        return []
+    conditions = list(dict.fromkeys(f"{r['method']} at {r['level']} on {r['model']}" for r in lost))
+    more = f" and {len(conditions) - 3} other conditions" if len(conditions) > 3 else ""
+    return [
+        f"Scores that are not finite numbers, which count as wrong and give no nats: those of "
+        f"{count(sum(row['nonfinite'] for row in lost))} items, every seed counted, by "
+        f"{', '.join(conditions[:3])}{more}."
+    ]

@@ -33,7 +33,8 @@ def of_steps(
     rows: Rows = []
     for arm in arms:
         for (task,), asked in dense[arm.model].group_by("task", maintain_order=True):
-            if asked["reasoning"][0] and str(task) in arm.right:
+            touched = str(task) in arm.right and str(task) not in arm.untouched
+            if asked["reasoning"][0] and touched:
                 rows += _of_task(arm, str(task), asked, chance[arm.model], confidence)
     return rows
 

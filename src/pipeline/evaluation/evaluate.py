@@ -43,10 +43,12 @@ def evaluate(
 
     `forward` is what the method that is applied to the model tells of it; None for the dense model.
     Tokens are those of prompts and responses. UserError where items are longer than the model
-    takes.
+    takes, and where the dense model's scores of an item are not finite; those of a pruned one are
+    kept as they are.
     """
     import torch
 
+    dense = forward is None
     forward = forward or Forward()
     refuse_long(config, tokenizer, positions(model.config))
     forward.stop = end_tokens(tokenizer, model.generation_config) | {tokenizer.pad_token_id}
@@ -60,7 +62,20 @@ def evaluate(
             samples.extend(harness.samples(task, items))
         place = {"task": task.name, "start": items.start, "stop": items.stop}
         counts.extend(place | row for row in meter.counts())
+    if dense:
+        _check_finite(samples, str(model.dtype).removeprefix("torch."))
     return samples, counts
+
+
+def _check_finite(samples: Rows, dtype: str) -> None:
+    lost = [row for row in samples if not row["finite"]]
+    if lost:
+        raise UserError(
+            f"the unpruned model's scores are not finite numbers on {len(lost)} of {len(samples)} "
+            f"items (the first: item {lost[0]['item']} of {lost[0]['task']}), so no loss can be "
+            f"told; its numbers overflow {dtype}, or its weights are damaged: give the model "
+            "another dtype, or other weights"
+        )
 
 
 def summed(

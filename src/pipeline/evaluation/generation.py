@@ -8,9 +8,9 @@ those that have go on until then. Ending them one by one saves those steps, and 
 which tokens belong to an answer.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.models.tokens import end_tokens
 
@@ -44,6 +44,41 @@ def greedy(model: Any, tokenizer: Any, length: int) -> Iterator[Any]:
         yield settings
     finally:
         model.generation_config = own
+
+
+class Written(NamedTuple):
+    """What is told of an answer: its tokens, one that ends it included, and whether every step's
+    scores were finite numbers."""
+
+    tokens: int
+    finite: bool
+
+
+class Scores:
+    """Looks at the scores of every step's next tokens while answers are written, and changes none.
+
+    `running` tells which sequences had not ended before the step, (sequences,) bool.
+    """
+
+    def __init__(self, running: "Callable[[], torch.Tensor]") -> None:
+        self._running = running
+        self._tokens: torch.Tensor | int = 0
+        self._lost: torch.Tensor | int = 0
+
+    def __call__(self, tokens: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
+        """The scores, (sequences, words), as they are. One of minus infinity is a word that cannot
+        come; NaN and infinity, and words that cannot come alone, choose nothing."""
+        running = self._running()
+        self._tokens = self._tokens + running.long()
+        self._lost = self._lost + (running & ~scores.amax(1).isfinite()).long()
+        return scores
+
+    def written(self) -> list[Written]:
+        """What is told of each sequence of the batch."""
+        import torch
+
+        counts = torch.stack([torch.as_tensor(self._tokens), torch.as_tensor(self._lost)], 1)
+        return [Written(tokens, not lost) for tokens, lost in counts.tolist()]
 
 
 class StopTexts:

@@ -7,18 +7,21 @@ instead of `simple_evaluate`, which collects facts about the machine for seconds
 """
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pipeline.digest import of_value
+from pipeline.evaluation.form import in_form
 from pipeline.models.forward import Forward
-from pipeline.tasks import METRICS, Form, Task
+from pipeline.task_format import METRICS, Form
+from pipeline.tasks import Task
 
 
 class Harness:
     """Evaluates tasks with one model; the task manager is made once and indexes no default task.
 
-    `forward` is told what is asked of the model.
+    `forward`, which must be watching the model, is told what is asked of it.
     """
 
     def __init__(self, model: Any, tokenizer: Any, batch_size: int, forward: Forward) -> None:
@@ -44,7 +47,10 @@ class Harness:
         result = evaluate(self._lm, loaded, bootstrap_iters=1, log_samples=True, verbosity="ERROR")
         if result is None:
             raise RuntimeError("the harness returned no result; it runs on rank 0 only")
-        for sample in sorted(result["samples"][task.name], key=lambda s: s["doc_id"]):
+        scored = sorted(result["samples"][task.name], key=lambda sample: sample["doc_id"])
+        if len(scored) != len(items):
+            raise RuntimeError(f"the harness scored {len(scored)} of {len(items)} items")
+        for sample in scored:
             item = items[sample["doc_id"]]
             facts = _facts(task, item, sample) | {"item": chosen.start + sample["doc_id"]}
             yield facts | self._scored(task, item, sample)
@@ -52,18 +58,27 @@ class Harness:
     def _scored(self, task: Task, item: dict[str, Any], sample: dict[str, Any]) -> dict[str, Any]:
         """The part of a row that depends on the task's form."""
         if task.form is Form.TEXT:
-            text = task.question(item)
+            text, log = task.question(item), sample["filtered_resps"][0]
             tokens = len(self._lm.tok_encode(text, add_special_tokens=False))
-            return _answer(text, "", "", None) | _likelihood(sample["filtered_resps"][0], tokens)
-        correct = bool(sample[METRICS[task.form][0]])
+            return _answer(text, "", "", None) | _likelihood([log], log, tokens)
+        correct = bool(sample[next(iter(METRICS[task.form]))])
         if task.form is Form.ANSWER:
             response, answer = sample["resps"][0][0], sample["filtered_resps"][0]
-            return _answer(str(sample["target"]), response, answer, correct)
+            written = self._lm.written[sample["arguments"][0][0]]
+            facts = {
+                "finite": written.finite,
+                "in_form": in_form(task.filters, response),
+                "answer_tokens": written.tokens,
+            }
+            right = correct and written.finite
+            return _answer(str(sample["target"]), response, answer, right) | facts
         choices, right = task.choices(item)
         logs = [float(log) for log, _ in sample["filtered_resps"]]
-        chosen = choices[max(range(len(logs)), key=logs.__getitem__)]
         tokens = len(self._lm._encode_pair(task.text(item), f" {choices[right]}")[1])
-        return _answer(choices[right], chosen, chosen, correct) | _likelihood(logs[right], tokens)
+        scored = _likelihood(logs, logs[right], tokens)
+        chosen = choices[max(range(len(logs)), key=logs.__getitem__)] if scored["finite"] else ""
+        correct = correct and scored["finite"]
+        return _answer(choices[right], chosen, chosen, correct) | scored
 
 
 def _definition(task: Task, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -90,6 +105,10 @@ def _definition(task: Task, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
             rows.append({"prompt": task.text(item), "choices": choices, "target": right})
     else:
         rows = [{"prompt": task.text(i), "target": task.text(i, "doc_to_target")} for i in items]
+        kept["generation_kwargs"] = task.generation
+        if not task.filters:
+            # An empty list would have the harness score nothing.
+            kept.pop("filter_list", None)
     return {**kept, **named, "custom_dataset": _in_memory(rows)}
 
 
@@ -111,6 +130,8 @@ def _facts(task: Task, item: dict[str, Any], sample: dict[str, Any]) -> dict[str
         "steps": task.steps(item),
         "nats": None,
         "scored_tokens": None,
+        "in_form": None,
+        "answer_tokens": None,
     }
 
 
@@ -118,5 +139,8 @@ def _answer(target: str, response: str, answer: str, correct: bool | None) -> di
     return {"target": target, "response": response, "answer": answer, "correct": correct}
 
 
-def _likelihood(log: float, tokens: int) -> dict[str, Any]:
-    return {"nats": -float(log), "scored_tokens": tokens}
+def _likelihood(logs: Sequence[float], log: float, tokens: int) -> dict[str, Any]:
+    """What is told of a log-likelihood beside `logs`, which it is compared with; no nats where not
+    all of them are finite numbers."""
+    finite = all(map(math.isfinite, logs))
+    return {"finite": finite, "nats": -float(log) if finite else None, "scored_tokens": tokens}

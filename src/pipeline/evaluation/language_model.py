@@ -5,14 +5,15 @@ text; here each ends by itself. Likelihoods: the harness pads without an attenti
 nobody could tell padding from text, and a text starts with two start tokens where the tokenizer
 puts one of its own before it. Prompts: the harness cuts what is too long for the model, and asks of
 the first prompt of a batch alone whether it brings a start token; here nothing is cut, and each is
-asked.
+asked. Scores: the harness takes softmax and sums in the model's type, which rounds a text's
+likelihood to whole nats in 16 bits; here both are float32.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pipeline.evaluation.generation import StopTexts, greedy
+from pipeline.evaluation.generation import Scores, StopTexts, Written, greedy
 from pipeline.models.forward import Forward
 from pipeline.models.lengths import positions
 from pipeline.models.tokens import encode
@@ -32,7 +33,7 @@ def language_model(model: Any, tokenizer: Any, batch_size: int, forward: Forward
     """
     import torch
     from lm_eval.models.huggingface import HFLM
-    from transformers import StoppingCriteriaList
+    from transformers import LogitsProcessorList, StoppingCriteriaList
 
     limit = positions(model.config)
 
@@ -42,24 +43,39 @@ def language_model(model: Any, tokenizer: Any, batch_size: int, forward: Forward
         ended: "torch.Tensor | None" = None
         #: Tokens of every sequence asked for -> how many of them are context.
         _asked: dict[tuple[int, ...], int] = {}  # noqa: RUF012 - replaced, never changed
+        _prompts: Sequence[str] = ()
+
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            #: Prompt -> what is told of the answer that was last written to it.
+            self.written: dict[str, Written] = {}
+
+        def tok_batch_encode(self, strings: Any, *rest: Any, **options: Any) -> Any:
+            # What is generated next; the harness hands tokens on alone.
+            self._prompts = strings
+            return super().tok_batch_encode(strings, *rest, **options)
 
         def _model_generate(
             self, context: "torch.Tensor", max_length: int, stop: list[str], **options: Any
         ) -> "torch.Tensor":
             stops = StopTexts(self.tokenizer, stop, context.shape[1])
             self.ended = forward.contexts = None
+            scores = Scores(lambda: forward.running)
 
             def criterion(tokens: "torch.Tensor", scores: Any, **_: Any) -> "torch.Tensor":
                 self.ended = stops(tokens)
                 return self.ended
 
             with greedy(self.model, self.tokenizer, max_length) as settings:
-                return self.model.generate(
+                found = self.model.generate(
                     input_ids=context,
                     attention_mask=options["attention_mask"],
                     generation_config=settings,
                     stopping_criteria=StoppingCriteriaList([criterion]),
+                    logits_processor=LogitsProcessorList([scores]),
                 )
+            self.written.update(zip(self._prompts, scores.written(), strict=True))
+            return found
 
         def tok_encode(
             self, string: str, add_special_tokens: bool | None = None, **_: Any
@@ -115,6 +131,7 @@ def language_model(model: Any, tokenizer: Any, batch_size: int, forward: Forward
         tokenizer=tokenizer,
         batch_size=batch_size,
         max_length=_NO_LIMIT if limit is None else limit,
+        softmax_dtype="float32",
     )
     forward.ended = lambda: made.ended
     return made

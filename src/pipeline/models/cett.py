@@ -24,12 +24,15 @@ class Tail:
     """CETT of some tokens as a function of the threshold.
 
     `inner` is h, (tokens, d_ff), and `down` W_down, (d_model, d_ff), both float32. Tokens whose FFN
-    output is zero do not count; `kept` tells the others, (tokens,) bool.
+    output is zero or not finite do not count; `kept` tells the others, (tokens,) bool, and
+    `nonfinite` how many are not finite.
     """
 
     def __init__(self, inner: "torch.Tensor", down: "torch.Tensor") -> None:
         whole = (inner @ down.T).norm(dim=1)
-        self.kept = whole > 0
+        finite = whole.isfinite()
+        self.nonfinite = int((~finite).sum())
+        self.kept = (whole > 0) & finite
         self.inner, self.whole = inner[self.kept], whole[self.kept]
         self.down = down
         self.contribution = self.inner.abs() * down.norm(dim=0)

@@ -104,6 +104,14 @@ class Forward:
             return self.tokens
         return int((self.counted & self.sparse).sum())
 
+    @property
+    def running(self) -> "torch.Tensor":
+        """Sequences that had not ended before the last pass, (sequences,) bool; ValueError where no
+        pass was watched."""
+        if self._running is None:
+            raise ValueError("no forward pass was watched")
+        return self._running
+
     def _before(self, _module: Any, args: tuple, kwargs: dict[str, Any]) -> None:
         tokens: torch.Tensor = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
         attention = kwargs.get("attention_mask")

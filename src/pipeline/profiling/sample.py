@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.config.profile import Profile
+from pipeline.errors import UserError, at
 from pipeline.models.batches import Batch, batches
 from pipeline.models.cett import Tail, curve, fit_threshold
 from pipeline.models.views import EXACT_ZERO_ACTIVATIONS, FFNView, input_device, view
@@ -47,7 +48,7 @@ def profile_sample(
 
     def receiver(layer: int, ffn: FFNView) -> Any:
         def receive(h: "torch.Tensor") -> None:
-            with ffn.present():
+            with ffn.present(), at(f"layer {layer}"):
                 tables = measured.layer(ffn, h)
             for name, columns in tables.items():
                 size = len(next(iter(columns.values())))
@@ -96,6 +97,7 @@ class _Measured:
         inner, down = h.float(), ffn.down.weight.to(h.device).float()
         finite = inner.isfinite().all(dim=1)
         tail = Tail(inner[finite], down)
+        _check_finite(ffn, finite, tail)
         threshold, cett = fit_threshold(tail, self.target)
         norms = ffn.down_norms().to(h.device)
         if ffn.activation in EXACT_ZERO_ACTIVATIONS:
@@ -182,6 +184,19 @@ class _Measured:
                 for name, value in zip(names, values, strict=True):
                     columns[name].append(value)
         return columns
+
+
+def _check_finite(ffn: FFNView, finite: "torch.Tensor", tail: Tail) -> None:
+    """UserError where no sampled token has a finite FFN output: no threshold can be fitted, and a
+    layer without one would look as if all of its neurons were active."""
+    lost = len(finite) - int(finite.sum()) + tail.nonfinite
+    if lost and not len(tail.inner):
+        dtype = str(ffn.down.weight.dtype).removeprefix("torch.")
+        raise UserError(
+            f"the FFN's outputs are finite numbers at none of {len(finite)} sampled tokens of the "
+            f"calibration text; the model's numbers overflow {dtype}, or its weights are damaged: "
+            "give the model another dtype, or other weights"
+        )
 
 
 def _pairs(batch: Batch) -> Any:

@@ -96,10 +96,12 @@ def markdown(tables: Rows, models: Sequence[str], measure: str, levels: Sequence
 
 
 def _nats(perplexity: Rows) -> dict[tuple[str, ...], float]:
-    """Nats a token lost, mean over the tasks that score texts."""
+    """Nats a token lost, mean over the tasks that score texts; none where one has no number."""
     found: dict[tuple[str, ...], list[float]] = {}
+    untold = {_key(row) for row in perplexity if row["loss"] is None}
     for row in perplexity:
-        found.setdefault(_key(row), []).append(row["loss"])
+        if _key(row) not in untold:
+            found.setdefault(_key(row), []).append(row["loss"])
     return {key: sum(losses) / len(losses) for key, losses in found.items()}
 
 

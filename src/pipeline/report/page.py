@@ -158,16 +158,42 @@ def facts(curves: Rows, perplexity: Rows, refused: Rows, finding: Mapping[str, A
     lost = [row for row in pruned if row.get("accuracy", 1) < row.get("chance", 0)]
     silent = {(r["model"], r["method"], r["level"]) for r in lost if r["task"] == REASONING}
     if silent:
+        answered = [row for row in lost if row["task"] == REASONING]
         found.append(
             f"{_several(len(silent), 'condition')} left less than chance on the mean of the "
-            "reasoning tasks: such a model no longer answers in form, and how far below chance it "
-            "lies says nothing."
+            f"reasoning tasks{_out_of_form(answered)}; how far below chance such a model lies says "
+            "nothing."
         )
+    found += _left_out(pruned)
     found.append(
         f"Brackets and bars are {percent(finding['confidence'], 0)} intervals, each on its own: "
         "they are not widened for the number of comparisons."
     )
     return found
+
+
+def _out_of_form(rows: Rows) -> str:
+    """In how many of the answers no answer was found, as a part of a sentence."""
+    shares = [row["out_of_form"] for row in rows if row["out_of_form"] is not None]
+    if not shares:
+        return ""
+    low, high = percent(min(shares), 0), percent(max(shares), 0)
+    span_of = low if low == high else f"{low} to {high}"
+    return f", where {span_of} of the responses hold no answer in the task's form"
+
+
+def _left_out(rows: Rows) -> list[str]:
+    """A sentence for every set of methods and the reasoning tasks that their means leave out."""
+    methods: dict[str, dict[str, None]] = {}
+    for row in rows:
+        if row.get("left_out"):
+            methods.setdefault(row["left_out"], {})[row["method"]] = None
+    return [
+        f"The mean of the reasoning tasks is without {tasks} under {', '.join(names)}: nothing was "
+        "imposed at any token of these tasks there. The dense model's mean beside it is of the "
+        "same tasks."
+        for tasks, names in methods.items()
+    ]
 
 
 def answers(curves: Rows, models: Rows) -> list[dict[str, Any]]:
@@ -314,6 +340,6 @@ def _several(number_of: int, noun: str) -> str:
 def _unique_by_model(curves: Rows) -> list[Row]:
     first: dict[str, Row] = {}
     for row in curves:
-        if row["task"] == REASONING:
+        if (row["task"], row["method"]) == (REASONING, DENSE):
             first.setdefault(row["model"], row)
     return list(first.values())

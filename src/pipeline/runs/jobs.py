@@ -17,7 +17,8 @@ from pipeline.models.size import Size
 from pipeline.study import FILES, Folder, Study
 from pipeline.tables.jobs import JOBS
 from pipeline.tables.model import MODEL
-from pipeline.tasks import Form, Task
+from pipeline.task_format import Form
+from pipeline.tasks import Task
 
 _STAGES = {rule: number for number, rule in enumerate(FILES)}
 #: Tokens a word of English is on average, with the tokenizers of today's models.
@@ -238,7 +239,7 @@ def _tokens(task: Task, item: Mapping[str, Any]) -> float:
         return sum(prompt + _TOKENS_A_WORD * len(choice.split()) for choice in choices)
     if task.form is Form.TEXT:
         return prompt
-    allowed = (task.definition.get("generation_kwargs") or {}).get("max_gen_toks", 256)
+    allowed: int = task.generation["max_gen_toks"]
     return prompt + _ANSWERED * allowed
 
 

@@ -21,8 +21,22 @@ _MEASURE = Column(
     "measure, natural zeros included; null where it is the method's own",
     nullable=True,
 )
+_NONFINITE = "a seed each, whose scores are not finite numbers"
 _MEASURES = {
+    "left_out": Column(
+        "String",
+        "reasoning tasks, by commas, that the mean is without, since the method imposed nothing at "
+        "any of their tokens; null for none",
+        nullable=True,
+    ),
     "n": Column("Int64", "items compared with the dense run"),
+    "nonfinite": Column("Int64", f"items, {_NONFINITE}, which count as wrong"),
+    "out_of_form": Column(
+        "Float64",
+        "share of the answers in which the task's filter finds none; of a mean, over the tasks "
+        "that have such a filter; null where none has",
+        nullable=True,
+    ),
     "accuracy": Column("Float64", "share right"),
     "accuracy_dense": Column("Float64", "share right of the dense model on the same items"),
     "chance": Column(
@@ -66,7 +80,8 @@ CURVES = Table(
     "curves",
     3,
     "One row a condition (seeds pooled) and task; task `reasoning` is the mean of the reasoning "
-    "tasks, each with equal weight; its sparsity is that of all their tokens.",
+    "tasks that the method touches, each with equal weight; its sparsity is that of all their "
+    "tokens.",
     {
         "model": Column("String", "model name"),
         "method": Column("String", "method name, or dense"),
@@ -97,12 +112,16 @@ PERPLEXITY = Table(
         **_REMOVED,
         "n": Column("Int64", "texts compared with the dense run"),
         "tokens": Column("Int64", "tokens scored, a seed"),
-        "log_perplexity": Column("Float64", "nats a token"),
+        "nonfinite": Column("Int64", f"texts, {_NONFINITE}"),
+        "log_perplexity": Column(
+            "Float64", "nats a token; null where not all scores are finite", nullable=True
+        ),
         "log_perplexity_dense": Column("Float64", "nats a token of the dense model"),
-        "loss": Column("Float64", "log_perplexity - log_perplexity_dense"),
+        "loss": Column("Float64", "log_perplexity - log_perplexity_dense", nullable=True),
         "loss_low": Column(
             "Float64",
-            "lower end of the paired bootstrap interval over texts; null for a single text",
+            "lower end of the paired bootstrap interval over texts; null for a single text, and "
+            "where there is no loss",
             nullable=True,
         ),
         "loss_high": Column("Float64", "upper end", nullable=True),

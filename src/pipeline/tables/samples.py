@@ -4,7 +4,7 @@ from pipeline.tables.base import Column, Table
 
 SAMPLES = Table(
     "samples",
-    2,
+    3,
     "One row an item and condition.",
     {
         "task": Column("String", "task name"),
@@ -16,13 +16,34 @@ SAMPLES = Table(
         "target": Column("String", "the right answer; of a text, the text"),
         "response": Column("String", "all that the model wrote, or the choice it finds likeliest"),
         "answer": Column("String", "the part that is scored"),
-        "correct": Column("Boolean", "answer equals target; null for a text", nullable=True),
-        "nats": Column(
-            "Float64",
-            "negative log-likelihood of the text or of the right choice; null for written answers",
+        "finite": Column(
+            "Boolean", "the model's scores of the item, or of every step, are finite numbers"
+        ),
+        "correct": Column(
+            "Boolean",
+            "answer equals target, and the scores are finite; null for a text",
             nullable=True,
         ),
-        "scored_tokens": Column("Int32", "tokens that `nats` is the sum over", nullable=True),
+        "nats": Column(
+            "Float64",
+            "negative log-likelihood of the text or of the right choice; null for written answers, "
+            "and where scores are not finite",
+            nullable=True,
+        ),
+        "scored_tokens": Column(
+            "Int32", "tokens that `nats` is the sum over; null for written answers", nullable=True
+        ),
+        "in_form": Column(
+            "Boolean",
+            "the task's filter finds an answer in the response; null where no filter looks for "
+            "one, and for texts and choices",
+            nullable=True,
+        ),
+        "answer_tokens": Column(
+            "Int32",
+            "tokens written, one that ends the answer included; null for texts and choices",
+            nullable=True,
+        ),
     },
 )
 
