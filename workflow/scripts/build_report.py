@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pipeline.artifacts import Manifest, write_text
+from pipeline.digest import of_file
 from pipeline.entry import job
 from pipeline.report.figures import compared_figure, main_figure, part_figure, task_figure
 from pipeline.report.neurons import Profiles
@@ -14,6 +15,7 @@ from pipeline.tables.correlations import CORRELATIONS, UNITS
 from pipeline.tables.curves import CURVES, PERPLEXITY, REFUSED
 from pipeline.tables.finding import FINDING
 from pipeline.tables.model import MODEL
+from pipeline.tables.report import REPORT
 from pipeline.tables.sequences import CORPUS
 
 
@@ -35,9 +37,10 @@ def main(
     page: Path,
     figure: Path,
     specs: list[Path],
+    files: Path,
     manifest: Manifest,
 ) -> None:
-    """Write index.html, the Vega-Lite specs and the main figure."""
+    """Write index.html, the Vega-Lite specs, the main figure, and files.json, which tells them."""
     kinds = (CURVES, PERPLEXITY, CORRELATIONS, UNITS, REFUSED)
     rows = {kind.name: kind.read(p).to_dicts() for kind, p in zip(kinds, tables, strict=True)}
     answer = FINDING.read(finding)
@@ -67,6 +70,8 @@ def main(
         **{name: svg(spec) for name, spec in drawn.items()},
     )
     write_text(page, text)
+    written = {path.name: of_file(path) for path in (page, figure, *specs)}
+    REPORT.write(files, {"files": written}, manifest)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pipeline.tables import (
     neurons,
     plan,
     power_law,
+    report,
     sampled,
     samples,
     sequences,
@@ -138,6 +139,7 @@ FILES: dict[str, dict[str, Table | Document | Arrays]] = {
         f"{_OWN}/analyse/units.parquet": correlations.UNITS,
         f"{_OWN}/analyse/refused.parquet": curves.REFUSED,
         f"{_OWN}/analyse/finding.json": finding.FINDING,
+        f"{_OWN}/report/files.json": report.REPORT,
     },
 }
 
