@@ -92,7 +92,7 @@ def read_json(path: Path, schema: str, version: int) -> Any:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         manifest, body = document[MANIFEST_KEY], document["body"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _unreadable(path, f"not a {schema} document ({error})") from error
     _check(path, manifest, schema, version, digest.of_value(body))
     return body

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,19 +42,23 @@ class Run:
 
 
 def last_run(path: Path) -> Run | None:
-    """The last run that a file of events tells of; None when there is none."""
-    run = None
+    """The last run that a file of events tells of; None when there is none.
+
+    Lines that are no events are passed over and counted.
+    """
+    run, unread = None, 0
     for line in _lines(path):
         try:
             event = json.loads(line)
             if event["event"] == "workflow_started":
-                run = Run(begun=float(event["time"]))
+                run, unread = Run(begun=float(event["time"])), 0
             if run is not None:
                 _add(run, event)
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            if run is not None:
-                run.unread += 1
-    return run
+            unread += 1
+    if run is None and not unread:
+        return None
+    return replace(run or Run(), unread=unread)
 
 
 def _add(run: Run, event: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,12 @@ _SERVED = {
 
 @dataclass(frozen=True)
 class Status:
-    """`state` is running, finished, failed, outdated or stopped; seconds are of wall time, and `seconds_left`
-    is None when nothing runs. On a cluster a submitted job counts as running; `pending` is how many
-    submissions, of one job or several, wait in its queue. `orphans` tells that jobs of a stopped
-    run are still at work, `changed` how many jobs the configuration now has otherwise than when
-    the study was started, `outdated` in sentences which results a run would make again, and
-    `unread` how many lines of the last run's events cannot be read."""
+    """`state` is running, finished, failed, outdated or stopped; seconds are of wall time, and
+    `seconds_left` is None when nothing runs. On a cluster a submitted job counts as running;
+    `pending` is how many submissions, of one job or several, wait in its queue. `orphans` tells
+    that jobs of a stopped run are still at work, `changed` how many jobs the configuration now has
+    otherwise than when the study was started, `outdated` in sentences which results a run would
+    make again, and `unread` how many lines of the last run's events cannot be read."""
 
     study: str
     state: str
@@ -44,7 +44,7 @@ class Status:
     pending: int = 0
     orphans: bool = False
     changed: int = 0
-    outdated: tuple[str, ...] = ()
+    outdated: list[str] = field(default_factory=list)
     unread: int = 0
 
     def as_dict(self) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def status(
         # Another study's launcher has jobs of its own.
         at_work is None and jobs_run(directory / "results"),
         _changed(jobs, configured) if configured is not None else 0,
-        tuple(sentences(outdated)),
+        sentences(outdated),
         run.unread,
     )
 
