@@ -7,7 +7,9 @@ import shlex
 import sys
 from pathlib import Path
 
+from snakemake.dag import DAG
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 from pipeline.config.study import parse_study
 from pipeline.digest import versions
@@ -16,7 +18,8 @@ from pipeline.errors import UserError
 from pipeline.launcher import JOBS_LOCK
 from pipeline.runs import cost
 from pipeline.runs.jobs import job_like, jobs_of, size_of, write_jobs
-from pipeline.study import FILES, Study, read_config, rule_source
+from pipeline.runs.outdated import outdated, sentences
+from pipeline.study import FILES, REPORT_FILES, Study, read_config, rule_source
 from pipeline.tables.curves import REFUSED
 from pipeline.tables.finding import FINDING
 
@@ -341,6 +344,26 @@ def lost_results(_):
     ]
     lost = [file for file in files if not os.path.exists(file)]
     return lost if len(lost) < len(files) else []
+
+
+def judged(check_incomplete):
+    """Snakemake's look for files that a killed job left, with one for those that by their own
+    manifests are not what is asked: both are made again, and nothing but what the targets need.
+
+    Snakemake's own comparison knows no file whose notes in .snakemake are lost, and takes it.
+    """
+
+    async def check(dag):
+        found = outdated(STUDY, Path()) if workflow.is_main_process else []
+        dag.forcefiles.update(one.file for one in found)
+        for sentence in sentences(found):
+            logger.warning(sentence)
+        await check_incomplete(dag)
+
+    return check
+
+
+DAG.check_incomplete = judged(DAG.check_incomplete)
 
 
 def conditions():

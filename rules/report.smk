@@ -37,6 +37,7 @@ rule build_report:
             f"{RESULTS}/report/activation-frequency.vl.json",
             f"{RESULTS}/report/hot-sets-shared.vl.json",
         ],
+        files=f"{RESULTS}/report/{REPORT_FILES}",
     log:
         f"{LOGS}/{CONFIG.study}/build_report.log",
     threads: 1

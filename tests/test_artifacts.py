@@ -283,3 +283,17 @@ def test_an_unreadable_file_is_left_to_its_reader(kind, tmp_path):
     for content in (b"", b"nothing of the kind", b"\xff" * 64):
         path.write_bytes(content)
         artifacts.check_identity(path, "mine")
+
+
+def test_a_manifest_is_read_of_whole_files_alone(kind, tmp_path, manifest):
+    path = tmp_path / f"file.{kind}"
+    write(kind, path, dataclasses.replace(manifest, identity="mine"))
+    found = artifacts.manifest_of(path)
+    assert (found["identity"], found["source"]) == ("mine", manifest.source)
+    whole = path.read_bytes().rstrip()
+    for content in (b"", whole[:-1], whole[: len(whole) // 2], whole[:9], b"[" * 100_000):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=rf"file\.{kind}: no whole artifact.*: rm "):
+            artifacts.manifest_of(path)
+    with pytest.raises(UserError):
+        artifacts.manifest_of(tmp_path / f"missing.{kind}")

@@ -63,3 +63,13 @@ def test_an_interrupt_is_an_event(handler, tmp_path):
     text = "Terminating processes on user request, this might take some time."
     made.emit(logging.LogRecord("snakemake", logging.INFO, "", 0, text, (), None))
     assert json.loads((tmp_path / "events.jsonl").read_text())["event"] == "interrupted"
+
+
+def test_a_line_that_a_kill_cut_off_takes_no_later_event_with_it(handler, tmp_path):
+    path = tmp_path / "events.jsonl"
+    path.write_text('{"event": "job_in')
+    handler(path).emit(told(LogEvent.WORKFLOW_STARTED))
+    handler(path).emit(told(LogEvent.WORKFLOW_STARTED))
+    cut, *events = path.read_text().splitlines()
+    assert cut == '{"event": "job_in'
+    assert [json.loads(line)["event"] for line in events] == ["workflow_started"] * 2

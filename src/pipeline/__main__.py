@@ -96,11 +96,13 @@ def _plan(given: argparse.Namespace, _: list[str]) -> None:
 
 def _status(given: argparse.Namespace, _: list[str]) -> None:
     from pipeline.runs import words
+    from pipeline.runs.outdated import outdated
     from pipeline.runs.status import status
 
     study, directory = _study(given), given.directory.resolve()
     configured = {folder: made.identity for folder, made in study.folders.items()}
-    found = status(study.config.study, directory, time.time(), configured)
+    again = outdated(study, directory)
+    found = status(study.config.study, directory, time.time(), configured, again)
     _say(given, found.as_dict(), words.of_status(found))
 
 

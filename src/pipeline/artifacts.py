@@ -92,7 +92,7 @@ def read_json(path: Path, schema: str, version: int) -> Any:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         manifest, body = document[MANIFEST_KEY], document["body"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _unreadable(path, f"not a {schema} document ({error})") from error
     _check(path, manifest, schema, version, digest.of_value(body))
     return body
@@ -157,20 +157,37 @@ def check_identity(path: Path, identity: str) -> None:
     A file that cannot be read passes: its reader says what is wrong with it.
     """
     try:
-        manifest = _MANIFESTS[path.suffix](path)
-        found = manifest.get("identity")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        manifest = manifest_of(path)
+    except UserError:
         return
-    if found != identity:
+    if manifest.get("identity") != identity:
         raise _unreadable(
             path, f"made by rule {manifest.get('rule')} for another condition, study or version"
         )
 
 
+def manifest_of(path: Path) -> dict[str, Any]:
+    """What an artifact says of itself; UserError when it is cut, or carries no manifest.
+
+    Cheap, for planning: whether the values are those that were written, reading finds out.
+    """
+    try:
+        manifest = _MANIFESTS[path.suffix](path)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _unreadable(path, f"no whole artifact with a manifest ({error})") from error
+    if not isinstance(manifest, dict):
+        raise _unreadable(path, "no artifact (its manifest holds no keys)")
+    return manifest
+
+
 def _parquet_manifest(path: Path) -> Any:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    return json.loads(pq.read_schema(path).metadata[MANIFEST_KEY.encode()])
+    try:
+        return json.loads(pq.read_metadata(path).metadata[MANIFEST_KEY.encode()])
+    except pa.ArrowException as error:
+        raise ValueError(str(error)) from error
 
 
 def _json_manifest(path: Path) -> Any:
@@ -181,7 +198,11 @@ def _safetensors_manifest(path: Path) -> Any:
     with open(path, "rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         header = json.loads(stream.read(min(length, _LONGEST_HEADER)))
-    return json.loads(header["__metadata__"][MANIFEST_KEY])
+        size = os.fstat(stream.fileno()).st_size
+    manifest = json.loads(header.pop("__metadata__")[MANIFEST_KEY])
+    if size != 8 + length + max((array["data_offsets"][1] for array in header.values()), default=0):
+        raise ValueError("its size is not the one that it tells")
+    return manifest
 
 
 _MANIFESTS = {

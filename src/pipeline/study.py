@@ -66,6 +66,8 @@ RULES = {
     "ship_reference": ("reference", ("torch", "transformers", "lm_eval", "polars")),
 }
 
+#: The report's file that holds the manifest and the digests of the others, which have no manifest.
+REPORT_FILES = "files.json"
 #: Rule of a study -> the files that one of its jobs makes.
 FILES = {
     "resolve_model": ("model.json",),
@@ -120,6 +122,7 @@ FILES = {
         "activations-by-rank.vl.json",
         "activation-frequency.vl.json",
         "hot-sets-shared.vl.json",
+        REPORT_FILES,
     ),
 }
 _EVALUATIONS = ("evaluate", "evaluate_shard", "evaluate_dense", "evaluate_dense_shard")
@@ -151,6 +154,7 @@ class Folder:
     model: str = ""
     corpus: str = ""
     method: str = ""
+    classification: str = ""
     shards: int = 1
     merges: bool = False
 
@@ -580,7 +584,7 @@ class Study:
         found = {}
         for model, corpus, name in self.classified:
             identity = self._of_classification(model, corpus, name)
-            folder = Folder("classify", identity, model, corpus)
+            folder = Folder("classify", identity, model, corpus, classification=name)
             found[f"{own}/classify/{model}/{corpus}/{name}"] = folder
         for model in config.models:
             profiles = [self._of_profile(model, corpus) for corpus in self.corpora]
@@ -691,6 +695,15 @@ class Study:
         if rule in _OF_TASKS:
             data = self._task_identities
         return rule_source(rule, tuple(entries), tuple(data))
+
+    def source_behind(self, folder: Folder) -> str:
+        """Digest of `source` for the job that makes a folder of `folders`, as it stands in the
+        manifests of what the job makes."""
+        found: str = self.source(
+            folder.rule, model=folder.model, corpus=folder.corpus, method=folder.method,
+            classification=folder.classification,
+        )["digest"]  # fmt: skip
+        return found
 
     def _views(self, model: str) -> list[str]:
         """The view a model uses; all of them for a Hub model, known only after its download."""

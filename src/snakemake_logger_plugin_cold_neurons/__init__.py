@@ -5,6 +5,7 @@
 
 import json
 import logging
+import os
 import sys
 import time
 from contextlib import suppress
@@ -35,6 +36,7 @@ class LogHandler(LogHandlerBase):
         self._path = Path(self.settings.path) if self.settings.path else None
         if self._path:
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            _end_last_line(self._path)
         self._bar = _Bar() if self.settings.bar else None
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -85,6 +87,15 @@ class LogHandler(LogHandlerBase):
     def needs_rulegraph(self) -> bool:
         """False."""
         return False
+
+
+def _end_last_line(path: Path) -> None:
+    """End the line that a kill cut off, or the next event would be lost with it."""
+    with suppress(OSError), open(path, "rb+") as stream:
+        if stream.seek(0, os.SEEK_END):
+            stream.seek(-1, os.SEEK_END)
+            if stream.read(1) != b"\n":
+                stream.write(b"\n")
 
 
 class _Bar:

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from pipeline import digest
 from pipeline.digest import SOURCE_ROOT
 from pipeline.errors import UserError
 from pipeline.report import page as report
@@ -513,7 +514,7 @@ def build(main, folder, parts, manifest):
         CLASSIFICATION.write(path, own, manifest)
     profiles = write_profiles(folder, parts["profiles"], manifest)
     main(**arguments(folder, corpora, models, classifications, manifest), **profiles)
-    names = ("index.html", "main.svg", *(f"{name}.json" for name in SPECS))
+    names = ("index.html", "main.svg", "files.json", *(f"{name}.json" for name in SPECS))
     return {name: (folder / name).read_text(encoding="utf-8") for name in names}
 
 
@@ -552,6 +553,7 @@ def arguments(folder, corpora, models, classifications, manifest):
         "page": folder / "index.html",
         "figure": folder / "main.svg",
         "specs": [folder / f"{name}.json" for name in SPECS],
+        "files": folder / "files.json",
         "manifest": manifest,
     }
 
@@ -561,6 +563,10 @@ def test_the_script_makes_the_same_bytes_in_any_folder(build_report, parts, mani
     assert build(build_report, tmp_path / "two", parts, manifest) == one
     assert str(tmp_path) not in "".join(one.values())
     assert one["main.svg"].strip() in one["index.html"]
+    told = json.loads(one["files.json"])["body"]["files"]
+    assert told == {
+        name: digest.of_bytes(text.encode()) for name, text in one.items() if name != "files.json"
+    }
     for name in ("main", "task", "part", "steps"):
         assert json.loads(one[f"{name}.json"])["$schema"].startswith("https://vega.github.io/")
     assert '"part": "draw"' in one["main.json"] and '"expected"' in one["steps.json"]

@@ -1,9 +1,16 @@
-"""A small study, planned."""
+"""A small study, planned, and one that is finished as far as its files tell."""
+
+import json
+import struct
+from pathlib import Path
 
 import pytest
 
+from pipeline import digest
+from pipeline.artifacts import MANIFEST_KEY, Manifest, write_json
 from pipeline.config.study import parse_study
-from pipeline.study import Study
+from pipeline.study import FILES, REPORT_FILES, Study
+from pipeline.tables.report import REPORT
 
 
 @pytest.fixture
@@ -19,3 +26,48 @@ def small(study_values):
         return Study(parse_study(study_values))
 
     return planned
+
+
+@pytest.fixture
+def stand():
+    """A function: study, folder -> writes all of the study's files there, as its jobs would name
+    them in their manifests; what they hold is nothing."""
+
+    def write(study, directory):
+        for place, folder in study.folders.items():
+            source = study.source_behind(folder)
+            manifest = Manifest(rule=folder.rule, source=source, identity=folder.identity)
+            (directory / place).mkdir(parents=True, exist_ok=True)
+            if folder.rule == "build_report":
+                write_report(directory / place, manifest)
+                continue
+            for name in FILES[folder.rule]:
+                write_artifact(directory / place / name, manifest)
+
+    return write
+
+
+def write_artifact(path: Path, manifest: Manifest) -> None:
+    """A file with a manifest and no content."""
+    if path.suffix == ".json":
+        write_json(path, "nothing", 1, {}, manifest)
+    elif path.suffix == ".safetensors":
+        metadata = {MANIFEST_KEY: manifest.text("nothing", 1)}
+        header = json.dumps({"__metadata__": metadata}).encode()
+        path.write_bytes(struct.pack("<Q", len(header)) + header)
+    else:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        pq.write_table(
+            pa.table({}).replace_schema_metadata({MANIFEST_KEY: manifest.text("nothing", 1)}), path
+        )
+
+
+def write_report(folder: Path, manifest: Manifest) -> None:
+    """Files of text, and the one that tells them."""
+    names = [name for name in FILES["build_report"] if name != REPORT_FILES]
+    for name in names:
+        (folder / name).write_text(f"{name}\n")
+    told = {name: digest.of_file(folder / name) for name in names}
+    REPORT.write(folder / REPORT_FILES, {"files": told}, manifest)

@@ -64,3 +64,11 @@ def test_jobs_that_an_interrupt_ended_have_not_failed(tmp_path):
     )
     run = read(tmp_path, text)
     assert run.interrupted and list(run.failed) == ["results/x/1"]
+
+
+def test_lines_that_are_no_events_are_counted_since_the_last_start(tmp_path):
+    garbage = "garbage\n[]\n" + event("workflow_started", "late")
+    assert read(tmp_path, garbage).unread == 3
+    assert read(tmp_path, garbage + START).unread == 0
+    run = read(tmp_path, START + garbage + begun(1, 3))
+    assert run.unread == 3 and list(run.running) == [1]

@@ -11,6 +11,7 @@ from pipeline.models.size import Size
 from pipeline.runs import words
 from pipeline.runs.events import events_file
 from pipeline.runs.jobs import jobs_of, read_jobs, write_jobs
+from pipeline.runs.outdated import outdated
 from pipeline.runs.status import status
 from pipeline.tables.jobs import jobs_file
 
@@ -177,3 +178,48 @@ def test_jobs_that_outlive_their_run_are_told(started):
             fcntl.flock(held, fcntl.LOCK_EX)
             assert not status("small", folder, 110.0).orphans
     assert not status("small", folder, 110.0).orphans
+
+
+def test_what_a_run_would_make_again_is_not_done(small, stand, tmp_path):
+    study = small()
+    stand(study, tmp_path)
+    write_jobs(jobs_file(tmp_path, "small"), "small", jobs_of(study, {"backbone": None}))
+    assert status("small", tmp_path, 1.0, None, outdated(study, tmp_path)).state == "finished"
+    page = tmp_path / "results/small/report/index.html"
+    page.write_text(page.read_text()[:5])
+    found = status("small", tmp_path, 1.0, None, outdated(study, tmp_path))
+    assert found.state == "outdated" and found.stages["build_report"]["done"] == 0
+    said = words.of_status(found)
+    assert "study 'small' is outdated" in said
+    assert "results/small/report/index.html is damaged" in said
+
+
+def test_garbage_among_the_events_is_passed_over_and_counted(started):
+    folder, fits, tell = started
+    with open(events_file(folder, "small"), "ab") as stream:
+        stream.write(b'\xff\xfe garbage\n[1, 2]\n{}\n"text"\n' + b"[" * 100_000 + b"\n")
+    tell("job_info", "late", job=[1], rule=3)
+    tell("run_info", 103, jobs=["fit"])
+    begin(tell, 1, fits[0], 104)
+    tell("job_error", 105, job=1)
+    found = status("small", folder, 110.0)
+    assert found.state == "failed" and found.unread == 7
+    assert "7 lines of the last run's events cannot be read" in words.of_status(found)
+
+
+def test_an_event_of_a_rule_that_the_study_lacks_ends_no_status(started):
+    folder, fits, tell = started
+    tell("job_info", 101, job=1, rule="another", folder="f", log=[], reason="")
+    with open(folder / "results/.lock", "w") as held:
+        held.write(json.dumps({"study": "small", "process": 1}))
+        held.flush()
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert status("small", folder, 110.0).state == "running"
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\x00", b"[" * 100_000])
+def test_a_damaged_list_of_jobs_is_told_in_one_sentence(started, content):
+    folder, _, _ = started
+    jobs_file(folder, "small").write_bytes(content)
+    with pytest.raises(UserError, match=r"jobs\.json: .* Remove the file and run the same command"):
+        status("small", folder, 110.0)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pipeline.artifacts import Manifest, write_text
+from pipeline.digest import of_file
 from pipeline.entry import job
 from pipeline.report.figures import (
     compared_figure,
@@ -21,6 +22,7 @@ from pipeline.tables.curves import CURVES, PERPLEXITY, REFUSED
 from pipeline.tables.finding import FINDING
 from pipeline.tables.model import MODEL
 from pipeline.tables.removals import REMOVALS, REMOVED_BY_LAYER
+from pipeline.tables.report import REPORT
 from pipeline.tables.sequences import CORPUS
 
 #: In the order of the analysis' outputs.
@@ -48,11 +50,15 @@ def main(
     page: Path,
     figure: Path,
     specs: list[Path],
+    files: Path,
     manifest: Manifest,
 ) -> None:
     """Write index.html, the Vega-Lite specs and the main figure."""
     rows = {kind.name: kind.read(p).to_dicts() for kind, p in zip(TABLES, tables, strict=True)}
     rows.pop(REMOVED_BY_LAYER.name)
+    """Write index.html, the Vega-Lite specs, the main figure, and files.json, which tells them."""
+    kinds = (CURVES, PERPLEXITY, CORRELATIONS, UNITS, REFUSED)
+    rows = {kind.name: kind.read(p).to_dicts() for kind, p in zip(kinds, tables, strict=True)}
     answer = FINDING.read(finding)
     records = [MODEL.read(path) for path in models]
     profiles = Profiles.read(profiled, layers, spreads, ranked, overlaps)
@@ -83,6 +89,8 @@ def main(
         **{name: svg(spec) for name, spec in drawn.items()},
     )
     write_text(page, text)
+    written = {path.name: of_file(path) for path in (page, figure, *specs)}
+    REPORT.write(files, {"files": written}, manifest)
 
 
 if __name__ == "__main__":

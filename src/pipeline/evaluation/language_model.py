@@ -50,11 +50,6 @@ def language_model(model: Any, tokenizer: Any, batch_size: int, forward: Forward
             #: Prompt -> what is told of the answer that was last written to it.
             self.written: dict[str, Written] = {}
 
-        def tok_batch_encode(self, strings: Any, *rest: Any, **options: Any) -> Any:
-            # What is generated next; the harness hands tokens on alone.
-            self._prompts = strings
-            return super().tok_batch_encode(strings, *rest, **options)
-
         def _model_generate(
             self, context: "torch.Tensor", max_length: int, stop: list[str], **options: Any
         ) -> "torch.Tensor":
@@ -86,6 +81,8 @@ def language_model(model: Any, tokenizer: Any, batch_size: int, forward: Forward
         def tok_batch_encode(
             self, strings: list[str], left_truncate_len: int = _NO_LIMIT, **_: Any
         ) -> "tuple[torch.Tensor, torch.Tensor]":
+            # What is generated next; the harness hands tokens on alone.
+            self._prompts = strings
             rows = [self.tok_encode(string) for string in strings]
             longest = max(map(len, rows))
             _refuse_cut(longest, left_truncate_len)

@@ -17,7 +17,6 @@ from pathlib import Path
 
 from pipeline.artifacts import check_identity
 from pipeline.digest import SOURCE_ROOT
-from pipeline.errors import UserError
 from pipeline.runs.jobs import Job
 
 CONSTANTS = SOURCE_ROOT.parent / "resources" / "cost.json"
@@ -141,9 +140,9 @@ def past_job(job: Job, directory: Path) -> Past | None:
             row = list(csv.DictReader(stream, delimiter="\t"))[-1]
         seconds = float(row["s"])
         kept = sum(path.stat().st_size for path in (directory / job.folder).iterdir())
-    except (OSError, IndexError, KeyError, ValueError, UserError):
+    except (OSError, LookupError, ValueError, TypeError, csv.Error):
         return None
-    measured = row.get("max_rss", "").replace(".", "", 1).isdigit()
+    measured = (row.get("max_rss") or "").replace(".", "", 1).isdigit()
     return Past(job, seconds, float(row["max_rss"]) if measured else 0.0, kept)
 
 

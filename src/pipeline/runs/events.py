@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ class Running:
 @dataclass
 class Run:
     """What one run has done so far. `planned` are jobs by rule; `failed` holds a job's last try,
-    and none that was ended because the user interrupted the run."""
+    and none that was ended because the user interrupted the run; `unread` counts the lines that
+    are no events."""
 
     begun: float = 0.0
     last: float = 0.0
@@ -37,41 +38,52 @@ class Run:
     most_at_once: int = 1
     interrupted: bool = False
     failed_at: dict[str, float] = field(default_factory=dict)
+    unread: int = 0
 
 
 def last_run(path: Path) -> Run | None:
-    """The last run that a file of events tells of; None when there is none."""
-    run = None
-    for event in _events(path):
-        if event["event"] == "workflow_started":
-            run = Run(begun=event["time"])
-        if run is not None:
-            _add(run, event)
-    return run
+    """The last run that a file of events tells of; None when there is none.
+
+    Lines that are no events are passed over and counted.
+    """
+    run, unread = None, 0
+    for line in _lines(path):
+        try:
+            event = json.loads(line)
+            if event["event"] == "workflow_started":
+                run, unread = Run(begun=float(event["time"])), 0
+            if run is not None:
+                _add(run, event)
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            unread += 1
+    if run is None and not unread:
+        return None
+    return replace(run or Run(), unread=unread)
 
 
 def _add(run: Run, event: dict[str, Any]) -> None:
-    run.last = event["time"]
+    run.last = float(event["time"])
     kind = event["event"]
     if kind == "run_info":
-        run.planned = {rule: n for rule, n in event["jobs"].items() if rule not in _NOT_JOBS}
+        run.planned = {rule: int(n) for rule, n in event["jobs"].items() if rule not in _NOT_JOBS}
     elif kind == "job_info" and event["rule"] not in _NOT_JOBS:
         log = event["log"][0] if event["log"] else ""
-        job = Running(event["rule"], event["folder"], log, event["time"], event["reason"])
-        run.running[event["job"]] = job
-        run.failed.pop(event["folder"], None)
+        told = (str(event[key]) for key in ("rule", "folder"))
+        job = Running(*told, str(log), run.last, str(event["reason"]))
+        run.running[int(event["job"])] = job
+        run.failed.pop(job.folder, None)
         run.most_at_once = max(run.most_at_once, len(run.running))
     elif kind in ("job_finished", "job_error") and event["job"] in run.running:
         job = run.running.pop(event["job"])
         if kind == "job_finished":
-            run.finished.append((job, event["time"] - job.time))
+            run.finished.append((job, run.last - job.time))
         elif not run.interrupted:
             run.failed[job.folder] = job
-            run.failed_at[job.folder] = event["time"]
+            run.failed_at[job.folder] = run.last
     elif kind == "interrupted":
         run.interrupted = True
         # An interrupt reaches the jobs as soon as it reaches Snakemake.
-        just_now = [f for f, time in run.failed_at.items() if time > event["time"] - _AT_ONCE]
+        just_now = [f for f, time in run.failed_at.items() if time > run.last - _AT_ONCE]
         for folder in just_now:
             run.failed.pop(folder, None)
 
@@ -81,13 +93,11 @@ _NOT_JOBS = ("all", "total")
 _AT_ONCE = 5.0
 
 
-def _events(path: Path) -> Iterator[dict[str, Any]]:
-    """The whole lines; one that a kill cut off is left out."""
+def _lines(path: Path) -> Iterator[str]:
+    """The whole lines; one that has no end yet, be it that a kill cut it off, is left out."""
     if not path.is_file():
         return
-    with open(path, encoding="utf-8") as stream:
+    with open(path, encoding="utf-8", errors="replace") as stream:
         for line in stream:
-            try:
-                yield json.loads(line)
-            except ValueError:
-                continue
+            if line.endswith("\n") and line.strip():
+                yield line

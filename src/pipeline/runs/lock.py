@@ -109,5 +109,5 @@ def _said(content: bytes) -> Holder:
     try:
         said = json.loads(content)
         return Holder(said["study"], said["process"])
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError):
         return Holder()

@@ -13,6 +13,7 @@ from pipeline.errors import UserError
 from pipeline.runs import cost
 from pipeline.runs.events import last_run
 from pipeline.runs.jobs import Job, jobs_of, read_jobs, size_of
+from pipeline.runs.outdated import outdated
 from pipeline.runs.unused import studies
 from pipeline.study import Study
 from pipeline.tables.jobs import jobs_file
@@ -77,6 +78,7 @@ def plan(study: Study, directory: Path, dry_run: Sequence[str], cores: int | Non
     known = {name: size_of(study, name, directory, ask=True) for name in study.config.models}
     jobs = jobs_of(study, known)
     reasons = _reasons(dry_run)
+    reasons |= {o.folder: o.why for o in outdated(study, directory) if o.folder in reasons}
     past = past_jobs(directory)
     here = {run.job.folder: run for runs in past.values() for run in runs}
     scale = cost.Scale(here.values(), cost.speed())

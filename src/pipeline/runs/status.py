@@ -1,8 +1,8 @@
 """How far a study is: what is done, running, failed, and how long the rest will take."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from pipeline.runs import cost
 from pipeline.runs.events import Run, Running, events_file, last_run
 from pipeline.runs.jobs import Job, read_jobs
 from pipeline.runs.lock import holder, jobs_run
+from pipeline.runs.outdated import Outdated, sentences
 from pipeline.runs.plan import past_jobs
 from pipeline.tables.jobs import jobs_file
 
@@ -27,11 +28,12 @@ _SERVED = {
 
 @dataclass(frozen=True)
 class Status:
-    """`state` is running, finished, failed or stopped; seconds are of wall time, and `seconds_left`
-    is None when nothing runs. On a cluster a submitted job counts as running; `pending` is how many
-    submissions, of one job or several, wait in its queue. `orphans` tells that jobs of a stopped
-    run are still at work, `changed` how many jobs the configuration now has otherwise than when
-    the study was started."""
+    """`state` is running, finished, failed, outdated or stopped; seconds are of wall time, and
+    `seconds_left` is None when nothing runs. On a cluster a submitted job counts as running;
+    `pending` is how many submissions, of one job or several, wait in its queue. `orphans` tells
+    that jobs of a stopped run are still at work, `changed` how many jobs the configuration now has
+    otherwise than when the study was started, `outdated` in sentences which results a run would
+    make again, and `unread` how many lines of the last run's events cannot be read."""
 
     study: str
     state: str
@@ -42,6 +44,8 @@ class Status:
     pending: int = 0
     orphans: bool = False
     changed: int = 0
+    outdated: list[str] = field(default_factory=list)
+    unread: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -49,10 +53,15 @@ class Status:
 
 
 def status(
-    study: str, directory: Path, now: float, configured: Mapping[str, str] | None = None
+    study: str,
+    directory: Path,
+    now: float,
+    configured: Mapping[str, str] | None = None,
+    outdated: Sequence[Outdated] = (),
 ) -> Status:
     """The state of a study as it was last started in `directory`; `now` in seconds since the epoch,
-    `configured` the identities that its folders would have now.
+    `configured` the identities that its folders would have now, `outdated` what is there and would
+    be made again, which does not count as done.
 
     Raises UserError when it has not been started.
     """
@@ -68,11 +77,13 @@ def status(
     alive = at_work is not None and at_work.study == study
     queue = slurm.queued(directory, or_none=True) if alive else []
     running = run.running if alive else {}
-    counts = _counts(jobs, running, run, directory)
+    again = {one.folder for one in outdated}
+    made = {job.folder for job in jobs if job.folder not in again and _made(job, directory)}
+    counts = _counts(jobs, running, run, made)
     left = {rule: each["jobs"] - each["done"] for rule, each in counts.items()}
     return Status(
         study,
-        _state(alive, run, not any(left.values())),
+        _state(alive, run, not any(left.values()), bool(outdated)),
         counts,
         [_told(job, directory) | {"seconds": now - job.time} for job in running.values()],
         [
@@ -84,6 +95,8 @@ def status(
         # Another study's launcher has jobs of its own.
         at_work is None and jobs_run(directory / "results"),
         _changed(jobs, configured) if configured is not None else 0,
+        sentences(outdated),
+        run.unread,
     )
 
 
@@ -93,12 +106,14 @@ def _changed(jobs: Sequence[Job], configured: Mapping[str, str]) -> int:
     return sum(started.get(folder) != configured.get(folder) for folder in folders)
 
 
-def _state(alive: bool, run: Run, complete: bool) -> str:
+def _state(alive: bool, run: Run, complete: bool, outdated: bool) -> str:
     if alive:
         return "running"
     if complete:
         return "finished"
-    return "failed" if run.failed else "stopped"
+    if run.failed:
+        return "failed"
+    return "outdated" if outdated else "stopped"
 
 
 def _made(job: Job, directory: Path) -> bool:
@@ -106,14 +121,13 @@ def _made(job: Job, directory: Path) -> bool:
 
 
 def _counts(
-    jobs: Sequence[Job], running: Mapping[int, Running], run: Run, directory: Path
+    jobs: Sequence[Job], running: Mapping[int, Running], run: Run, made: Collection[str]
 ) -> dict[str, dict[str, int]]:
     """Rule -> jobs, done, running and failed ones.
 
-    Done are jobs whose files are there, less those that the last run found outdated and has not
+    Done are jobs whose folders are `made`, less those that the last run found outdated and has not
     made again. Shards that are gone are done once all is there that they were for.
     """
-    made = {job.folder for job in jobs if _made(job, directory)}
     whole = {job.rule for job in jobs} - {job.rule for job in jobs if job.folder not in made}
     found: dict[str, Counter[str]] = {}
     for job in jobs:
@@ -127,7 +141,8 @@ def _counts(
         outdated = run.planned.get(rule, 0) - finished[rule]
         counts["done"] = max(0, min(counts["done"], counts["jobs"] - outdated))
     for active in running.values():
-        found[active.rule]["running"] += 1
+        if active.rule in found:
+            found[active.rule]["running"] += 1
     return {rule: dict(counts) for rule, counts in found.items()}
 
 

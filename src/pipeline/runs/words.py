@@ -81,6 +81,10 @@ def of_status(status: Status) -> str:
         lines.append("once that is mended, the same command goes on where it stopped")
     elif status.state == "stopped":
         lines.append("the same command goes on where it stopped")
+    lines += status.outdated
+    if status.unread:
+        counted = "1 line" if status.unread == 1 else f"{status.unread} lines"
+        lines.append(f"{counted} of the last run's events cannot be read, so counts may be off")
     if status.changed:
         lines.append(
             f"this is the study as it was last started; by its configuration now {status.changed} "

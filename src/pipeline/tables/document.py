@@ -13,6 +13,7 @@ from pipeline.tables import (
     plan,
     power_law,
     removals,
+    report,
     sampled,
     samples,
     sequences,
@@ -142,6 +143,7 @@ FILES: dict[str, dict[str, Table | Document | Arrays]] = {
         f"{_OWN}/analyse/removed_by_layer.parquet": removals.REMOVED_BY_LAYER,
         f"{_OWN}/analyse/refused.parquet": curves.REFUSED,
         f"{_OWN}/analyse/finding.json": finding.FINDING,
+        f"{_OWN}/report/files.json": report.REPORT,
     },
 }
 
