@@ -93,9 +93,7 @@ def rows_of(arms: Sequence[Arm], losses: Mapping[str, Losses]) -> tuple[Rows, Ro
     return removals, layers
 
 
-def _losses(
-    arm: Arm, losses: Losses, members: Sequence[str]
-) -> list[tuple[float, float | None]]:
+def _losses(arm: Arm, losses: Losses, members: Sequence[str]) -> list[tuple[float, float | None]]:
     """(accuracy lost on the tasks, the same corrected for chance) of every seed."""
     dense = float(np.mean([losses.dense.accuracy(task) for task in members]))
     room = losses.room(REASONING, arm)

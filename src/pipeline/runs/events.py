@@ -68,8 +68,8 @@ def _add(run: Run, event: dict[str, Any]) -> None:
         run.planned = {rule: int(n) for rule, n in event["jobs"].items() if rule not in _NOT_JOBS}
     elif kind == "job_info" and event["rule"] not in _NOT_JOBS:
         log = event["log"][0] if event["log"] else ""
-        told = (str(event[key]) for key in ("rule", "folder"))
-        job = Running(*told, str(log), run.last, str(event["reason"]))
+        rule, folder = str(event["rule"]), str(event["folder"])
+        job = Running(rule, folder, str(log), run.last, str(event["reason"]))
         run.running[int(event["job"])] = job
         run.failed.pop(job.folder, None)
         run.most_at_once = max(run.most_at_once, len(run.running))
