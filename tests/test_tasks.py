@@ -412,3 +412,19 @@ def test_generation_options_are_of_no_use_where_nothing_is_written(write_task):
     options = {"generation_kwargs": {"until": ["."]}, "filter_list": []}
     with pytest.raises(UserError, match="filter_list, generation_kwargs: not used here"):
         of_form(write_task, TEXT, [{"text": "x"}], **options).check()
+
+
+def test_items_that_belong_together_are_told_by_a_template(write_task):
+    alone = write_task()
+    assert len({alone.cluster(item) for item in ITEMS}) == len(ITEMS)
+    assert alone.cluster(ITEMS[0]) == alone.cluster(dict(ITEMS[0]))
+    metadata = {"reasoning": False, "steps": "steps", "cluster": "{{question[:1]}}"}
+    task = write_task(metadata=metadata)
+    assert {task.cluster(item) for item in ITEMS} == {item["question"][:1] for item in ITEMS}
+    with pytest.raises(UserError, match=r"metadata\.cluster: .*'nope' is undefined"):
+        write_task(metadata={**metadata, "cluster": "{{nope}}"}).check()
+
+
+def test_recited_verses_are_clusters():
+    task = tasks.find("reciting")
+    assert {task.cluster(item) for item in task.items()} <= set("abcdefghijklmnopqrstuvwxyz")

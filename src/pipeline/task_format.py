@@ -107,6 +107,7 @@ _OF_METRICS: Mapping[str, Mapping[str, _Kind]] = {
 _METADATA: Mapping[str, _Kind] = {
     "reasoning": _TRUTH,
     "steps": (_is(str, type(None)), "the name of a field, or null"),
+    "cluster": (_is(str, type(None)), "a template that items which belong together write alike"),
     "version": (lambda value: True, "anything"),
 }
 

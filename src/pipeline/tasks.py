@@ -21,7 +21,8 @@ _MOST_STEPS = 2**31 - 1
 class Task:
     """One task file. Items are the lines of `dataset_kwargs.data_files.test`, relative to it.
 
-    `metadata` says whether the task needs reasoning and which item field counts its steps.
+    `metadata` says whether the task needs reasoning, which item field counts its steps, and what
+    items that belong together have in common.
     """
 
     path: Path
@@ -52,6 +53,7 @@ class Task:
         for number, item in rows:
             with at(f"task {self.name}: {path.name}, line {number}"):
                 self.steps(item)
+                self.cluster(item)
                 for field in self._templates:
                     self._filled(item, field)
                 if self.form is Form.CHOICE:
@@ -106,6 +108,15 @@ class Task:
                 "no field: metadata.steps null"
             )
         return steps
+
+    def cluster(self, item: Mapping[str, Any]) -> str:
+        """What an item has in common with those that it belongs together with: by the template in
+        the task's metadata, or itself, so that only items which repeat are a cluster."""
+        template = self._metadata().get("cluster")
+        if template is None:
+            return of_value(item)
+        with at(f"task {self.name}: metadata.cluster"):
+            return templates.filled(templates.compiled(template), item)
 
     def items(self, split: str = "test") -> list[dict[str, Any]]:
         """All items of a split; UserError when there is none."""

@@ -14,6 +14,7 @@ def _samples(right):
             "task": task,
             "item": item,
             "item_hash": f"{task}{item}",
+            "cluster": f"{task}{item}",
             "prompt_hash": f"prompt {task}{item}",
             "reasoning": task != "copying",
             "steps": 1 + item % 2 if task != "copying" else 0,

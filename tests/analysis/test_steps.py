@@ -18,7 +18,7 @@ def dense(task="sum", steps=COUNTS, correct=None, reasoning=True, hashes=None):
         {
             "task": [task] * size,
             "item": np.arange(size),
-            "item_hash": list(map(str, range(size))) if hashes is None else hashes,
+            "cluster": list(map(str, range(size))) if hashes is None else hashes,
             "steps": steps,
             "reasoning": [reasoning] * size,
             "correct": np.ones(size, dtype=bool) if correct is None else correct,

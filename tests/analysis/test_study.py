@@ -183,7 +183,7 @@ def test_sentences_name_sets_costs_and_direction(result):
 def test_items_of_one_content_are_one_cluster(condition):
     samples = condition("dense", "0", {"sum": [1] * 4, "logic": [1] * 2}).samples
     same = samples.with_columns(
-        item_hash=pl.when(pl.col("item") == 3).then(pl.lit("sum1")).otherwise(pl.col("item_hash"))
+        cluster=pl.when(pl.col("item") == 3).then(pl.lit("sum1")).otherwise(pl.col("cluster"))
     )
     found = clusters(same)
     assert found["sum"].tolist() == [0, 1, 2, 1] and found["logic"].tolist() == [0, 1]
@@ -197,7 +197,7 @@ def test_items_of_one_content_count_once(condition, targets):
             made = condition(method, level, {k: np.repeat(v, times) for k, v in right.items()})
             content = pl.col("task") + (pl.col("item") // times).cast(pl.String)
             samples = made.samples.with_columns(
-                item_hash=content, steps=(1 + pl.col("item") // times % 2).cast(pl.Int32)
+                cluster=content, steps=(1 + pl.col("item") // times % 2).cast(pl.Int32)
             )
             return type(made)("m", method, level, 0, samples, made.sparsity)
 

@@ -61,7 +61,7 @@ def _of_task(
     expected = equal_steps(np.array(counts), stayed, sizes, levels)
     rows = []
     for place, (k, here, cell) in enumerate(zip(counts, asked_here, cells, strict=True)):
-        clusters = np.unique(asked["item_hash"].to_numpy()[here], return_inverse=True)[1]
+        clusters = np.unique(asked["cluster"].to_numpy()[here], return_inverse=True)[1]
         seeds = [cell.mean(axis=1)] if len(cell) > 1 else []
         low, high = share_interval([Changes(cell.mean(axis=0), clusters)], seeds, confidence)
         rows.append(

@@ -128,7 +128,7 @@ def analysed(
 def clusters(samples: pl.DataFrame) -> dict[str, np.ndarray]:
     """Cluster of every item, (items,) of whole numbers from 0, by task; items as in `samples`."""
     return {
-        str(task): np.unique(rows["item_hash"].to_numpy(), return_inverse=True)[1]
+        str(task): np.unique(rows["cluster"].to_numpy(), return_inverse=True)[1]
         for (task,), rows in samples.group_by("task", maintain_order=True)
     }
 

@@ -128,6 +128,7 @@ def _facts(task: Task, item: dict[str, Any], sample: dict[str, Any]) -> dict[str
         "prompt_hash": sample["prompt_hash"],
         "reasoning": task.reasoning,
         "steps": task.steps(item),
+        "cluster": task.cluster(item),
         "nats": None,
         "scored_tokens": None,
         "in_form": None,

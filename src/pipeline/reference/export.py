@@ -66,6 +66,8 @@ metadata:
   reasoning: {reasoning}
   steps: steps
 """
+#: What items of a task have in common that belong together: here the verse that they begin with.
+_CLUSTERS = {"reciting": '  cluster: "{{prompt.split()[1]}}"\n'}
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ def save_task(name: str, folder: Path) -> None:
         turns[item.steps] += 1
     write_text(folder / f"{name}.jsonl", _lines(rows))
     reasoning = any(FAMILIES.load(family).reasoning for family in task.families)
-    tail = _TAIL.format(reasoning=str(reasoning).lower())
+    tail = _TAIL.format(reasoning=str(reasoning).lower()) + _CLUSTERS.get(name, "")
     write_text(folder / f"{name}.yaml", _HEAD.format(name=name) + task.form + tail)
 
 

@@ -13,6 +13,9 @@ SAMPLES = Table(
         "prompt_hash": Column("String", "digest of the prompt as the model saw it"),
         "reasoning": Column("Boolean", "false for controls"),
         "steps": Column("Int32", "reasoning steps the item needs; 0 for a control"),
+        "cluster": Column(
+            "String", "equal for items that belong together, which intervals count as one"
+        ),
         "target": Column("String", "the right answer; of a text, the text"),
         "response": Column("String", "all that the model wrote, or the choice it finds likeliest"),
         "answer": Column("String", "the part that is scored"),
