@@ -1,5 +1,7 @@
 """The command line refuses bad input in one line, and checks without running."""
 
+import json
+
 import pytest
 import yaml
 
@@ -17,6 +19,21 @@ def config_file(study_values, tmp_path):
 def test_check_counts_what_a_study_holds(config_file, capsys):
     assert main(["check", "--config", str(config_file)]) == 0
     assert "study 'small', 1 model, 2 pruned conditions, 2 tasks" in capsys.readouterr().out
+
+
+def test_check_notes_what_is_odd_and_taken(config_file, study_values, tmp_path, capsys):
+    item = {"q": "one", "choices": ["a", "a"], "right": 0}
+    (tmp_path / "odd.jsonl").write_text(json.dumps(item))
+    task = {
+        "task": "odd", "dataset_kwargs": {"data_files": {"test": "odd.jsonl"}},
+        "test_split": "test", "output_type": "multiple_choice", "doc_to_text": "q",
+        "doc_to_choice": "choices", "doc_to_target": "right", "metric_list": [{"metric": "acc"}],
+    }  # fmt: skip
+    (tmp_path / "odd.yaml").write_text(yaml.safe_dump(task))
+    study_values["evaluation"]["tasks"] = ["odd.yaml"]
+    config_file.write_text(yaml.safe_dump(study_values))
+    assert main(["check", "--config", str(config_file)]) == 0
+    assert "note: task odd: odd.jsonl: items with equal choices: 1" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", ["check", "run"])

@@ -48,7 +48,10 @@ def refused(definition, said):
             read_by({"function": "map", "mapping_dict": {"a": 1}, "default_value": ""}, FIRST),
             "map: mapping_dict is .*give a mapping of texts to texts",
         ),
-        (read_by({"function": "lowercase", "k": 1}, FIRST), "'k' is not used here; it takes noth"),
+        (
+            read_by({"function": "lowercase", "k": 1}, FIRST),
+            "'k' is not used here; it takes nothing",
+        ),
         (read_by(REGEX), "the steps are regex; take_first.* has to be the last step"),
         (read_by(FIRST, REGEX), "the steps are take_first, regex; take_first"),
         (read_by(FIRST, FIRST), "the steps are take_first, take_first"),

@@ -49,7 +49,7 @@ def filled(template: Any, fields: Mapping[str, Any]) -> str:
         raise
     # A template's expressions can raise whatever Python's can.
     except Exception as error:
-        raise UserError(str(error)) from error
+        raise UserError(str(error).rstrip(".")) from error
     if len(text) > CHARACTERS:
         raise UserError(f"writes {len(text):,} characters; a text may have {CHARACTERS:,}")
     return text
