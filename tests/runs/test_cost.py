@@ -82,7 +82,9 @@ def test_a_job_that_has_run_is_known_from_its_timing_and_artifacts(tmp_path):
     assert cost.past_job(fit, tmp_path) == Past(fit, 0.53, 180.83, 42)
     timing.write_text("s\th:m:s\tmax_rss\n0.53\t0:00:00\t-\n")
     assert cost.past_job(fit, tmp_path).megabytes == 0
-    for broken in ("", "s\n", "nonsense\n1\n"):
+    timing.write_text("s\tmax_rss\n0.53\n")
+    assert cost.past_job(fit, tmp_path).megabytes == 0
+    for broken in ("", "s\n", "nonsense\n1\n", "max_rss\ts\n1\n"):
         timing.write_text(broken)
         assert cost.past_job(fit, tmp_path) is None
 

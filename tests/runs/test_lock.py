@@ -67,3 +67,5 @@ def test_a_holder_of_no_study_is_a_process(held, tmp_path):
 def test_a_holder_that_has_not_said_so_yet_is_somebody(held, tmp_path):
     held()
     assert holder(tmp_path) == Holder() and str(holder(tmp_path)) == "another process"
+    (tmp_path / ".lock").write_text("[]")
+    assert holder(tmp_path) == Holder()

@@ -73,11 +73,19 @@ def _differing(place: str, folder: Folder, study: Study) -> Iterator[tuple[str, 
     for name in standing:
         path = Path(place, name)
         if told is not None and name != REPORT_FILES:
-            why = None if told.get(name) == digest.of_file(path) else DAMAGED
+            why = None if told.get(name, "") == _digest(path) else DAMAGED
         else:
             why = _why(path, folder.identity, study.source_behind(folder))
         if why:
             yield name, why
+
+
+def _digest(path: Path) -> str | None:
+    """Digest of a file's bytes; None when it cannot be read, or has gone since it was seen."""
+    try:
+        return digest.of_file(path)
+    except OSError:
+        return None
 
 
 def _digests(report: Path) -> Mapping[str, str]:
