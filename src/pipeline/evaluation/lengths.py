@@ -8,9 +8,6 @@ from pipeline.errors import UserError
 from pipeline.models.tokens import encode
 from pipeline.tasks import Form, Task
 
-#: The harness' own limit of an answer where a task gives none.
-_DEFAULT_ANSWER = 256
-
 
 def refuse_long(config: Evaluation, tokenizer: Any, limit: int | None) -> None:
     """UserError where an item that will be evaluated takes more than `limit` positions.
@@ -43,16 +40,15 @@ def refuse_long(config: Evaluation, tokenizer: Any, limit: int | None) -> None:
 def _refuse_answers(task: Task, limit: int) -> None:
     if task.form is Form.ANSWER and _answer(task) >= limit:
         raise UserError(
-            f"task {task.name}: max_gen_toks is {_answer(task)} (the harness' default is "
-            f"{_DEFAULT_ANSWER}), and the model has {limit} positions for prompt and answer "
-            "together; give less under generation_kwargs"
+            f"task {task.name}: max_gen_toks is {_answer(task)}, as given or by default, and the "
+            f"model has {limit} positions for prompt and answer together; give less under "
+            "generation_kwargs"
         )
 
 
 def _answer(task: Task) -> int:
     """Tokens that a written answer may have."""
-    options = task.definition.get("generation_kwargs") or {}
-    return int(options.get("max_gen_toks", _DEFAULT_ANSWER))
+    return int(task.generation["max_gen_toks"])
 
 
 def _positions(task: Task, item: dict[str, Any], tokenizer: Any) -> int:
