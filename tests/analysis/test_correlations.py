@@ -1,5 +1,7 @@
 """Correlations of the parts of a model with what removing them costs, by hand and on known data."""
 
+import itertools
+
 import numpy as np
 import polars as pl
 import pytest
@@ -116,8 +118,9 @@ def test_backbones_without_variation_are_left_out_of_the_pool():
     assert pooled["units"] == 8 and pooled["spearman"] == 1.0
 
 
-def test_chance_alone_is_seldom_significant():
+def test_chance_alone_is_seldom_significant(monkeypatch):
     """200 studies in which activity and loss have nothing to do with each other."""
+    monkeypatch.setattr("pipeline.analysis.correlations._PERMUTATIONS", 199)
     generator = np.random.default_rng(1)
     small = 0
     for study in range(200):
@@ -126,10 +129,14 @@ def test_chance_alone_is_seldom_significant():
     assert small <= 20
 
 
-def removal(activity, loss, removed=25, model="m"):
+UNLIKE = itertools.count()
+
+
+def removal(activity, loss, removed=25, model="m", method=None, seed=0):
+    """A row of REMOVALS, as far as it is read; of a method of its own where none is named."""
     return {
-        "model": model, "method": "any", "level": "0.25", "seed": 0, "removed": removed,
-        "neurons": 100, "activity_removed": activity, "loss": loss,
+        "model": model, "method": method or f"method{next(UNLIKE)}", "level": "0.25", "seed": seed,
+        "removed": removed, "neurons": 100, "activity_removed": activity, "loss": loss,
     }  # fmt: skip
 
 
@@ -205,6 +212,41 @@ def test_few_or_equal_removals_of_one_number_make_no_stratum():
     assert not any(row["strata"] for row in of_removals(few, 0))
     alike = [removal(0.1 * place, 0.2) for place in range(4)]
     assert of_removals(alike, 0) == of_removals([], 0) == []
+
+
+def test_draws_of_one_condition_are_one_removal_their_mean():
+    drawn = [removal(0.2 + 0.01 * s, 0.4 - 0.1 * s, method="drawn", seed=s) for s in range(3)]
+    # Their means are 0.21 and 0.3, between the others.
+    rows = [removal(0.1, 0.2), *drawn, removal(0.3, 0.5)]
+    row = within(of_removals(rows, 0))
+    assert (row["units"], row["spearman"]) == (3, 1.0)
+    assert {row["units"] for row in of_removals(rows, 0)} == {3}
+    assert not any(row["strata"] for row in of_removals(rows[:-1], 0))
+
+
+def test_draws_that_cost_alike_do_not_make_chance_significant(monkeypatch):
+    """200 studies of three strata with two methods of five draws and three of one."""
+    monkeypatch.setattr("pipeline.analysis.correlations._PERMUTATIONS", 199)
+    generator = np.random.default_rng(0)
+
+    def condition(removed, name, draws):
+        activity, loss = generator.standard_normal(2)
+        return [
+            removal(activity + 0.01 * generator.standard_normal(),
+                    loss + 0.1 * generator.standard_normal(), removed, "m", name, seed)
+            for seed in range(draws)
+        ]  # fmt: skip
+
+    found = []
+    for study in range(200):
+        rows = [
+            row
+            for removed in (10, 25, 50)
+            for name, draws in (("a", 5), ("b", 5), ("c", 1), ("d", 1), ("e", 1))
+            for row in condition(removed, f"{name}{removed}", draws)
+        ]
+        found.append(within(of_removals(rows, study))["p"] <= 0.05)
+    assert np.mean(found) <= 0.09
 
 
 def test_removals_whose_loss_is_unknown_are_left_out():

@@ -68,6 +68,12 @@ def test_all_that_change_alike_leave_a_width_and_the_estimate_inside():
     assert -0.95 < high < -0.85
 
 
+def test_a_narrow_interval_holds_its_estimate_too():
+    # At 60 % the ends about the centre, 50 / 52, would leave out the estimate.
+    assert interval([changes(0, 50, 50)], [], 0.6)[0] == -1
+    assert interval([changes(50, 0, 50)], [], 0.6)[1] == 1
+
+
 @pytest.mark.parametrize(("gained", "lost"), [(0, 0), (1, 0), (12, 5)])
 @pytest.mark.parametrize("cluster", [2, 5])
 def test_questions_asked_several_times_count_once(gained, lost, cluster):

@@ -128,16 +128,18 @@ def of_units(level: str, found: Sequence[Row], seed: int) -> list[Row]:
 
 def of_removals(removals: Sequence[Row], seed: int) -> list[Row]:
     """How the activity removed goes with the loss within removals of equally many neurons, in each
-    backbone and over all of them, draw by draw.
+    backbone and over all of them.
 
-    Only here is there a p, from permutations within such strata. Beside it, for description: the
-    rank correlations over all removals of a backbone with activity and with number, and the partial
-    one with activity given the number.
+    Draws of one condition are one removal, their mean: they take about the same activity and cost
+    about the same, so that a p which counted each would be too small. Only here is there a p, from
+    permutations within such strata. Beside it, for description: the rank correlations over all
+    removals of a backbone with activity and with number, and the partial one with activity given
+    the number.
     """
     rows = []
     whole: dict[str, list[Pair]] = {}
     for model in dict.fromkeys(row["model"] for row in removals):
-        own = [row for row in removals if row["model"] == model and row["loss"] is not None]
+        own = _conditions([row for row in removals if row["model"] == model])
         strata = [pair for pair in _strata(own) if _varies(pair)]
         rows += _descriptive(model, own)
         if strata:
@@ -152,6 +154,19 @@ def _within(model: str | None, strata: Sequence[Pair], seed: int) -> Row:
     found = _ranked(strata, seed) | {"strata": len(strata)}
     total = sum(len(x) for x, _ in strata)
     return related("removal", model, "", "activity_removed", total, **found)
+
+
+def _conditions(removals: Sequence[Row]) -> list[Row]:
+    """One row a method and level whose loss is known, the mean of its draws."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in removals:
+        if row["loss"] is not None:
+            groups.setdefault((row["method"], row["level"]), []).append(row)
+    names = ("removed", "neurons", "activity_removed", "loss")
+    return [
+        {name: float(np.mean([row[name] for row in draws])) for name in names}
+        for draws in groups.values()
+    ]
 
 
 def _strata(removals: Sequence[Row]) -> list[Pair]:

@@ -13,7 +13,9 @@ CORRELATIONS = Table(
         "model": Column("String", "model name; null for all backbones pooled", nullable=True),
         "method": Column("String", "method whose conditions these are; empty for all removals"),
         "measure": Column("String", "what the loss is set against"),
-        "units": Column("Int64", "deciles, layers, removals (draws apart) or conditions"),
+        "units": Column(
+            "Int64", "deciles, layers, removals (draws of one as their mean) or conditions"
+        ),
         "strata": Column(
             "Int64",
             "sets of removals of equally many neurons (to a hundredth of the model's) within which "
