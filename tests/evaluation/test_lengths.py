@@ -73,7 +73,7 @@ def test_only_items_that_are_evaluated_count(answers, tokenizer):
 def test_an_answer_as_long_as_the_model_is_refused_with_both_numbers(
     answers, tokenizer, most, told
 ):
-    with pytest.raises(UserError, match=rf"max_gen_toks is {told} .* the model has 16 positions"):
+    with pytest.raises(UserError, match=rf"max_gen_toks is {told}, .* the model has 16 positions"):
         refuse_long(asked(answers(1, most=most)), tokenizer, 16)
 
 

@@ -6,6 +6,7 @@ import pytest
 from pipeline.artifacts import read_json
 from pipeline.errors import UserError
 from pipeline.methods.plan import Plan, named, under
+from pipeline.tables.plan import PLAN
 
 DROPPED = np.array([[True, False, False], [False, True, True]])
 PARTS = {
@@ -63,7 +64,7 @@ def test_a_refused_plan_has_a_reason_and_no_arrays(tmp_path, manifest):
 
 def test_a_plan_names_the_model_it_is_of(tmp_path, manifest):
     document, _ = write(of(DROPPED), tmp_path / "p", manifest)
-    body = read_json(document, "plan", 2)
+    body = read_json(document, "plan", PLAN.version)
     assert (body["model"], body["source"]) == ("backbone", "owner/name@0123")
     assert body["weights_digest"] == "f" * 32
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
 from pipeline.config.models import Model
@@ -178,8 +179,8 @@ def test_a_config_that_python_cannot_read_is_refused(folder, text):
 
 
 def test_a_home_folder_that_nobody_has_is_refused():
-    with pytest.raises(UserError, match="~nosuchuser/x: no home folder is known by that name"):
-        local_folder(Model(source="~nosuchuser/x"))
+    with pytest.raises(ValidationError, match="'~nosuchuser/x': ~ stands for no home here"):
+        Model(source="~nosuchuser/x")
 
 
 def test_code_of_the_models_own_is_told_before_anything_else(folder):

@@ -117,16 +117,19 @@ def test_merged_profile_by_hand(toy):
 
 def test_nonfinite_activations_are_counted_and_enter_no_sum(toy):
     broken = copy.deepcopy(toy)
-    broken.model.layers[0].mlp.up_proj.weight.data[0] = float("inf")
+    mlp = broken.model.layers[0].mlp
+    # Tokens are one-hot rows times 2: twice 3e38 is beyond float32, at the two tokens 0 alone; at
+    # the other two gate and up of neuron 0 are 2.
+    mlp.gate_proj.weight.data[0] = torch.tensor([4.0, 1, 1, 1])
+    mlp.up_proj.weight.data[0] = torch.tensor([3e38, 1, 1, 1])
     made = Made(broken, [[0, 0, 1, 3]])
     blocks, per_layer = made.neurons, made.layers
-    # A one-hot row times infinity is not a number at any token.
-    assert blocks["nonfinite"].to_list() == [4, 0, 0, 0]
-    assert blocks["active_nonzero"].to_list() == [0, 4, 2, 0]
-    assert blocks["sum_abs"].to_list() == [0, 12, 24, 0]
-    assert blocks["sum_contribution"].to_list() == [0, 12, 24, 0]
-    assert per_layer["nonfinite"].to_list() == [4]
-    # 6 pairs of 16 are active and 4 are nobody's: 6 are zero.
+    assert blocks["nonfinite"].to_list() == [2, 0, 0, 0]
+    assert blocks["active_nonzero"].to_list() == [2, 4, 2, 0]
+    assert blocks["sum_abs"].to_list() == [8, 12, 24, 0]
+    assert blocks["sum_contribution"].to_list() == [8, 12, 24, 0]
+    assert per_layer["nonfinite"].to_list() == [2]
+    # 8 pairs of 16 are active and 2 are nobody's: 6 are zero.
     assert per_layer["zero_share"].to_list() == pytest.approx([6 / 16])
     assert per_layer["natural_sparsity"].to_list() == pytest.approx([6 / 16])
 

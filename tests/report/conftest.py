@@ -268,6 +268,7 @@ def models():
             "ffn_weights": 384_000,
             "linear_weights": 646_144,
             "vocabulary": 75,
+            "positions": 256,
             "dtype": "float32",
         }
         for name, activation in zip(MODELS, ("relu", "silu"), strict=True)

@@ -38,7 +38,7 @@ def test_another_configuration_outdates_what_depends_on_it(finished, small):
     _, folder = finished
     study = small(analysis={"confidence": 0.9})
     assert rules(study, outdated(study, folder)) == {CONFIGURATION: {"analyse", "build_report"}}
-    by_share = {"coverage80": {"policy": "coverage", "share": 0.7, "scope": "model"}}
+    by_share = {"coverage80": {"policy": "coverage", "share": 0.7, "scope": "layer"}}
     study = small(analysis={"confidence": 0.95}, classification=by_share)
     told = rules(study, outdated(study, folder))
     assert told == {CONFIGURATION: {"classify", "fit", "evaluate", "analyse", "build_report"}}
@@ -117,5 +117,5 @@ def test_one_sentence_a_reason_names_the_first_file(finished, small):
     )
     study = small(analysis={"confidence": 0.9})
     many, _ = sentences(outdated(study, folder))
-    assert many.startswith("7 files are made for another configuration or other data, results/")
+    assert many.startswith("10 files are made for another configuration or other data, results/")
     assert sentences([]) == []

@@ -53,12 +53,9 @@ def main(
     files: Path,
     manifest: Manifest,
 ) -> None:
-    """Write index.html, the Vega-Lite specs and the main figure."""
+    """Write index.html, the Vega-Lite specs, the main figure, and files.json, which tells them."""
     rows = {kind.name: kind.read(p).to_dicts() for kind, p in zip(TABLES, tables, strict=True)}
     rows.pop(REMOVED_BY_LAYER.name)
-    """Write index.html, the Vega-Lite specs, the main figure, and files.json, which tells them."""
-    kinds = (CURVES, PERPLEXITY, CORRELATIONS, UNITS, REFUSED)
-    rows = {kind.name: kind.read(p).to_dicts() for kind, p in zip(kinds, tables, strict=True)}
     answer = FINDING.read(finding)
     records = [MODEL.read(path) for path in models]
     profiles = Profiles.read(profiled, layers, spreads, ranked, overlaps)

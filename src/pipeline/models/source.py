@@ -55,13 +55,7 @@ def local_folder(model: Model) -> Path:
         if not (folder / "config.json").is_file():
             raise UserError(unknown_name("built-in model", name, _builtin()))
         return folder
-    try:
-        folder = Path(model.source).expanduser()
-    except RuntimeError as error:
-        raise UserError(
-            f"model folder {model.source}: no home folder is known by that name; "
-            "give the whole path"
-        ) from error
+    folder = Path(model.source).expanduser()
     _refuse_adapter(folder)
     if not (folder / "config.json").is_file():
         raise UserError(
