@@ -1,10 +1,9 @@
 """Completes the virtual environment, or makes it: `python workflow/install.py .venv`, from make.
 
 Runs before anything is installed, and under Pythons that the project refuses: the standard library
-alone, in syntax that any Python 3 reads.
+alone, in syntax that Python 3.6 reads.
 """
 
-import json
 import os
 import platform
 import re
@@ -15,8 +14,8 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
 CONSTRAINTS = PROJECT / "constraints"
-#: Says that an environment is complete, and which torch its installation chose.
-STAMP = ".installed"
+#: Says that an environment is complete; and which torch this project installed into it.
+STAMP, RECORD = ".installed", ".torch"
 #: Distributions that only torch brings; which versions, its own version says.
 OF_TORCH = re.compile(r"torch|triton|nvidia-.*|cuda-.*")
 
@@ -50,14 +49,16 @@ def refusal(version, pip_can_be_had=True):
 
 
 def least_torch():
-    """The oldest torch that the package takes, as (2, 6)."""
+    """The oldest torch that the package takes, as (2, 6, 1)."""
     text = (PROJECT / "pyproject.toml").read_text()
     return as_numbers(re.search(r'"torch>=([0-9.]+)', text).group(1))
 
 
 def as_numbers(version):
-    """A version's first two numbers, (2, 13) of "2.13.0+cpu"."""
-    return tuple(int(number) for number in version.split("+")[0].split(".")[:2])
+    """A version's first two numbers, and 1, or 0 for one that comes before the release: (2, 13, 1)
+    of "2.13.0+cpu", (2, 6, 0) of "2.6.0a0+git"."""
+    major, minor, rest = re.match(r"(\d+)\.(\d+)([^+]*)", version).groups()
+    return int(major), int(minor), 0 if re.search(r"a|b|rc|dev", rest) else 1
 
 
 def constraints(text, torch, required):
@@ -80,15 +81,21 @@ def normal(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def torch_that_stays(installed, before):
+def torch_that_stays(installed, chosen):
     """The installed torch if it is kept, else None.
 
-    `before` is what the last installation left in the stamp. A torch that an installation of this
-    project chose follows the constraints; one that was there before stays if the package takes it.
+    The one that an installation of this project chose follows the constraints; one that was there
+    before stays if the package takes it.
     """
-    if installed is None or installed == before.get("torch"):
+    if installed is None or installed == chosen:
         return None
     return installed if as_numbers(installed) >= least_torch() else None
+
+
+def is_pinned(installed, text):
+    """Whether an installed torch, of whatever build, is the one of the constraints."""
+    pin = re.search(r"^torch==(\S+)", text, re.MULTILINE).group(1)
+    return installed is not None and installed.split("+")[0] == pin
 
 
 def sees_gpu():
@@ -108,19 +115,30 @@ def kernels_note(built, compiler):
     )
 
 
+def points_elsewhere(variables):
+    """Whether pip is told of other places than the public index, which may have other builds."""
+    names = ("PIP_FIND_LINKS", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_NO_INDEX")
+    return any(variables.get(name) for name in names)
+
+
 class Environment:
     """A virtual environment, there or not."""
 
     def __init__(self, folder):
-        self.folder = Path(folder)
+        # Not resolved: the Python inside is a link to the one that it was made with.
+        self.folder = Path(folder).absolute()
         self.python = self.folder / "bin" / "python"
         self.stamp = self.folder / STAMP
+        self.record = self.folder / RECORD
 
     def ask(self, code):
         """What a line of Python prints inside; None when it fails."""
-        done = subprocess.run(
-            [str(self.python), "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
+        try:
+            done = subprocess.run(
+                [str(self.python), "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            )
+        except OSError:
+            return None
         return done.stdout.decode().strip() if done.returncode == 0 else None
 
     def installed(self, distribution):
@@ -128,16 +146,17 @@ class Environment:
         return self.ask(f"import importlib.metadata as m; print(m.version({distribution!r}))")
 
     def required(self, distribution):
-        """What a distribution requires, as lines."""
+        """What a distribution requires unasked, as lines."""
         asked = f"import importlib.metadata as m; print(*m.requires({distribution!r}), sep='\\n')"
-        return (self.ask(asked) or "").splitlines()
+        lines = (self.ask(asked) or "").splitlines()
+        return [line for line in lines if "extra ==" not in line]
 
-    def before(self):
-        """What the last installation left in the stamp."""
-        try:
-            return json.loads(self.stamp.read_text())
-        except (OSError, ValueError):
-            return {}
+    def chosen(self, installed):
+        """The torch that this project installed; None when the one inside is the user's own. An
+        environment that was completed before there was a record holds the project's."""
+        if self.record.exists():
+            return self.record.read_text().strip() or None
+        return installed if self.stamp.exists() else None
 
     def pip(self, *arguments):
         """Run pip; errors and nothing else are shown. Exits where it fails."""
@@ -153,16 +172,25 @@ def tell(text):
     sys.stdout.flush()
 
 
+def run(line, otherwise):
+    """Run a command; exits with an error where it fails."""
+    if subprocess.run(line).returncode:
+        sys.exit("error: " + otherwise)
+
+
 def make(environment):
     """Make the environment with the Python that runs this, unless it is there."""
-    version = "{}.{}".format(*sys.version_info)
-    if environment.python.exists():
+    where = environment.folder
+    # A link to a Python that is gone is there, and does not exist.
+    if os.path.lexists(str(environment.python)):
         inside = environment.ask("import sys; print('{}.{}'.format(*sys.version_info))")
-        reason = refusal(inside or "broken")
+        if inside is None:
+            sys.exit(f"error: the Python in {where} does not run; remove {where}")
+        reason = refusal(inside)
         if reason:
-            where = environment.folder
             sys.exit(f"error: {where} holds another Python: {reason}; then remove {where}")
         return inside
+    version = "{}.{}".format(*sys.version_info)
     try:
         import ensurepip  # noqa: F401
     except ImportError:
@@ -171,41 +199,52 @@ def make(environment):
         reason = refusal(version)
     if reason:
         sys.exit("error: " + reason)
-    made_with = f"Python {platform.python_version()} ({sys.executable})"
-    tell(f"making {environment.folder} with {made_with}")
-    subprocess.run([sys.executable, "-m", "venv", str(environment.folder)], check=True)
+    tell(f"making {where} with Python {platform.python_version()} ({sys.executable})")
+    lacking = refusal(version, pip_can_be_had=False)
+    run(
+        [sys.executable, "-m", "venv", str(where)], f"{where} could not be made. Perhaps: {lacking}"
+    )
     return version
 
 
 def install(environment, version, torch_index):
     """Install the project with all that it needs."""
     if environment.ask("import pip") is None:
-        subprocess.run([str(environment.python), "-m", "ensurepip"], check=True)
+        lacking = refusal(version, pip_can_be_had=False)
+        run([str(environment.python), "-m", "ensurepip"], f"there is no pip inside, and {lacking}")
     installed = environment.installed("torch")
-    kept = torch_that_stays(installed, environment.before())
+    kept = torch_that_stays(installed, environment.chosen(installed))
     pins = environment.folder / "constraints.txt"
     text = constraints_of(version).read_text()
     pins.write_text(constraints(text, kept, environment.required("torch") if kept else []))
     if kept:
         tell(f"keeping torch {kept}, which is there already")
-    elif installed is None:
-        if torch_index:
-            tell(f"torch comes from TORCH_INDEX={torch_index}")
-            index = ("--no-deps", "--index-url", torch_index)
-            environment.pip("--constraint", str(pins), *index, "torch")
-        elif sys.platform == "linux" and not sees_gpu():
-            tell(WITHOUT_GPU)
+    elif not is_pinned(installed, text):
+        if installed:
+            tell(f"torch {installed} makes way for the pinned one")
+        fetch_torch(environment, pins, torch_index)
     tell(f"installing into {environment.folder} (some minutes)")
     # torch goes first: it is the largest download, and an interrupted installation then keeps it.
     environment.pip("--constraint", str(pins), "torch")
+    environment.record.write_text("" if kept else f"{environment.installed('torch')}\n")
     environment.pip("--constraint", str(pins), "--editable", ".[dev]")
-    chosen = None if kept else environment.installed("torch")
-    environment.stamp.write_text(json.dumps({"torch": chosen}) + "\n")
+    environment.stamp.touch()
+
+
+def fetch_torch(environment, pins, torch_index):
+    """Install torch from the index that is named for it, or tell what the public one brings."""
+    if torch_index:
+        tell(f"torch comes from TORCH_INDEX={torch_index}")
+        index = ("--no-deps", "--index-url", torch_index)
+        environment.pip("--constraint", str(pins), *index, "torch")
+        environment.record.write_text(f"{environment.installed('torch')}\n")
+    elif sys.platform == "linux" and not sees_gpu() and not points_elsewhere(os.environ):
+        tell(WITHOUT_GPU)
 
 
 WITHOUT_GPU = """\
 no GPU is seen here. torch as the public index has it brings about 2.5 GB of CUDA libraries. To have
-the build for CPUs instead, stop this and call one of
+the build for CPUs instead, stop this now and call one of
     make study TORCH_INDEX=<address of an index of CPU builds; torch's own site names it>
     PIP_FIND_LINKS=<folder that holds a CPU build> make study
 or install a torch of your own into .venv first: it is kept if it fits."""

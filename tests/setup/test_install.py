@@ -1,7 +1,6 @@
 """What the installer decides: which Python, which torch, and what it tells."""
 
 import ast
-import json
 import subprocess
 import sys
 
@@ -40,7 +39,7 @@ def test_a_python_outside_is_refused_with_what_to_install():
 
 def test_old_pythons_can_read_the_installer():
     """They are to be refused in a sentence, not by a syntax error."""
-    ast.parse((PROJECT / "workflow/install.py").read_text(), feature_version=(3, 7))
+    ast.parse((PROJECT / "workflow/install.py").read_text(), feature_version=(3, 6))
 
 
 def test_a_torch_that_stays_takes_the_place_of_the_pinned_one_and_its_company():
@@ -51,25 +50,37 @@ def test_a_torch_that_stays_takes_the_place_of_the_pinned_one_and_its_company():
 
 
 @pytest.mark.parametrize(
-    "installed, before, stays",
+    ("installed", "chosen", "stays"),
     [
-        (None, {}, None),
-        ("2.6.0+cu124", {}, "2.6.0+cu124"),
-        ("2.14.1", {"torch": None}, "2.14.1"),
-        # Too old for the package: replaced.
-        ("2.5.1", {}, None),
+        (None, None, None),
+        ("2.6.0+cu124", None, "2.6.0+cu124"),
+        ("2.14.1", "2.12.0", "2.14.1"),
+        ("2.9rc1", None, "2.9rc1"),
+        # Too old for the package: replaced; what comes before a release is older than it.
+        ("2.5.1", None, None),
+        ("2.6.0a0+git1234", None, None),
         # What this project chose itself follows the pins.
-        ("2.12.0", {"torch": "2.12.0"}, None),
-        ("2.14.1", {"torch": "2.12.0"}, "2.14.1"),
+        ("2.12.0", "2.12.0", None),
     ],
 )
-def test_which_torch_stays(installed, before, stays):
-    assert install.torch_that_stays(installed, before) == stays
+def test_which_torch_stays(installed, chosen, stays):
+    assert install.torch_that_stays(installed, chosen) == stays
 
 
 def test_the_oldest_torch_is_the_packages():
-    assert install.least_torch() == (2, 6)
-    assert install.as_numbers("2.13.0+cu130") == (2, 13)
+    assert install.least_torch() == (2, 6, 1)
+    assert install.as_numbers("2.13.0+cu130") == (2, 13, 1)
+
+
+def test_a_build_of_the_pinned_torch_is_the_pinned_torch():
+    assert install.is_pinned("2.13.0+cpu", TEXT) and install.is_pinned("2.13.0", TEXT)
+    assert not install.is_pinned("2.13.1", TEXT) and not install.is_pinned(None, TEXT)
+
+
+def test_all_pythons_have_the_same_versions():
+    """So that the rows can be the same."""
+    texts = [install.constraints_of(v).read_text().partition("\n")[2] for v in install.supported()]
+    assert len(set(texts)) == 1
 
 
 def test_missing_kernels_are_told_in_one_line():
@@ -95,13 +106,20 @@ def test_an_environment_of_another_python_is_refused(tmp_path):
         install.make(environment)
 
 
+def test_an_environment_whose_python_is_gone_is_refused(tmp_path):
+    (tmp_path / "venv/bin").mkdir(parents=True)
+    (tmp_path / "venv/bin/python").symlink_to(tmp_path / "gone")
+    with pytest.raises(SystemExit, match="does not run; remove"):
+        install.make(install.Environment(tmp_path / "venv"))
+
+
 class Recorded(install.Environment):
     """An environment that only notes what pip is asked for."""
 
-    def __init__(self, folder, torch=None):
+    def __init__(self, folder, torch=None, stop_at=None):
         super().__init__(folder)
-        self.calls, self.torch = [], torch
-        self.folder.mkdir()
+        self.calls, self.torch, self.stop_at = [], torch, stop_at
+        self.folder.mkdir(exist_ok=True)
 
     def ask(self, code):
         if "requires" in code:
@@ -110,6 +128,8 @@ class Recorded(install.Environment):
 
     def pip(self, *arguments):
         self.calls.append(arguments)
+        if arguments[-1] == self.stop_at:
+            sys.exit(1)
         self.torch = self.torch or "2.13.0"
 
 
@@ -117,9 +137,10 @@ class Recorded(install.Environment):
 def recorded(tmp_path, monkeypatch):
     """A function: the torch that is there, TORCH_INDEX, whether a GPU is seen -> what was done."""
 
-    def run(torch=None, index=None, gpu=False):
+    def run(torch=None, index=None, gpu=False, stop_at=None, **variables):
         monkeypatch.setattr(install, "sees_gpu", lambda: gpu)
-        environment = Recorded(tmp_path / "venv", torch)
+        monkeypatch.setattr(install.os, "environ", variables)
+        environment = Recorded(tmp_path / "venv", torch, stop_at)
         install.install(environment, "3.13", index)
         return environment
 
@@ -134,7 +155,7 @@ def test_cuda_libraries_are_told_of_before_they_are_downloaded(recorded, capsys)
         assert way in told
     torch, rest = environment.calls
     assert torch[-1] == "torch" and rest[-1] == ".[dev]"
-    assert json.loads(environment.stamp.read_text()) == {"torch": "2.13.0"}
+    assert environment.record.read_text() == "2.13.0\n" and environment.stamp.exists()
     pins = (environment.folder / "constraints.txt").read_text()
     assert pins == install.constraints_of("3.13").read_text()
 
@@ -142,6 +163,34 @@ def test_cuda_libraries_are_told_of_before_they_are_downloaded(recorded, capsys)
 def test_with_a_gpu_nothing_is_said(recorded, capsys):
     recorded(gpu=True)
     assert "2.5 GB" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["PIP_FIND_LINKS", "PIP_INDEX_URL", "PIP_NO_INDEX"])
+def test_where_pip_is_told_of_other_places_nothing_is_said(recorded, capsys, name):
+    recorded(**{name: "somewhere"})
+    assert "2.5 GB" not in capsys.readouterr().out
+
+
+def test_an_installation_that_was_interrupted_goes_on_with_the_pins(recorded, capsys):
+    with pytest.raises(SystemExit):
+        recorded(stop_at=".[dev]")
+    environment = recorded(torch="2.13.0")
+    assert "keeping" not in capsys.readouterr().out
+    pins = (environment.folder / "constraints.txt").read_text()
+    assert pins == install.constraints_of("3.13").read_text()
+
+
+def test_an_environment_of_before_the_record_holds_the_projects_torch(recorded, tmp_path, capsys):
+    (tmp_path / "venv").mkdir()
+    (tmp_path / "venv" / install.STAMP).touch()
+    recorded(torch="2.13.0+cpu")
+    assert "keeping" not in capsys.readouterr().out
+
+
+def test_a_torch_that_makes_way_is_told_with_what_comes(recorded, capsys):
+    recorded(torch="2.5.1")
+    told = capsys.readouterr().out
+    assert "torch 2.5.1 makes way for the pinned one" in told and "2.5 GB" in told
 
 
 def test_an_index_of_cpu_builds_is_asked_for_torch_alone(recorded, capsys):
@@ -157,7 +206,9 @@ def test_a_torch_of_the_users_own_is_kept(recorded, capsys):
     assert "torch==2.7.1+cu118" in pins and not any(p.startswith("nvidia-") for p in pins)
     assert not any(p.startswith("sympy==") for p in pins)
     # And is still the user's own at the next installation.
-    assert json.loads(environment.stamp.read_text()) == {"torch": None}
+    assert environment.stamp.exists()
+    recorded(torch="2.7.1+cu118")
+    assert "keeping torch 2.7.1+cu118" in capsys.readouterr().out
 
 
 def make(path, **variables):
