@@ -7,13 +7,14 @@ SEED ?= 0
 
 VENV ?= .venv
 PYTHON := $(VENV)/bin/python
-# One worker more than cores: the tests on a cluster wait most of their time.
+# The tests that compute with torch in this process.
 NUMERICAL := $(addprefix tests/,analysis classification methods models numerics profiling)
+# One worker more than cores: the tests on a cluster wait most of their time.
 PYTEST := $(PYTHON) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Those that the environment may be made with, the newest first, unless BASE_PYTHON names one; each is tried,
-# for a name may be there without its Python.
+# The Pythons that the environment may be made with, the newest first, unless BASE_PYTHON names one.
+# Each is tried, for a name may be there without its Python.
 MINORS := $(shell sed -n 's/^requires-python = ">=3\.\([0-9]*\),<3\.\([0-9]*\)"/\1 \2/p' pyproject.toml)
 ALL := $(shell seq -f python3.%g $$(($(lastword $(MINORS)) - 1)) -1 $(firstword $(MINORS)))
 PYTHONS := $(or $(BASE_PYTHON),$(ALL))
@@ -47,7 +48,7 @@ test-quick: $(STAMP)  ## Run the tests that do not run the workflow
 	@$(PYTEST) -m "not workflow"
 
 test-torch: $(STAMP)  ## Run the tests that do not run the workflow with another torch, TORCH
-	@test -x build/torch-$(TORCH)/bin/python || $(PYTHON) -m venv build/torch-$(TORCH)
+	@build/torch-$(TORCH)/bin/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv --clear build/torch-$(TORCH)
 	@build/torch-$(TORCH)/bin/python -m pip install -qq --disable-pip-version-check torch==$(TORCH)
 	@$(MAKE) --no-print-directory VENV=build/torch-$(TORCH) test-quick
 

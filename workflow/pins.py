@@ -29,9 +29,8 @@ HEADER = """\
 
 
 def environment() -> dict[str, str]:
-    """This process' variables without those that point pip or uv elsewhere."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "UV_"))}
-    return kept | {"PIP_CONFIG_FILE": os.devnull}
+    """This process' variables without those that point uv elsewhere; it reads none of pip's."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("UV_")}
 
 
 def resolve(version: str, pins: Path, *arguments: str) -> str | None:

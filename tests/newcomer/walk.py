@@ -54,6 +54,10 @@ def main(whole: bool, user: str | None) -> int:
         sys.exit("make test-newcomer makes a Debian root and enters it: run it as root")
     if not shutil.which("debootstrap"):
         sys.exit("debootstrap is needed; on Debian and Ubuntu: apt-get install debootstrap")
+    if subprocess.run(
+        ["git", "status", "--porcelain"], cwd=PROJECT, capture_output=True, check=True
+    ).stdout:
+        sys.exit("the walk takes the last commit: commit first, or stash")
     root = fresh_root()
     config = "config.yaml" if whole else "configs/tiny.yaml"
     own = PLACE / f"own-{Path(config).stem}"
@@ -103,6 +107,10 @@ def walked(root: Path, walk: Walk, config: str, own: Path, tests: str) -> bool:
             return False
     there = root / walk.folder[1:]
     made, done = (there / ".venv" / f for f in ("pyvenv.cfg", ".installed"))
+    built = (there / "src/pipeline/kernels/cpp/libcold_kernels.so").exists()
+    if built != ("g++" in walk.packages):
+        say(f"the sparse C++ kernels are {'' if built else 'not '}built")
+        return False
     say(f"of which installing: {(done.stat().st_mtime - made.stat().st_mtime) / 60:.1f} min")
     found = differences(own, there)
     say("\n".join(found[:20]) if found else "the rows are those of this machine")
