@@ -31,6 +31,13 @@ SOURCES = Path("src/pipeline/kernels/cpp")
 class BuildLibrary(build_ext):
     """Builds a library by its bare name: it belongs to no version of Python."""
 
+    def run(self):
+        """Build; a library of older sources does not stay where the compiler fails."""
+        if self.inplace:
+            for extension in self.extensions:
+                Path(self.get_ext_fullpath(extension.name)).unlink(missing_ok=True)
+        super().run()
+
     def get_ext_filename(self, fullname):
         """Where the library goes, below the packages' root."""
         return os.path.join(*fullname.split(".")) + ".so"

@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pipeline.kernels.packed import LANES
+
 #: What setup.py calls the library that it builds.
 NAME = "libcold_kernels.so"
 #: Outcomes of a call, from exported.cpp.
@@ -17,8 +19,8 @@ _ERRORS = {1: ValueError, 2: MemoryError}
 
 #: One call, in the order of `Call` in exported.cpp: x, its strides and rows; mask and its stride;
 #: indices and their number (-1 for none); y; threshold; x's type; whether there is a threshold;
-#: threads. Strides count elements.
-CALL = struct.Struct("@PqqqPqPqPdiii")
+#: threads. Strides count elements. `0q` pads as C does.
+CALL = struct.Struct("@PqqqPqPqPdiii0q")
 call = CALL.pack
 
 #: Function -> (what it returns, what it takes), as in exported.cpp. Sizes count elements.
@@ -49,7 +51,8 @@ def path() -> Path:
 
 @cache
 def library() -> ctypes.CDLL:
-    """The loaded library. OSError where it was not built, or cannot be loaded here.
+    """The loaded library. OSError where it was not built, cannot be loaded here, or was built from
+    other sources than these.
 
     Import torch first: the library then shares its OpenMP threads.
     """
@@ -57,6 +60,8 @@ def library() -> ctypes.CDLL:
     for name, (returned, taken) in _FUNCTIONS.items():
         function = getattr(loaded, name)
         function.restype, function.argtypes = returned, taken
+    if (loaded.cold_call_size(), loaded.cold_lanes()) != (CALL.size, LANES):
+        raise OSError(f"{path()} was built from other sources: `make kernels` builds it anew")
     return loaded
 
 

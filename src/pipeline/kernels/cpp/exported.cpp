@@ -1,10 +1,10 @@
 // What the shared library exports: plain C functions, so that building it needs no headers of
 // Python's, and one build serves every Python. library.py, their only caller, says what each takes;
 // cpu.py keeps the tensors whose addresses it hands in, and has checked their shapes.
+#include <cstring>
 #include <exception>
 #include <new>
 #include <stdexcept>
-#include <string>
 
 #include "cold.hpp"
 
@@ -24,12 +24,12 @@ struct Layer {
 };
 
 // Of the last call of this thread that failed.
-thread_local std::string message;
+thread_local char message[256];
 
 enum Outcome : int { kDone = 0, kInvalidArgument = 1, kOutOfMemory = 2, kOther = 3 };
 
 Outcome failed(Outcome outcome, const char* why) {
-    message = why;
+    std::strncpy(message, why, sizeof message - 1);
     return outcome;
 }
 
@@ -45,6 +45,8 @@ Outcome outcome_of(const Call& call) {
         return failed(kOutOfMemory, "out of memory");
     } catch (const std::exception& error) {
         return failed(kOther, error.what());
+    } catch (...) {
+        return failed(kOther, "unknown error");
     }
 }
 
@@ -101,7 +103,7 @@ EXPORTED const char* cold_instruction_set(int place) {
     return nullptr;
 }
 
-EXPORTED const char* cold_message() { return message.c_str(); }
+EXPORTED const char* cold_message() { return message; }
 
 // Null where this processor does not run the instruction set. `cold_free` ends what this begins.
 EXPORTED const Layer* cold_layer(const char* isa, const void* rows, int dtype, int matrices,
@@ -109,7 +111,7 @@ EXPORTED const Layer* cold_layer(const char* isa, const void* rows, int dtype, i
                                  const float* gate_bias, const float* up_bias,
                                  const float* out_bias, int activation, int64_t outputs) {
     for (const Isa* each : kAll)
-        if (std::string(isa) == each->name && each->supported())
+        if (!std::strcmp(isa, each->name) && each->supported())
             return new (std::nothrow)
                 Layer{*each,
                       {rows, static_cast<Dtype>(dtype), count, padded, matrices, scales},
