@@ -24,7 +24,7 @@ from pipeline.tables.curves import REFUSED
 from pipeline.tables.finding import FINDING
 
 # Snakemake writes its interpreter's path into shell lines as it is. A quoted path exists no more, so
-# a second look changes nothing.
+# a second look changes nothing. All that starts a process in this one gets the quoted path, too.
 if Path(sys.executable).exists():
     sys.executable = shlex.quote(sys.executable)
 

@@ -6,9 +6,10 @@ from pipeline.config.base import Name, Section
 
 
 class Analysis(Section):
-    """Paired bootstrap over items (and over seeds, where a method has several)."""
+    """How intervals are computed, each pruned model paired with the dense one: in closed form for
+    accuracy, by a paired bootstrap over texts, and over seeds, for nats."""
 
-    bootstrap: int = Field(2000, ge=100, le=100_000, description="resamples")
+    bootstrap: int = Field(2000, ge=100, le=100_000, description="resamples of the texts")
     confidence: float = Field(0.95, gt=0.5, lt=1)
     activity_corpus: Name | None = Field(
         None,
