@@ -105,7 +105,8 @@ def test_a_matched_method_rests_on_the_plan_that_it_is_matched_to(plan):
     assert (other.method, other.level, other.seed) == ("drop_cold", "0.25", 0)
     assert study.orders[1] == {
         "method": "drawn", "sparsifier": "drop_random", "scope": "layer", "corpus": "reasoning",
-        "match": "drop_cold", "among": "all",
+        "match": "drop_cold", "among": "all", "classification": "coverage80",
+        "sparse_from": "start",
     }  # fmt: skip
     folder = "results/small/fit/backbone/drawn/0.25/0"
     before = study.folders[folder].identity
@@ -127,6 +128,7 @@ def test_a_matched_method_rests_on_the_plan_that_it_is_matched_to(plan):
         ),
         ({"levels": [0.25, 0.5]}, "drop_cold has no level 0.5"),
         ({"scope": "model"}, "drop_cold has scope layer, this method model"),
+        ({"sparse_from": 3}, "drop_cold removes from start on, this method from 3 on"),
         ({"measure": "neuron_sparsity"}, "removes neurons and does no more"),
         (
             {"sparsifier": {"name": "drop_random", "among": "warm"}},

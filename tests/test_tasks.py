@@ -199,7 +199,7 @@ def test_metadata_is_a_mapping(write_task):
         ({"answer": {"value": 4}}, "doc_to_target: the value is {'value': 4}; give a text"),
         ({"question": None}, "doc_to_text: the value is null; give a text or a number"),
         ({"question": [1]}, r"doc_to_text: the value is \[1\]; give a text or a number"),
-        ({"question": "\ud83d"}, "doc_to_text: .*lone surrogate"),
+        ({"question": "\ud83d"}, r"a text holds '\\ud83d', which is no character"),
     ],
 )
 def test_an_item_that_does_not_fit_is_told_by_file_and_line(write_task, changes, said):
@@ -423,6 +423,12 @@ def test_items_that_belong_together_are_told_by_a_template(write_task):
     assert {task.cluster(item) for item in ITEMS} == {item["question"][:1] for item in ITEMS}
     with pytest.raises(UserError, match=r"metadata\.cluster: .*'nope' is undefined"):
         write_task(metadata={**metadata, "cluster": "{{nope}}"}).check()
+
+
+def test_texts_take_no_cluster(write_task):
+    task = of_form(write_task, TEXT, [{"text": "x"}], metadata={"cluster": "{{text[:1]}}"})
+    with pytest.raises(UserError, match=r"metadata\.cluster: texts are taken each by itself"):
+        task.check()
 
 
 def test_recited_verses_are_clusters():

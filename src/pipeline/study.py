@@ -314,6 +314,11 @@ class Study:
             raise UserError("match: it needs a method that removes neurons and does no more")
         if other.scope != own.scope:
             raise UserError(f"match: {named} has scope {other.scope}, this method {own.scope}")
+        if other.sparse_from != own.sparse_from:
+            raise UserError(
+                f"match: {named} removes from {other.sparse_from} on, this method from "
+                f"{own.sparse_from} on"
+            )
         known = set(map(level_text, other.levels))
         if missing := [text for text in map(level_text, own.levels) if text not in known]:
             raise UserError(f"match: {named} has no level {', '.join(missing)}")
@@ -483,6 +488,8 @@ class Study:
                     {
                         "method": name, "sparsifier": sparsifier, "scope": section.scope,
                         "corpus": section.corpus, "match": self.matched_to(name), "among": among,
+                        "classification": section.classification,
+                        "sparse_from": section.sparse_from,
                     }
                 )  # fmt: skip
         return found

@@ -49,6 +49,11 @@ class Task:
             task_format.check(self.definition)
             for field in self._templates:
                 self._template(field)
+            if self.form is Form.TEXT and self._metadata().get("cluster") is not None:
+                raise UserError(
+                    "metadata.cluster: texts are taken each by itself in intervals; make those "
+                    "that belong together one item, or leave the key out"
+                )
         path, rows = self._data_file("test"), self._rows("test")
         for number, item in rows:
             with at(f"task {self.name}: {path.name}, line {number}"):

@@ -145,3 +145,13 @@ def test_a_draw_that_is_matched_to_one_order_is_no_control_of_another():
     chosen = Orders([cold, prose, own, free])
     assert names(chosen.matched(cold)) == ["free"]
     assert names(chosen.matched(prose)) == ["own", "free"]
+
+
+def test_draws_for_less_of_a_sequence_or_from_another_cold_set_are_no_control():
+    cold = Order("cold", "drop_cold", "layer", "reasoning", classification="coverage")
+    late = Order("late", "drop_random", "layer", "reasoning", sparse_from="continuation")
+    other = Order("other", "drop_random", "layer", "reasoning", None, "cold", "budget")
+    same = Order("same", "drop_random", "layer", "reasoning", None, "cold", "coverage")
+    chosen = Orders([cold, late, other, same])
+    assert names(chosen.matched(cold)) == []
+    assert names(chosen.matched(cold, "cold")) == ["same"]

@@ -46,7 +46,9 @@ def contrast(first, second, estimate, width=0.05, level="0.25", model="m"):
 
 def part(name, estimate, scope="layer", model="m"):
     ends = {"low": estimate - 0.05, "high": estimate + 0.05}
-    return {"model": model, "scope": scope, "part": name, "estimate": estimate, **ends}
+    first = "among_cold" if name == "order of coldness" else "random"
+    head = {"model": model, "scope": scope, "part": name, "first": first}
+    return head | {"estimate": estimate, **ends}
 
 
 def removal(shared, method="among_cold", level="0.25", model="m"):
@@ -161,11 +163,12 @@ def test_parts_of_the_difference_are_told_by_model(tell):
     found = [contrast("cold", "random", -0.1, model=model) for model in "mn"]
     second = tell(of_models(*BOTH), found, decomposition=parts)[1]
     assert second == (
-        "Of that difference, not being hot and the order of coldness within the cold set make up "
-        "8.0 [3.0, 13.0] and 2.0 [−3.0, 7.0] on m; 1.0 [3.0, 13.0] and 1.0 [−3.0, 7.0] on n."
+        "The coldest cost less than random neurons by these parts: 8.0 [3.0, 13.0] by not being "
+        "hot and 2.0 [−3.0, 7.0] by their order within the cold set on m; 1.0 [3.0, 13.0] by not "
+        "being hot and 1.0 [−3.0, 7.0] by their order within the cold set on n."
     )
     half = tell(BOTH, AGAINST, decomposition=parts[:1])
-    assert not any("Of that difference" in sentence for sentence in half)
+    assert not any("by these parts" in sentence for sentence in half)
 
 
 @pytest.mark.parametrize(("shared", "told"), [(0.81, True), (0.8, False), (None, False)])
@@ -212,8 +215,8 @@ def test_controls_are_told_of_the_same_coldest(tell):
         curve("cold", "0.25", 0.9, task="sum"),
     ]  # fmt: skip
     assert tell(rows, AGAINST)[1] == (
-        "Of tasks that need no reasoning, the same coldest cost copying 1.0 [−4.0, 6.0] on m; "
-        "spelling 30.0 [25.0, 35.0] on m."
+        "Of tasks that need no reasoning, the coldest 25% of every layer cost copying 1.0 [−4.0, "
+        "6.0] on m; spelling 30.0 [25.0, 35.0] on m."
     )
 
 
@@ -224,8 +227,7 @@ def test_sets_are_told_in_shares_of_what_lies_above_chance(tell):
         "The cold set as a whole cannot be spared: removing it costs 40% [30%, 50%] on m (40% of "
         "its neurons; as many at random 100% [90%, 110%]); removing the hot set costs 90% [80%, "
         "100%] on m (40% of its neurons; as many at random 60% [50%, 70%]). (Shares of what the "
-        "dense model scores above chance; 100% leaves chance, and below chance no more can be "
-        "lost.)"
+        "dense model scores above chance; at 100% only chance is left.)"
     )
 
 
@@ -285,13 +287,17 @@ def test_texts_are_told_beside_as_many_at_random_at_the_same_level(tell):
     texts = [nats("as_model", 9.0), nats("among_cold", 9.0), nats("cold", 0.4),
              nats("random", 0.06), nats("cold", 3.0, "cold")]  # fmt: skip
     assert tell(BOTH, AGAINST, perplexity=texts)[1] == (
-        "On prose, which needs no reasoning, the same coldest cost, in nats a token, 0.40 [0.39, "
-        "0.41] on m (as many at random 0.06 [0.05, 0.07])."
+        "On prose, which needs no reasoning, the coldest 25% of every layer cost, in nats a token, "
+        "0.40 [0.39, 0.41] on m (as many at random 0.06 [0.05, 0.07])."
     )
     worked = [text | {"task": "examples", "reasoning": True} for text in texts]
     told = tell(BOTH, AGAINST, perplexity=worked)[1]
-    assert told.startswith("On examples the same coldest cost, in nats a token, 0.40 ")
-    assert len(tell(BOTH, AGAINST, perplexity=texts[:3])) == len(tell(BOTH, AGAINST))
+    assert told.startswith(
+        "On examples the coldest 25% of every layer cost, in nats a token, 0.40 "
+    )
+    # Without a control, and without the coldest.
+    assert tell(BOTH, AGAINST, perplexity=texts[:3])[1].endswith("0.40 [0.39, 0.41] on m.")
+    assert len(tell(BOTH, AGAINST, perplexity=texts[:2])) == len(tell(BOTH, AGAINST))
     # A single text has no interval.
     single = [text | {"loss_low": None, "loss_high": None} for text in texts]
     assert "0.40 on m (as many at random 0.06)." in tell(BOTH, AGAINST, perplexity=single)[1]

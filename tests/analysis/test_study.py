@@ -171,7 +171,8 @@ def test_sentences_name_sets_costs_and_direction(result):
         "paired 90% intervals, 2 draws)."
     )
     assert controls == (
-        "Of tasks that need no reasoning, the same coldest cost copying 0.0 [−20.6, 20.6] on m."
+        "Of tasks that need no reasoning, the coldest 25% of every layer cost copying 0.0 [−20.6, "
+        "20.6] on m."
     )
     # Chance is (1/3 + 4/6) / 2 and the dense model's mean 11/12, so there are 5/12 to lose.
     assert sets.startswith("The cold set as a whole cannot be spared: removing it costs 80% [")

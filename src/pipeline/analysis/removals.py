@@ -17,13 +17,16 @@ Rows = list[dict[str, Any]]
 #: Scopes of a ranking, and what may be drawn.
 LAYER, MODEL = "layer", "model"
 ALL, COLD = "all", "cold"
+#: Gone from the first token on.
+START = "start"
 
 
 @dataclass(frozen=True)
 class Order:
     """How one method removes neurons: its `sparsifier`, whether each layer's neurons are ranked
     alone or all of the model together (`scope`), on which `corpus`, which method's number it
-    `match`es in each layer, and `among` which it draws."""
+    `match`es in each layer, `among` which it draws, by which `classification` neurons are hot or
+    cold, and from where in a sequence they are gone (`sparse_from`)."""
 
     method: str
     sparsifier: str
@@ -31,6 +34,12 @@ class Order:
     corpus: str
     match: str | None = None
     among: str = ALL
+    classification: str | None = None
+    sparse_from: str | int = START
+
+    def same_sets(self, other: "Order") -> bool:
+        """True where the same neurons are hot and cold to both."""
+        return (self.corpus, self.classification) == (other.corpus, other.classification)
 
 
 class Orders:
@@ -49,12 +58,14 @@ class Orders:
         return next(iter(self.named("drop_cold", scope)), None)
 
     def matched(self, order: Order, among: str = ALL) -> list[Order]:
-        """Random orders that take as many of each layer as `order` does; among the cold only those
-        of its corpus, on which others are cold than on another."""
+        """Random orders that take as many of each layer as `order` does, for as much of a sequence;
+        among the cold only those to which the same neurons are cold."""
         drawn = [
             o
             for o in self.named("drop_random")
-            if o.among == among and (among == ALL or o.corpus == order.corpus)
+            if o.among == among
+            and o.sparse_from == order.sparse_from
+            and (among == ALL or o.same_sets(order))
         ]
         if order.scope == LAYER:
             return [o for o in drawn if o.scope == LAYER and o.match in (None, order.method)]

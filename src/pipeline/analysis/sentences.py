@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import factorial, prod
 from typing import Any
 
-from pipeline.analysis.removals import COLD, LAYER, MODEL, Order, Orders
+from pipeline.analysis.removals import LAYER, MODEL, Order, Orders
 from pipeline.numbers import count, number, p_value, percent, points, span
 from pipeline.tables.curves import DENSE, REASONING
 
@@ -54,7 +54,7 @@ def sentences(
     found = [
         _coldness(names, told, confidence),
         _parts(names, told, removals),
-        _of_the_model(names, told),
+        _of_the_model(names, told, removals),
         _controls(names, curves, told),
         *_texts(perplexity, told),
         _sets(names, told),
@@ -150,30 +150,35 @@ def _parts(models: Sequence[str], told: _Told, removals: Rows) -> str:
         }
         hot, order = rows.get("not hot"), rows.get("order of coldness")
         if hot and order:
-            parts.append(f"{_effect(hot)} and {_effect(order)} on {model}")
+            parts.append(
+                f"{_effect(hot)} by not being hot and {_effect(order)} by their order within the "
+                f"cold set on {model}"
+            )
     if not parts:
         return ""
-    text = (
-        "Of that difference, not being hot and the order of coldness within the cold set make up "
-        f"{'; '.join(parts)}."
-    )
-    if shared := _shared(models, told, removals):
+    text = f"The coldest cost less than random neurons by these parts: {'; '.join(parts)}."
+    if shared := _shared(models, told, removals, LAYER):
         text += f" {shared}"
     return text
 
 
-def _shared(models: Sequence[str], told: _Told, removals: Rows) -> str:
+def _shared(models: Sequence[str], told: _Told, removals: Rows, scope: str) -> str:
     """Where random cold neurons are mostly the coldest themselves, order can't be told."""
-    coldest = told.orders.coldest(LAYER)
-    drawn = {o.method for o in told.orders.matched(coldest, COLD)} if coldest else set()
-    found = {
-        row["model"]
-        for row in removals
-        if row["method"] in drawn
-        and row["level"] == told.level
-        and (row["shared_with_coldest"] or 0) > MOSTLY_SHARED
-    }
-    high = [model for model in models if model in found]
+    high = []
+    for model in models:
+        drawn = [
+            row["first"]
+            for row in told.decomposition
+            if (row["model"], row["scope"], row["part"]) == (model, scope, "order of coldness")
+        ]
+        shares = [
+            row["shared_with_coldest"]
+            for row in removals
+            if row["model"] == model and row["method"] in drawn and row["level"] == told.level
+        ]
+        known = [share for share in shares if share is not None]
+        if known and sum(known) / len(known) > MOSTLY_SHARED:
+            high.append(model)
     if not high:
         return ""
     return (
@@ -182,7 +187,7 @@ def _shared(models: Sequence[str], told: _Told, removals: Rows) -> str:
     )
 
 
-def _of_the_model(models: Sequence[str], told: _Told) -> str:
+def _of_the_model(models: Sequence[str], told: _Told, removals: Rows) -> str:
     coldest = told.orders.coldest(MODEL)
     if coldest is None:
         return ""
@@ -195,14 +200,17 @@ def _of_the_model(models: Sequence[str], told: _Told) -> str:
             parts.append(f"{_loss(own)} on {model}{beside}")
     if not parts:
         return ""
-    return (
+    text = (
         f"Ranked over the whole model instead, which may empty layers, the coldest "
         f"{told.share} cost {' and '.join(parts)}."
     )
+    if shared := _shared(models, told, removals, MODEL):
+        text += f" {shared}"
+    return text
 
 
 def _controls(models: Sequence[str], curves: Rows, told: _Told) -> str:
-    """What the same coldest cost on tasks that need no reasoning and have right answers."""
+    """What the coldest cost on tasks that need no reasoning and have right answers."""
     coldest = told.orders.coldest(LAYER)
     if coldest is None:
         return ""
@@ -214,7 +222,10 @@ def _controls(models: Sequence[str], curves: Rows, told: _Told) -> str:
     if not found:
         return ""
     parts = [f"{task} {' and '.join(losses)}" for task, losses in found.items()]
-    return f"Of tasks that need no reasoning, the same coldest cost {'; '.join(parts)}."
+    return (
+        f"Of tasks that need no reasoning, the coldest {told.share} of every layer cost "
+        f"{'; '.join(parts)}."
+    )
 
 
 def _texts(perplexity: Rows, told: _Told) -> list[str]:
@@ -231,12 +242,14 @@ def _texts(perplexity: Rows, told: _Told) -> list[str]:
             here = [row for row in rows if (row["model"], row["task"]) == (model, task)]
             own = next((row for row in here if row["method"] == coldest.method), None)
             other = next((row for row in here if row["method"] in random), None)
-            if own and other:
-                parts.append(f"{_nats(own)} on {model} (as many at random {_nats(other)})")
+            if own:
+                beside = f" (as many at random {_nats(other)})" if other else ""
+                parts.append(f"{_nats(own)} on {model}{beside}")
         if parts:
             kind = "" if reasoning else ", which needs no reasoning,"
             said.append(
-                f"On {task}{kind} the same coldest cost, in nats a token, {' and '.join(parts)}."
+                f"On {task}{kind} the coldest {told.share} of every layer cost, in nats a token, "
+                f"{' and '.join(parts)}."
             )
     return said
 
@@ -275,16 +288,16 @@ def _sets(models: Sequence[str], told: _Told) -> str:
         )
     text = "; ".join(parts)
     return (
-        f"{text[0].upper()}{text[1:]}. (Shares of what the dense model scores above chance; 100% "
-        "leaves chance, and below chance no more can be lost.)"
+        f"{text[0].upper()}{text[1:]}. (Shares of what the dense model scores above chance; at "
+        "100% only chance is left.)"
     )
 
 
 def _set(row: Row, told: _Told, which: str) -> str:
     size = percent(row["neuron_sparsity_imposed"], 0)
     order = next(o for o in told.orders.all if o.method == row["method"])
-    # How many are cold or hot is a matter of the corpus, unless a draw is matched to the order.
-    drawn = [o for o in told.orders.matched(order) if o.match or o.corpus == order.corpus]
+    # How many are cold or hot is a matter of the sets, unless a draw is matched to the order.
+    drawn = [o for o in told.orders.matched(order) if o.match or o.same_sets(order)]
     random = told.at(row["model"], drawn, which)
     beside = f"; as many at random {_above_chance(random)}" if random else ""
     return f"{_above_chance(row)} on {row['model']} ({size} of its neurons{beside})"

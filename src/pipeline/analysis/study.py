@@ -14,7 +14,7 @@ from pipeline.analysis.chance import chance
 from pipeline.analysis.curves import Losses, curves
 from pipeline.analysis.finding import finding
 from pipeline.analysis.perplexity import perplexities
-from pipeline.analysis.removals import Order, Orders
+from pipeline.analysis.removals import START, Order, Orders
 from pipeline.analysis.removals import rows_of as removals_of
 from pipeline.analysis.steps import of_steps
 from pipeline.config.analysis import Analysis
@@ -103,7 +103,9 @@ def analysed(
     }
     units, related = _of_parts(paired, losses, parted, able, seed)
     alone = {part.method for part in parted}
-    able_removals = [row for row in removals if row["model"] in able]
+    # What removes neurons and does no more, from the first token on.
+    pure = {order.method for order in orders if order.sparse_from == START}
+    able_removals = [row for row in removals if row["model"] in able and row["method"] in pure]
     related += correlations.of_removals(able_removals, seed)
     whole = [order.method for order in orders if order.method not in alone]
     related += correlations.of_conditions(rows, whole)
