@@ -120,5 +120,5 @@ $(STAMP): pyproject.toml setup.py workflow/install.py $(wildcard constraints/*) 
 	for python in $(PYTHON) $(PYTHONS) $(if $(BASE_PYTHON),,python3); do \
 		if "$$python" -c '' 2>/dev/null; then exec "$$python" workflow/install.py $(VENV); fi; \
 	done; \
-	echo "error: there is no $(or $(BASE_PYTHON),python3); on Debian and Ubuntu: apt-get install python3 python3-venv" >&2; \
+	echo "error: there is no $(or $(BASE_PYTHON),python3) that runs; one of $(ALL) is needed. On Debian 12, Debian 13 and Ubuntu 24.04: apt-get install python3 python3-venv" >&2; \
 	exit 1

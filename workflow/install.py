@@ -115,10 +115,11 @@ def kernels_note(built, compiler):
     )
 
 
-def points_elsewhere(variables):
-    """Whether pip is told of other places than the public index, which may have other builds."""
-    names = ("PIP_FIND_LINKS", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_NO_INDEX")
-    return any(variables.get(name) for name in names)
+def points_elsewhere(settings):
+    """Whether pip is told of other places than the public index, which may have other builds;
+    `settings` as `pip config list` prints them, variables of the environment included."""
+    names = r"\.(find-links|index-url|extra-index-url|no-index)='?\S"
+    return re.search(names, settings) is not None
 
 
 class Environment:
@@ -157,6 +158,10 @@ class Environment:
         if self.record.exists():
             return self.record.read_text().strip() or None
         return installed if self.stamp.exists() else None
+
+    def settings(self):
+        """What pip goes by unasked, from its files and from the environment, a line each."""
+        return self.ask("from pip._internal.cli.main import main; main(['config', 'list'])") or ""
 
     def pip(self, *arguments):
         """Run pip; errors and nothing else are shown. Exits where it fails."""
@@ -238,7 +243,9 @@ def fetch_torch(environment, pins, torch_index):
         index = ("--no-deps", "--index-url", torch_index)
         environment.pip("--constraint", str(pins), *index, "torch")
         environment.record.write_text(f"{environment.installed('torch')}\n")
-    elif sys.platform == "linux" and not sees_gpu() and not points_elsewhere(os.environ):
+    elif (
+        sys.platform == "linux" and not sees_gpu() and not points_elsewhere(environment.settings())
+    ):
         tell(WITHOUT_GPU)
 
 
@@ -259,6 +266,8 @@ def main(folder, torch_index):
     note = kernels_note(built, compiler)
     if note:
         tell(note)
+    installed = environment.installed("torch")
+    tell(f"installed; torch {installed}, C++ kernels {'built' if built else 'missing'}")
 
 
 if __name__ == "__main__":

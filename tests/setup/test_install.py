@@ -1,6 +1,7 @@
 """What the installer decides: which Python, which torch, and what it tells."""
 
 import ast
+import os
 import subprocess
 import sys
 
@@ -116,9 +117,10 @@ def test_an_environment_whose_python_is_gone_is_refused(tmp_path):
 class Recorded(install.Environment):
     """An environment that only notes what pip is asked for."""
 
-    def __init__(self, folder, torch=None, stop_at=None):
+    def __init__(self, folder, torch=None, stop_at=None, settings=""):
         super().__init__(folder)
         self.calls, self.torch, self.stop_at = [], torch, stop_at
+        self.pip_settings = settings
         self.folder.mkdir(exist_ok=True)
 
     def ask(self, code):
@@ -132,15 +134,18 @@ class Recorded(install.Environment):
             sys.exit(1)
         self.torch = self.torch or "2.13.0"
 
+    def settings(self):
+        return self.pip_settings
+
 
 @pytest.fixture
 def recorded(tmp_path, monkeypatch):
-    """A function: the torch that is there, TORCH_INDEX, whether a GPU is seen -> what was done."""
+    """A function: the torch that is there, TORCH_INDEX, whether a GPU is seen, pip's settings ->
+    what was done."""
 
-    def run(torch=None, index=None, gpu=False, stop_at=None, **variables):
+    def run(torch=None, index=None, gpu=False, stop_at=None, settings=""):
         monkeypatch.setattr(install, "sees_gpu", lambda: gpu)
-        monkeypatch.setattr(install.os, "environ", variables)
-        environment = Recorded(tmp_path / "venv", torch, stop_at)
+        environment = Recorded(tmp_path / "venv", torch, stop_at, settings)
         install.install(environment, "3.13", index)
         return environment
 
@@ -165,10 +170,26 @@ def test_with_a_gpu_nothing_is_said(recorded, capsys):
     assert "2.5 GB" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["PIP_FIND_LINKS", "PIP_INDEX_URL", "PIP_NO_INDEX"])
-def test_where_pip_is_told_of_other_places_nothing_is_said(recorded, capsys, name):
-    recorded(**{name: "somewhere"})
+@pytest.mark.parametrize("name", ["find-links", "index-url", "extra-index-url", "no-index"])
+@pytest.mark.parametrize("place", [":env:", "global"])
+def test_where_pip_is_told_of_other_places_nothing_is_said(recorded, capsys, place, name):
+    recorded(settings=f"global.cert='c'\n{place}.{name}='somewhere'")
     assert "2.5 GB" not in capsys.readouterr().out
+
+
+def test_pip_says_what_its_files_and_variables_hold(tmp_path, monkeypatch):
+    (tmp_path / "pip.conf").write_text("[install]\nfind-links = /builds\n")
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    environment = install.Environment(tmp_path / "venv")
+    environment.python = sys.executable
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    assert not install.points_elsewhere(environment.settings())
+    monkeypatch.setenv("PIP_FIND_LINKS", "/builds")
+    assert install.points_elsewhere(environment.settings())
+    monkeypatch.delenv("PIP_FIND_LINKS")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    assert install.points_elsewhere(environment.settings())
 
 
 def test_an_installation_that_was_interrupted_goes_on_with_the_pins(recorded, capsys):
