@@ -98,6 +98,30 @@ def matched(**changes):
     }  # fmt: skip
 
 
+def test_steps_are_shown_of_the_coldest_and_its_control_at_the_reference_level(plan):
+    drawn = matched(sparsifier="drop_random")
+    study = plan(methods__drawn=drawn)
+    assert study.by_steps == ["drop_cold", "drawn"] and study.notes() == []
+    for changes in (
+        {"levels": [0.5]}, {"sparse_from": 3}, {"scope": "model"},
+        {"sparsifier": {"name": "drop_random", "among": "cold"}},
+    ):  # fmt: skip
+        study = plan(methods__drawn={**drawn, **changes})
+        assert study.by_steps == ["drop_cold"], changes
+        (note,) = study.notes()
+        assert "no drop_cold of scope layer has level 0.25" in note
+    # Another's number.
+    other = {**drawn, "sparsifier": "drop_cold", "seeds": [0]}
+    late = matched(sparsifier={"name": "drop_random", "match": "other"})
+    assert plan(methods__other=other, methods__drawn=late).by_steps == ["drop_cold"]
+
+
+def test_without_the_coldest_there_is_nothing_to_note(plan):
+    drawn = matched(sparsifier="drop_random")
+    small = plan(methods__drop_cold__sparsifier="drop_small", methods__drawn=drawn)
+    assert small.by_steps == [] and small.notes() == []
+
+
 def test_a_matched_method_rests_on_the_plan_that_it_is_matched_to(plan):
     study = plan(methods__drawn=matched())
     assert study.matched_to("drawn") == "drop_cold" and study.matched_to("drop_cold") is None

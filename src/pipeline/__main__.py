@@ -73,7 +73,8 @@ def _check(given: argparse.Namespace, _: list[str]) -> None:
     counts += [(config.evaluation.tasks, "task")]
     said = ", ".join(f"{len(of)} {word}{'s' * (len(of) != 1)}" for of, word in counts)
     sys.stdout.write(f"{given.config}: study {config.study!r}, {said}\n")
-    for note in (note for task in map(find, config.evaluation.tasks) for note in task.notes()):
+    of_tasks = (note for task in map(find, config.evaluation.tasks) for note in task.notes())
+    for note in (*study.notes(), *of_tasks):
         sys.stdout.write(f"note: {note}\n")
 
 

@@ -468,14 +468,39 @@ class Study:
 
     @property
     def by_steps(self) -> list[str]:
-        """Methods whose answers are shown by number of steps: the first that removes the coldest of
-        every layer, and its matched control."""
-        layer = [o for o in self.orders if o["scope"] == "layer" and o["among"] == "all"]
-        found: dict[str, str] = {}
-        for order in layer:
-            if order["sparsifier"] in ("drop_cold", "drop_random"):
-                found.setdefault(order["sparsifier"], order["method"])
-        return list(found.values())
+        """Methods whose answers are shown by number of steps, at the reference level: the first
+        that removes the coldest of every layer, and its matched control."""
+        level = level_text(self.config.analysis.reference_level)
+        there = [
+            order
+            for order in self.orders
+            if order["scope"] == "layer"
+            and order["among"] == "all"
+            and level in map(level_text, self.config.methods[order["method"]].levels)
+        ]
+        coldest = next((o for o in there if o["sparsifier"] == "drop_cold"), None)
+        if coldest is None:
+            return []
+        drawn = [
+            order["method"]
+            for order in there
+            if order["sparsifier"] == "drop_random"
+            and order["match"] in (None, coldest["method"])
+            and order["sparse_from"] == coldest["sparse_from"]
+        ]
+        return [coldest["method"], *drawn[:1]]
+
+    def notes(self) -> list[str]:
+        """What can be computed, and was perhaps not meant."""
+        asked = [(o["sparsifier"], o["scope"]) for o in self.orders]
+        if ("drop_cold", "layer") not in asked or len(self.by_steps) == 2:
+            return []
+        level = level_text(self.config.analysis.reference_level)
+        return [
+            f"analysis.reference_level: no drop_cold of scope layer has level {level} beside a "
+            "drop_random that takes as many neurons, so the finding will not say whether coldness "
+            "matters; give both that level, or name one that both have"
+        ]
 
     @cached_property
     def orders(self) -> list[dict[str, Any]]:
