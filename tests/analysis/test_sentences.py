@@ -155,6 +155,24 @@ def test_the_first_of_several_orders_is_told(tell):
     assert "costs 20.0" in found[0] and not any("90" in sentence for sentence in found)
 
 
+def test_every_number_of_draws_is_told(tell):
+    other = [row | {"model": "n"} for row in BOTH]
+    other[2] |= {"seeds": 3}
+    against = [contrast("cold", "random", -0.1, model=model) for model in "mn"]
+    assert "3 to 5 draws)" in tell([*BOTH, *other], against)[0]
+    other[2] |= {"seeds": 1}
+    first = tell([*BOTH, *other], against)[0]
+    assert first.startswith("Against one random draw") and "1 to 5 draws)" in first
+
+
+def test_a_whole_set_without_a_share_of_what_lies_above_chance_is_not_told(tell):
+    rows = [DENSE, curve("cold", "cold", 0.2), curve("hot", "hot", 0.4, corrected=None)]
+    rows.append(curve("random", "cold", 0.5, corrected=None))
+    told = tell(rows)[1]
+    assert "removing it costs 40% [30%, 50%] on m (40% of its neurons)." in told
+    assert "hot set costs" not in told
+
+
 def test_parts_of_the_difference_are_told_by_model(tell):
     parts = [part("not hot", 0.08), part("order of coldness", 0.02)]
     parts += [row | {"model": "n", "estimate": 0.01} for row in parts]

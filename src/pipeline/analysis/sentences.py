@@ -1,6 +1,6 @@
 """The finding in sentences, worded by what the figures say."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import factorial, prod
 from typing import Any
 
@@ -114,7 +114,7 @@ _WHOLE_SET = {
 def _coldness(models: Sequence[str], told: _Told, confidence: float) -> str:
     coldest = told.orders.coldest(LAYER)
     matched = told.orders.matched(coldest) if coldest else []
-    parts, directions, draws = [], set(), 0
+    parts, directions, seeds = [], set(), set()
     for model in models:
         row = told.contrast(model, coldest, matched) if coldest else None
         own = told.at(model, [coldest], told.level) if coldest else None
@@ -122,7 +122,7 @@ def _coldness(models: Sequence[str], told: _Told, confidence: float) -> str:
         if row and own and random:
             parts.append(f"{_loss(own)} on {model}, {_more_or_less(row)}")
             directions.add(_direction(row["low"], row["high"]))
-            draws = random["seeds"]
+            seeds.add(random["seeds"])
     if not parts:
         return (
             "This study compares no level of the coldest neurons of every layer with as many drawn "
@@ -130,13 +130,21 @@ def _coldness(models: Sequence[str], told: _Told, confidence: float) -> str:
         )
     mixed = "Cold neurons do not differ from random ones of the same layers alike on all models"
     verdict = _COLDNESS.get("".join(directions), mixed)
-    if draws == 1:
+    if min(seeds) == 1:
         verdict = "Against one random draw, which says little of others"
     return (
         f"{verdict}: removing the coldest {told.share} of every layer costs "
         f"{' and '.join(parts)} than as many drawn at random (points of reasoning accuracy, paired "
-        f"{percent(confidence, 0)} intervals, {'one draw' if draws == 1 else f'{draws} draws'})."
+        f"{percent(confidence, 0)} intervals, {_draws(seeds)})."
     )
+
+
+def _draws(seeds: Collection[int]) -> str:
+    """How many draws the models' random controls have."""
+    if set(seeds) == {1}:
+        return "one draw"
+    low, high = min(seeds), max(seeds)
+    return f"{high} draws" if low == high else f"{low} to {high} draws"
 
 
 def _parts(models: Sequence[str], told: _Told, removals: Rows) -> str:
@@ -268,12 +276,13 @@ def _sets(models: Sequence[str], told: _Told) -> str:
             model: row
             for model in models
             if (row := told.at(model, told.orders.named(sparsifier, LAYER), level))
+            and row["corrected_loss"] is not None
         }
         for sparsifier, level in (("drop_cold", "cold"), ("keep_cold", "hot"))
     )
     parts = []
     if cold:
-        found = {_direction(row["loss_low"], row["loss_high"]) for row in cold.values()}
+        found = {_direction(row["corrected_low"], row["corrected_high"]) for row in cold.values()}
         mixed = "The cold set as a whole is not spared alike by all models"
         verdict = _WHOLE_SET.get("".join(found), mixed)
         costs = [_set(row, told, "cold") for row in cold.values()]
@@ -299,7 +308,9 @@ def _set(row: Row, told: _Told, which: str) -> str:
     # How many are cold or hot is a matter of the sets, unless a draw is matched to the order.
     drawn = [o for o in told.orders.matched(order) if o.match or o.same_sets(order)]
     random = told.at(row["model"], drawn, which)
-    beside = f"; as many at random {_above_chance(random)}" if random else ""
+    beside = ""
+    if random and random["corrected_loss"] is not None:
+        beside = f"; as many at random {_above_chance(random)}"
     return f"{_above_chance(row)} on {row['model']} ({size} of its neurons{beside})"
 
 
