@@ -8,7 +8,7 @@ SEED ?= 0
 VENV ?= .venv
 PYTHON := $(VENV)/bin/python
 # The tests that compute with torch in this process.
-NUMERICAL := $(addprefix tests/,analysis classification methods models numerics profiling)
+NUMERICAL := $(addprefix tests/,analysis classification decoding methods models numerics profiling)
 # One worker more than cores: the tests on a cluster wait most of their time.
 PYTEST := $(PYTHON) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 BIN := $(VENV)/bin
@@ -79,11 +79,14 @@ format: $(STAMP)  ## Format the Python and Snakemake sources
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile rules
 
-docs: $(STAMP)  ## Write docs/configuration.md and docs/formats.md from the types and the tables
+docs: $(STAMP)  ## Write the generated documents: configuration, its schema, formats, the picture of stages
 	@$(PYTHON) -m pipeline.config.document > docs/configuration.md.new
 	@mv docs/configuration.md.new docs/configuration.md
-	@$(PYTHON) -m pipeline.tables.document > docs/formats.md.new
+	@$(PYTHON) -m pipeline.config.schema > docs/config.schema.json.new
+	@mv docs/config.schema.json.new docs/config.schema.json
+	@$(PYTHON) -m pipeline.planning.document > docs/formats.md.new
 	@mv docs/formats.md.new docs/formats.md
+	@$(PYTHON) workflow/picture.py
 
 readme: $(STAMP)  ## Write the README's computed parts from the default and the full study and the model cards
 	@$(PYTHON) -m pipeline.report.readme README.md results/default resources/models \
@@ -91,6 +94,7 @@ readme: $(STAMP)  ## Write the README's computed parts from the default and the 
 
 bench: study  ## Measure planning, reruns, profiling and kernels; writes benchmarks/results
 	@$(PYTHON) benchmarks/planning.py --nothing-to-do .
+	@$(PYTHON) benchmarks/reruns.py
 	@$(PYTHON) benchmarks/profiling.py
 	@$(PYTHON) benchmarks/kernels.py
 	@$(PYTHON) benchmarks/decode.py

@@ -26,6 +26,7 @@ if image := os.environ.get("COLD_NEURONS_IMAGE"):
 
 
 include: "rules/common.smk"
+include: "rules/inputs.smk"
 include: "rules/model.smk"
 include: "rules/calibration.smk"
 include: "rules/profile.smk"
@@ -47,7 +48,6 @@ rule all:
     default_target: True
     input:
         f"{RESULTS}/report/index.html",
-        collected(),
         lost_results,
 
 
@@ -57,10 +57,10 @@ onstart:
 
 
 onsuccess:
-    page, answer = Path(f"{RESULTS}/report/index.html"), Path(f"{RESULTS}/analyse/finding.json")
+    page, answer = Path(f"{RESULTS}/report/index.html"), Path(f"{RESULTS}/report/finding.txt")
     if page.exists() and answer.exists():
-        print("", *FINDING.read(answer)["sentences"], sep="\n")
-        refusals = REFUSED.read(answer.with_name("refused.parquet")).to_dicts()
+        print("", answer.read_text(encoding="utf-8"), sep="\n", end="")
+        refusals = REFUSED.read(Path(f"{RESULTS}/analyse/refused.parquet")).to_dicts()
         for row in refusals[:REFUSALS_TOLD]:
             print(
                 f"refused: {row['model']}, {row['method']} at {row['level']}: {row['reason']}"

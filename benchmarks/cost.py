@@ -15,16 +15,9 @@ import numpy as np
 from machine import machine
 from scipy.optimize import nnls
 
-from pipeline.runs import cost
-from pipeline.runs.plan import past_jobs
-
-#: What a rule's time grows with, besides the model's arithmetic.
-_BY_TOKEN = ("extract_shard", "extract_calibration", "profile_sample", "profile_shard",
-             "evaluate_shard", "evaluate",
-             "evaluate_dense_shard", "evaluate_dense", "analyse")  # fmt: skip
-#: A rule that no study here has divided costs what the undivided one does.
-_LIKE = {"extract_shard": "extract_calibration", "evaluate_shard": "evaluate",
-         "evaluate_dense_shard": "evaluate_dense"}  # fmt: skip
+from pipeline.commands.plan import past_jobs
+from pipeline.planning import cost
+from pipeline.planning.stages import STAGES
 
 
 def main() -> None:
@@ -36,14 +29,19 @@ def main() -> None:
         for run in past:
             runs[run.job.rule][run.job.folder] = run
     rules = {rule: fitted(rule, list(found.values())) for rule, found in runs.items()}
-    rules |= {rule: rules[like] for rule, like in _LIKE.items() if rule not in rules}
+    # A rule that no study here has divided costs what the undivided one does.
+    for rule, stage in STAGES.items():
+        if rule not in rules and stage.serves in rules:
+            rules[rule] = rules[stage.serves]
     found = {"machine": machine(), "rules": dict(sorted(rules.items()))}
     cost.CONSTANTS.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def fitted(rule: str, runs: list[cost.Past]) -> dict[str, float]:
-    """Non-negative least squares of relative errors: start, and time a token or a row."""
-    work = np.array([r.job.tokens if rule in _BY_TOKEN else r.job.rows for r in runs])
+    """Non-negative least squares of relative errors: start, and time a token or a row, whichever
+    the table of stages supposes that the rule's time grows with."""
+    by_token = STAGES[rule].cost.token > 0
+    work = np.array([r.job.tokens if by_token else r.job.rows for r in runs])
     speed = 0.5 * cost.speed()
     rest = np.array([max(0.0, r.seconds - r.job.flops / speed) for r in runs])
     weights = 1 / np.maximum(rest, 1e-3)
@@ -54,7 +52,6 @@ def fitted(rule: str, runs: list[cost.Past]) -> dict[str, float]:
     off = (start + each * work) / np.maximum(rest, 1e-3) - 1
     print(f"{rule:22} {len(runs):4} jobs, relative error {np.abs(off).mean():.0%}")
     kept = sum(r.bytes for r in runs) / sum(max(1, r.job.rows) for r in runs)
-    by_token = rule in _BY_TOKEN
     return {
         "start": round(float(start), 4),
         "token": float(f"{each if by_token else 0:.3g}"),

@@ -29,9 +29,11 @@ import torch
 from kernels import DTYPES, PAGE, hardware
 from machine import machine
 
-from pipeline.kernels import patch, patching
-from pipeline.kernels.rules import DENSE, Chosen, LayerRules, Threshold
-from pipeline.kernels.speed import median, timed
+from pipeline.decoding import modules as patched_modules
+from pipeline.decoding import patch
+from pipeline.decoding.clock import timed
+from pipeline.decoding.timing import median
+from pipeline.models.skips import DENSE, Chosen, LayerRules, Threshold
 from pipeline.models.views import ModelView, linear_layers, view
 from pipeline.report.readme import between
 
@@ -145,11 +147,11 @@ class Sizes:
 
 def sampled(model: Any) -> Sizes:
     """From one pass over a prompt."""
-    shape = view(model)
+    layout = view(model)
     gates: list[torch.Tensor] = []
-    inputs: list[dict[str, torch.Tensor]] = [{} for _ in shape.blocks]
+    inputs: list[dict[str, torch.Tensor]] = [{} for _ in layout.blocks]
     hooks = []
-    for layer, (block, ffn) in enumerate(zip(shape.blocks, shape.ffns, strict=True)):
+    for layer, (block, ffn) in enumerate(zip(layout.blocks, layout.ffns, strict=True)):
         hooks.append(
             ffn.inner[0].module.register_forward_hook(
                 lambda _m, _g, y, ffn=ffn: gates.append(ffn.act(y).abs().float().flatten())
@@ -186,10 +188,10 @@ class Kind:
     sizes: Sizes
     prefill: str = DENSE
 
-    def for_kernels(self, shape: ModelView) -> list[LayerRules]:
+    def for_kernels(self, layout: ModelView) -> list[LayerRules]:
         """The rules of all blocks."""
         draw = torch.Generator().manual_seed(0)
-        return [self._block(layer, ffn, draw) for layer, ffn in enumerate(shape.ffns)]
+        return [self._block(layer, ffn, draw) for layer, ffn in enumerate(layout.ffns)]
 
     def _block(self, layer: int, ffn: Any, draw: torch.Generator) -> LayerRules:
         device = ffn.down.weight.device
@@ -266,12 +268,12 @@ class Read:
 
     def __enter__(self) -> "Read":
         self.read = self.of_kernels = self.skipped = self.pairs = 0
-        self._own = patching.sparse_ffn, patching.sparse_linear
-        patching.sparse_ffn, patching.sparse_linear = self._ffn, self._linear
+        self._own = patched_modules.sparse_ffn, patched_modules.sparse_linear
+        patched_modules.sparse_ffn, patched_modules.sparse_linear = self._ffn, self._linear
         return self
 
     def __exit__(self, *_: object) -> None:
-        patching.sparse_ffn, patching.sparse_linear = self._own
+        patched_modules.sparse_ffn, patched_modules.sparse_linear = self._own
 
     @property
     def share(self) -> float:

@@ -3,7 +3,7 @@
     python benchmarks/kernels.py [--rounds 9] [--threads 2] [--shapes 4096x11008,4096x14336,128x512]
 
 Tokens through one FFN (SiLU, gated) with random weights, or through one linear layer, as
-`pipeline.kernels.speed` measures it: one token in all shapes, and 2 to 16 at once in the first
+`pipeline.decoding.timing` measures it: one token in all shapes, and 2 to 16 at once in the first
 shape. The time of making the list of active neurons from the mask counts. On a CPU also against
 PowerInfer's operators (powerinfer.cpp), in the first shape and its float16. Writes
 benchmarks/results/kernels.json (kernels-cuda.json on a GPU), the part of docs/kernels.md that tells
@@ -19,10 +19,11 @@ import torch
 from kernels_page import figure, summary
 from machine import machine
 
+from pipeline.decoding.clock import timed
+from pipeline.decoding.timing import SHARES, Trial, compared, random_trial, speeds
 from pipeline.kernels import PackedFFN, available_backends, pack_ffn, sparse_ffn
 from pipeline.kernels.cpu import CPU
 from pipeline.kernels.packed import in_large_pages
-from pipeline.kernels.speed import SHARES, Trial, compared, random_trial, speeds, timed
 from pipeline.report.readme import between
 from pipeline.report.render import svg
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.kernels.speed import SHARES
+from pipeline.decoding.timing import SHARES
 from pipeline.report.style import finished
 
 _NAMES = {

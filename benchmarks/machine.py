@@ -5,7 +5,7 @@ import platform
 import sys
 from importlib import metadata
 
-from pipeline.runs.machine import processor
+from pipeline.store.machine import processor
 
 
 def machine() -> dict[str, str | int]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from pipeline.kernels.speed import Trial
+from pipeline.decoding.timing import Trial
 
 SOURCE = Path(__file__).with_suffix(".cpp")
 _FLAGS = ("-O3", "-march=native", "-fopenmp", "-shared", "-fPIC")

@@ -26,7 +26,6 @@ import polars as pl
 import torch
 from machine import machine
 
-from pipeline.artifacts import Manifest
 from pipeline.config.models import Model
 from pipeline.config.profile import Profile
 from pipeline.models.batches import batches
@@ -36,6 +35,7 @@ from pipeline.profiling.merge import layers_of, merge_channels, merge_histograms
 from pipeline.profiling.sample import profile_sample
 from pipeline.profiling.shard import magnitudes, profile_shard
 from pipeline.report.readme import between
+from pipeline.store.artifacts import Manifest
 from pipeline.tables import neurons as tables
 from pipeline.tables import sampled
 

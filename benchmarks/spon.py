@@ -23,6 +23,7 @@ from machine import machine
 
 from pipeline.calibration.extraction import extract
 from pipeline.config.calibration import Corpus
+from pipeline.config.level import Level
 from pipeline.config.models import Model
 from pipeline.config.profile import Profile
 from pipeline.methods.apply import apply
@@ -31,7 +32,7 @@ from pipeline.methods.compensation.sites import Repair, fold
 from pipeline.methods.compensation.spon import Spon
 from pipeline.methods.fitting import fit
 from pipeline.methods.plan import Asked, Plan
-from pipeline.methods.sparsifier import Evidence
+from pipeline.methods.sparsifiers.base import Evidence
 from pipeline.models.loading import load
 from pipeline.models.resolve import resolve
 from pipeline.models.views import view
@@ -107,7 +108,7 @@ class Bench:
     def at(self, level: float, rates: list[float], steps: int):
         """A row for every site and learning rate, and one for the closed form."""
         teal = {"name": "teal", "options": {"allocation": "uniform"}}
-        asked = Asked({"sparsifier": teal}, level, MEASURE)
+        asked = Asked({"sparsifier": teal}, Level.of(level), MEASURE)
         plan, _ = fit(asked, self.evidence(copy.deepcopy(self.model)), {}, lambda: None)
         if plan.refused:
             raise ValueError(plan.refused)
@@ -146,7 +147,7 @@ class Bench:
             begin = time.perf_counter()
             found, _ = MeanBias().fit(repair, MeanBias.Options(sites=sites))
             seconds = time.perf_counter() - begin
-            fold(found, repair.evidence.shape)
+            fold(found, repair.evidence.layout)
             losses.append(Spon().fit(repair, options)[1][0]["held_out"])
         before, after = losses
         return {

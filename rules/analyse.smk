@@ -1,43 +1,32 @@
+#: What the folders are about whose files the analysis reads.
+EVALUATED = evaluated_conditions()
+FITTED = {
+    f"{RESULTS}/fit/{c.model}/{c.method}/{c.level}/{c.seed}": asdict(c) for c in STUDY.conditions
+}
+RESOLVED = {f"{SHARED}/resolve_model/{key}": dict(model=model) for key, model in MODELS.items()}
+MAIN_PROFILES = profiles((model, STUDY.main_corpus) for model in CONFIG.models)
+MAIN_CLASSES = classifications(
+    (model, STUDY.main_corpus, STUDY.main_classification) for model in CONFIG.models
+)
+PARTED = parted_methods()
+PART_PROFILES = profiles((part["model"], part["corpus"]) for part in PARTED)
+PART_CLASSES = classifications(
+    (part["model"], part["corpus"], part["classification"]) for part in PARTED
+)
+
+
 rule analyse:
     input:
-        samples=of_conditions("samples.parquet"),
-        sparsity=of_conditions("sparsity.parquet"),
-        plans=[f"{RESULTS}/fit/{condition}/plan.json" for condition in conditions()],
-        models=[f"{SHARED}/resolve_model/{key}/model.json" for key in MODELS],
-        layers=[
-            f"{SHARED}/merge_profile/{STUDY.profile_key(model, STUDY.main_corpus)}/layers.parquet"
-            for model in CONFIG.models
-        ],
-        classifications=[
-            f"{RESULTS}/classify/{model}/{STUDY.main_corpus}/"
-            f"{STUDY.main_classification}/classification.json"
-            for model in CONFIG.models
-        ],
-        part_neurons=[
-            f"{SHARED}/merge_profile/"
-            f"{STUDY.profile_key(model, CONFIG.methods[method].corpus)}/neurons.parquet"
-            for model, method, _ in STUDY.parted
-        ],
-        part_classes=[classes_of_method(model, method) for model, method, _ in STUDY.parted],
+        samples=in_folders(EVALUATED, "samples.parquet"),
+        sparsity=in_folders(EVALUATED, "sparsity.parquet"),
+        plans=in_folders(FITTED, "plan.json"),
+        models=in_folders(RESOLVED, "model.json"),
+        layers=in_folders(MAIN_PROFILES, "layers.parquet"),
+        classifications=in_folders(MAIN_CLASSES, "classification.json"),
+        part_neurons=in_folders(PART_PROFILES, "neurons.parquet"),
+        part_classes=in_folders(PART_CLASSES, "classes.parquet"),
     output:
-        tables=expand(
-            f"{RESULTS}/analyse/{{table}}.parquet",
-            table=[
-                "curves",
-                "perplexity",
-                "correlations",
-                "units",
-                "steps",
-                "removals",
-                "removed_by_layer",
-                "refused",
-            ],
-        ),
-        finding=report(
-            f"{RESULTS}/analyse/finding.json",
-            caption="../workflow/report/finding.rst",
-            category="Finding",
-        ),
+        tables=[f"{RESULTS}/analyse/{file}" for file in STAGES["analyse"].files],
     log:
         f"{LOGS}/{CONFIG.study}/analyse.log",
     threads: 1
@@ -45,16 +34,16 @@ rule analyse:
         mem_mb=memory("analyse"),
         runtime=runtime("analyse"),
     params:
-        conditions=all_conditions(),
-        parted=[
-            dict(
-                model=model,
-                method=method,
-                part=part,
-                by_layer=CONFIG.methods[method].scope == "layer",
-            )
-            for model, method, part in STUDY.parted
-        ],
+        folders=identified(
+            EVALUATED
+            | FITTED
+            | RESOLVED
+            | MAIN_PROFILES
+            | MAIN_CLASSES
+            | PART_PROFILES
+            | PART_CLASSES
+        ),
+        parted=PARTED,
         tasks=as_it_is(STUDY.evaluation()["tasks"]),
         orders=STUDY.orders,
         analysis=CONFIG.analysis.model_dump(),

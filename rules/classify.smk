@@ -1,15 +1,13 @@
 rule classify:
     input:
         record=model_of,
-        neurons=lambda w: f"{SHARED}/merge_profile/"
-        f"{STUDY.profile_key(w.model, w.corpus)}/neurons.parquet",
+        neurons=lambda w: neurons_of(w.model, w.corpus),
         other_neurons=other_neurons,
         other_sequences=other_sequences,
     output:
-        classes=f"{RESULTS}/classify/{{model}}/{{corpus}}/{{classification}}/classes.parquet",
-        summary=f"{RESULTS}/classify/{{model}}/{{corpus}}/{{classification}}/classification.json",
+        **outputs("classify"),
     log:
-        f"{LOGS}/{CONFIG.study}/classify/{{model}}/{{corpus}}/{{classification}}.log",
+        log_of("classify"),
     threads: 1
     resources:
         mem_mb=memory("classify"),
@@ -18,29 +16,25 @@ rule classify:
     params:
         config=lambda w: STUDY.section("classification", w.classification),
         model=lambda w: STUDY.section("models", w.model) if other_sequences(w) else None,
-        source=source_of("classify", model="model", classification="classification"),
+        source=source_of("classify"),
     script:
         "../workflow/scripts/classify.py"
 
 
 rule power_law:
     input:
-        neurons=lambda w: [
-            f"{SHARED}/merge_profile/{STUDY.profile_key(w.model, corpus)}/neurons.parquet"
-            for corpus in STUDY.corpora
-        ],
+        neurons=lambda w: [neurons_of(w.model, corpus) for corpus in STUDY.corpora],
     output:
-        power_law=f"{RESULTS}/power_law/{{model}}/power_law.parquet",
-        ranked=f"{RESULTS}/power_law/{{model}}/ranked.parquet",
-        hot_overlaps=f"{RESULTS}/power_law/{{model}}/hot_overlaps.parquet",
+        **outputs("power_law"),
     log:
-        f"{LOGS}/{CONFIG.study}/power_law/{{model}}.log",
+        log_of("power_law"),
     threads: 1
     resources:
         mem_mb=memory("power_law"),
         runtime=runtime("power_law"),
     params:
         corpora=STUDY.corpora,
+        profile_keys=lambda w: {c: STUDY.profile_key(w.model, c) for c in STUDY.corpora},
         source=source_of("power_law"),
     script:
         "../workflow/scripts/power_law.py"

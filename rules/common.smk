@@ -5,23 +5,28 @@ import os
 import re
 import shlex
 import sys
+from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 
 from snakemake.dag import DAG
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from pipeline.config.study import parse_study
-from pipeline.digest import versions
-from pipeline.entry import PLACES
+from pipeline.store.closures import versions
+from pipeline.store.arguments import PLACES
 from pipeline.errors import UserError
-from pipeline.launcher import JOBS_LOCK
-from pipeline.runs import cost
-from pipeline.runs.jobs import job_like, jobs_of, size_of, write_jobs
-from pipeline.runs.outdated import outdated, sentences
-from pipeline.study import FILES, REPORT_FILES, Study, read_config, rule_source
+from pipeline.running.launcher import JOBS_LOCK
+from pipeline.planning import cost
+from pipeline.planning.conditions import undivided
+from pipeline.planning.jobs import job_like, jobs_of, size_of, write_jobs
+from pipeline.planning.outdated import outdated, sentences
+from pipeline.planning.sources import rule_source
+from pipeline.planning.stages import REPORT_FILES, STAGES
+from pipeline.planning.study import Study, read_config
+from pipeline.report.section import figures
 from pipeline.tables.curves import REFUSED
-from pipeline.tables.finding import FINDING
 
 # Snakemake writes its interpreter's path into shell lines as it is. A quoted path exists no more, so
 # a second look changes nothing. All that starts a process in this one gets the quoted path, too.
@@ -48,8 +53,45 @@ MODELS = {STUDY.model_key(model): model for model in CONFIG.models}
 CORPORA = {STUDY.corpus_key(*pair): pair for pair in STUDY.extracted}
 PROFILES = {STUDY.profile_key(*pair): pair for pair in STUDY.profiled}
 DENSE = {STUDY.dense_key(model): model for model in CONFIG.models}
+TASKS = {STUDY.tasks_key(model): model for model in CONFIG.models}
 
-PLAN = "{model}/{method}/{level}/{seed}"
+#: What a key in a path stands for: a model, or a model and a corpus.
+KEYED = {
+    **{key: (model, "") for key, model in {**MODELS, **DENSE, **TASKS}.items()},
+    **CORPORA,
+    **PROFILES,
+}
+
+
+class Left(dict):
+    """Values of a path's wildcards, where those without a value stay wildcards."""
+
+    def __missing__(self, name):
+        return f"{{{name}}}"
+
+
+def path(rule, output, **values):
+    """An output of a rule by its name, as the table of stages has it; wildcards without a value
+    stay."""
+    stage = STAGES[rule]
+    folder = stage.folder.format_map(Left(values, study=CONFIG.study))
+    return f"results/{folder}/{stage.outputs[output].file}"
+
+
+def outputs(rule):
+    """All outputs of a rule, by their names."""
+    return {name: path(rule, name) for name in STAGES[rule].outputs}
+
+
+def log_of(rule):
+    """The log of a rule's jobs."""
+    folder = STAGES[rule].folder.format_map(Left(study=CONFIG.study))
+    return f"{LOGS}/{STAGES[rule].log_place(folder)}.log"
+
+
+def file_in(place, rule, output):
+    """An output of a rule's job that writes the folder `place`."""
+    return f"{place}/{STAGES[rule].outputs[output].file}"
 
 
 def names(values):
@@ -71,6 +113,8 @@ wildcard_constraints:
     tokens=r"\d+",
     model_key=names(MODELS),
     corpus_key=names(CORPORA),
+    overlap_key=names(map(STUDY.overlap_key, CONFIG.calibration)),
+    tasks_key=names(TASKS),
     profile_key=names(PROFILES),
     dense_key=names(DENSE),
 
@@ -85,15 +129,35 @@ def model_named(wildcards):
     """The configuration's name of the model that the wildcards name or key."""
     if hasattr(wildcards, "model"):
         return wildcards.model
-    for name in ("model_key", "dense_key", "profile_key", "corpus_key"):
+    for name in ("model_key", "dense_key", "profile_key", "corpus_key", "tasks_key"):
         if hasattr(wildcards, name):
             return KEYED[getattr(wildcards, name)][0]
+    raise ValueError(f"the wildcards {wildcards} name no model")
 
 
 @fixed
 def model_of(wildcards):
     """model.json of the model that the wildcards name or key."""
-    return f"{SHARED}/resolve_model/{STUDY.model_key(model_named(wildcards))}/model.json"
+    return file_in(STUDY.model_place(model_named(wildcards)), "resolve_model", "model")
+
+
+@fixed
+def cleared_of(wildcards):
+    """What every evaluation of the model at hand waits for. Another corpus of the study, or another
+    study's, is compared anew without a rerun of what is evaluated."""
+    return file_in(STUDY.tasks_place(model_named(wildcards)), "clear_tasks", "cleared")
+
+
+def for_model(function):
+    """The function of the wildcards, or what it gives where there is one model alone: thousands of
+    jobs would each ask."""
+    if len(CONFIG.models) > 1:
+        return function
+    return function(SimpleNamespace(model=next(iter(CONFIG.models))))
+
+
+#: What every evaluation reads besides its plan.
+RECORD, CLEARED = for_model(model_of), for_model(cleared_of)
 
 
 def memory(rule):
@@ -136,16 +200,18 @@ def sizes_now():
     return SIZES
 
 
-def work_of(rule, wildcards):
-    """A job of the rule on the model and corpus at hand."""
-    about_model = rule not in ("analyse", "build_report")
-    model = model_named(wildcards) if about_model else ""
+def corpus_named(wildcards):
+    """The configuration's name of the corpus that the wildcards name or key; None without one."""
     key = getattr(wildcards, "profile_key", None) or getattr(wildcards, "corpus_key", None)
-    corpus = KEYED[key][1] if key else getattr(wildcards, "corpus", None)
+    return KEYED[key][1] if key else getattr(wildcards, "corpus", None)
+
+
+def work_of(rule, wildcards):
+    """A job of the rule on the model, corpus and method at hand."""
+    model = model_named(wildcards) if STAGES[rule].wildcards else ""
     if model and SIZES[model] is None:
         sizes_now()
-    # What fitting costs hangs on the method; what evaluating costs does not.
-    method = wildcards.method if rule in ("prepare", "fit_with_model") else None
+    corpus, method = corpus_named(wildcards), getattr(wildcards, "method", None)
     known = rule, model, corpus, method, SIZES.get(model)
     if known not in WORK:
         WORK[known] = job_like(STUDY, rule, model, corpus, SIZES, method)
@@ -165,114 +231,6 @@ def gpus_of(wildcards):
 GPUS = gpus_of if any(m.gpus for m in CONFIG.models.values()) else 0
 
 
-def other_neurons(wildcards):
-    """Neurons of the profile that the policy at hand looks at besides its own, if any."""
-    section = CONFIG.classification[wildcards.classification]
-    if STUDY.needs(section.policy) != "profile":
-        return []
-    return f"{SHARED}/merge_profile/{STUDY.profile_key(wildcards.model, section.other)}/neurons.parquet"
-
-
-def other_sequences(wildcards):
-    """Sequences that the policy at hand measures a loss on, if any."""
-    section = CONFIG.classification[wildcards.classification]
-    if STUDY.needs(section.policy) != "sequences":
-        return []
-    key = STUDY.corpus_key(wildcards.model, section.other)
-    return f"{SHARED}/extract_calibration/{key}/sequences.parquet"
-
-
-def classes_of_method(model, name):
-    """The classification that a method ranks by."""
-    method = CONFIG.methods[name]
-    return f"{RESULTS}/classify/{model}/{method.corpus}/{method.classification}/classes.parquet"
-
-
-@fixed
-def ranking_of(wildcards):
-    """What a method at hand ranks by: the profile's neurons and their classes."""
-    return dict(
-        record=model_of(wildcards),
-        neurons=neurons_of(wildcards.model, CONFIG.methods[wildcards.method].corpus),
-        classes=classes_of_method(wildcards.model, wildcards.method),
-        distractor=distractors_of(wildcards),
-        matched=matched_of(wildcards),
-        activity=activity_of(wildcards),
-    )
-
-
-def activity_of(wildcards):
-    """The profile that tells the activity of the neurons which a method at hand removes, if any."""
-    if not STUDY.removes(wildcards.method):
-        return []
-    return [neurons_of(wildcards.model, STUDY.activity_corpus)]
-
-
-def matched_of(wildcards):
-    """The plan that the condition at hand takes as many neurons of each layer as, if any."""
-    other = STUDY.matched_plan(wildcards.model, wildcards.method, wildcards.level)
-    if other is None:
-        return []
-    folder = f"{RESULTS}/fit/{other.model}/{other.method}/{other.level}/{other.seed}"
-    return [f"{folder}/plan.json", f"{folder}/plan.safetensors"]
-
-
-def neurons_of(model, corpus):
-    """The neurons of a profile."""
-    return f"{SHARED}/merge_profile/{STUDY.profile_key(model, corpus)}/neurons.parquet"
-
-
-def distractors_of(wildcards):
-    """Neurons of the profiles that the method at hand looks at besides its own."""
-    corpora = STUDY.read_by(wildcards.method, "profile")
-    return [neurons_of(wildcards.model, corpus) for corpus in corpora]
-
-
-@fixed
-def evidence_of(wildcards):
-    """What a method at hand is fitted on with the model: its text, its profile, its classes."""
-    method = CONFIG.methods[wildcards.method]
-    key = STUDY.profile_key(wildcards.model, method.corpus)
-    sequences = STUDY.corpus_key(wildcards.model, method.corpus)
-    classes = classes_of_method(wildcards.model, wildcards.method) if method.classification else []
-    return dict(
-        record=model_of(wildcards),
-        sequences=f"{SHARED}/extract_calibration/{sequences}/sequences.parquet",
-        neurons=f"{SHARED}/merge_profile/{key}/neurons.parquet",
-        histograms=f"{SHARED}/merge_profile/{key}/histograms.parquet",
-        thresholds=f"{SHARED}/profile_sample/{key}/thresholds.parquet",
-        norms=f"{SHARED}/profile_sample/{key}/norms.parquet",
-        classes=classes,
-        distractor=distractors_of(wildcards),
-    )
-
-
-@fixed
-def prepared_of(wildcards):
-    """What the levels of a method at hand share, if anything."""
-    if not STUDY.prepares(wildcards.method):
-        return []
-    return f"{RESULTS}/prepare/{wildcards.model}/{wildcards.method}/prepared.safetensors"
-
-
-@fixed
-def text_of(wildcards):
-    """Further text that the compensation of a method at hand is fitted on."""
-    corpora = STUDY.read_by(wildcards.method, "sequences")
-    keys = [STUDY.corpus_key(wildcards.model, corpus) for corpus in corpora]
-    return [f"{SHARED}/extract_calibration/{key}/sequences.parquet" for key in keys]
-
-
-def shards_of(folder, table, number):
-    """A table of all shards of what is made in `folder`; the folder's wildcards stay."""
-    return [f"{folder}/{shard}-of-{number}/{table}.parquet" for shard in range(number)]
-
-
-def if_divided(folder, table, number):
-    """`shards_of`, or nothing where one job does it all."""
-    return shards_of(folder, table, number) if number > 1 else []
-
-
 def as_it_is(value):
     """A param function that gives the value: braces in a plain one's texts count as wildcards."""
 
@@ -282,51 +240,31 @@ def as_it_is(value):
     return fixed(given)
 
 
-def undivided(section):
-    """A section as params hold it: into how many jobs the work is divided changes no result."""
-    return section | {"shards": 1}
+#: The section `profile` as params of what is profiled.
+PROFILE = undivided(CONFIG.profile.model_dump())
 
 
-#: The section `profile` as params of what is profiled for every study; more is collected on demand.
-PROFILE = undivided(CONFIG.profile.model_dump(exclude={"collect", "residual_tokens"}))
-
-
-def collected():
-    """What is collected besides the profiles, for every model and corpus."""
-    return [
-        f"{folder}/{file}"
-        for folder, made in STUDY.folders.items()
-        if made.rule.startswith("collect_")
-        for file in FILES[made.rule]
-    ]
-
-
-#: What a key in a path stands for: a model, or a model and a corpus.
-KEYED = {
-    **{key: (model, "") for key, model in {**MODELS, **DENSE}.items()},
-    **CORPORA,
-    **PROFILES,
+#: What a job can be about, and how its wildcards say so.
+ABOUT = {
+    "model": model_named,
+    "corpus": corpus_named,
+    "method": lambda wildcards: wildcards.method,
+    "classification": lambda wildcards: wildcards.classification,
 }
 
 
-def source_of(rule, **named):
+def source_of(rule):
     """A param function: what a rule's job rests on besides configuration, `Study.source`.
 
-    `named` says which wildcard names the model, corpus, method or classification; a key stands for
-    its own model or corpus. Of the wildcards alone: Snakemake compares no param that is made of
-    inputs or outputs with the last run's.
+    Of the wildcards alone: Snakemake compares no param that is made of inputs or outputs with the
+    last run's.
     """
+    about = {name: ABOUT[name] for name in sorted(STAGES[rule].reads - {"tasks"})}
 
     def source(wildcards):
-        values = {about: named_by(wildcards[name], about) for about, name in named.items()}
-        return STUDY.source(rule, **values)
+        return STUDY.source(rule, **{name: named(wildcards) for name, named in about.items()})
 
     return fixed(source)
-
-
-def named_by(value, about):
-    """The model or corpus that a key stands for, or the name itself."""
-    return KEYED[value][about == "corpus"] if value in KEYED else value
 
 
 def lost_results(_):
@@ -339,8 +277,8 @@ def lost_results(_):
     files = [
         f"{folder}/{file}"
         for folder, job in STUDY.folders.items()
-        if not job.rule.endswith("_shard")
-        for file in FILES[job.rule]
+        if not STAGES[job.rule].serves
+        for file in STAGES[job.rule].files
     ]
     lost = [file for file in files if not os.path.exists(file)]
     return lost if len(lost) < len(files) else []
@@ -366,32 +304,67 @@ def judged(check_incomplete):
 DAG.check_incomplete = judged(DAG.check_incomplete)
 
 
-def conditions():
-    """All pruned conditions as they stand in paths, in the order of the configuration."""
-    return [f"{c.model}/{c.method}/{c.level}/{c.seed}" for c in STUDY.conditions]
+def in_folders(folders, file):
+    """A file in each of the folders."""
+    return [f"{folder}/{file}" for folder in folders]
 
 
-def of_conditions(file):
-    """A file of every condition and then of every dense evaluation, in one fixed order."""
-    pruned = [f"{RESULTS}/evaluate/{condition}/{file}" for condition in conditions()]
-    return pruned + [f"{SHARED}/evaluate_dense/{key}/{file}" for key in DENSE]
+def identified(folders):
+    """Folders with what they are about, and the identity that what stands in them has to have."""
+    return {
+        folder: facts | {"identity": STUDY.folders[folder].identity}
+        for folder, facts in folders.items()
+    }
 
 
-def all_conditions():
-    """What `of_conditions` lists, as facts."""
+def evaluated_conditions():
+    """Folders of all evaluations: every condition in the order of the configuration, then the
+    dense runs."""
     measures = {name: STUDY.measure(name) for name in CONFIG.methods}
-    pruned = [
-        dict(
-            model=c.model,
-            method=c.method,
-            level=c.level,
-            seed=c.seed,
-            measure=measures[c.method],
-        )
+    pruned = {
+        f"{RESULTS}/evaluate/{c.model}/{c.method}/{c.level}/{c.seed}": asdict(c)
+        | {"measure": measures[c.method]}
         for c in STUDY.conditions
-    ]
-    return pruned + [
-        dict(model=m, method="dense", level="0", seed=0, measure=None) for m in DENSE.values()
+    }
+    dense = {"method": "dense", "level": "0", "seed": 0, "measure": None}
+    return pruned | {
+        f"{SHARED}/evaluate_dense/{key}": {"model": model} | dense for key, model in DENSE.items()
+    }
+
+
+def profiles(pairs):
+    """Folders of the profiles of (model, corpus) pairs."""
+    return {
+        f"{SHARED}/merge_profile/{STUDY.profile_key(model, corpus)}": dict(
+            model=model, corpus=corpus
+        )
+        for model, corpus in pairs
+    }
+
+
+def classifications(named):
+    """Folders of (model, corpus, classification) triples."""
+    return {
+        f"{RESULTS}/classify/{model}/{corpus}/{name}": dict(
+            model=model, corpus=corpus, classification=name
+        )
+        for model, corpus, name in named
+    }
+
+
+def parted_methods():
+    """The methods that remove one part of a model at a time, for every model, with what they go
+    by."""
+    return [
+        dict(
+            model=model,
+            method=name,
+            part=part,
+            by_layer=CONFIG.methods[name].scope == "layer",
+            corpus=CONFIG.methods[name].corpus,
+            classification=CONFIG.methods[name].classification,
+        )
+        for model, name, part in STUDY.parted
     ]
 
 

@@ -1,19 +1,15 @@
 rule evaluate:
     input:
-        record=model_of,
-        plan=f"{RESULTS}/fit/{PLAN}/plan.json",
-        arrays=f"{RESULTS}/fit/{PLAN}/plan.safetensors",
-        sample_shards=if_divided(
-            f"{RESULTS}/evaluate_shard/{PLAN}", "samples", CONFIG.evaluation.shards
-        ),
-        count_shards=if_divided(
-            f"{RESULTS}/evaluate_shard/{PLAN}", "counts", CONFIG.evaluation.shards
-        ),
+        record=RECORD,
+        cleared=ancient(CLEARED),
+        plan=path("fit", "plan"),
+        arrays=path("fit", "arrays"),
+        sample_shards=shards_of("evaluate_shard", "samples", CONFIG.evaluation.shards),
+        count_shards=shards_of("evaluate_shard", "counts", CONFIG.evaluation.shards),
     output:
-        samples=f"{RESULTS}/evaluate/{PLAN}/samples.parquet",
-        sparsity=f"{RESULTS}/evaluate/{PLAN}/sparsity.parquet",
+        **outputs("evaluate"),
     log:
-        f"{LOGS}/{CONFIG.study}/evaluate/{PLAN}.log",
+        log_of("evaluate"),
     threads: 1
     resources:
         mem_mb=memory("evaluate"),
@@ -22,21 +18,21 @@ rule evaluate:
     params:
         model=fixed(lambda w: STUDY.section("models", w.model)),
         evaluation=as_it_is(undivided(STUDY.evaluation())),
-        source=source_of("evaluate", model="model", method="method"),
+        source=source_of("evaluate"),
     script:
         "../workflow/scripts/evaluate.py"
 
 
 rule evaluate_shard:
     input:
-        record=model_of,
-        plan=f"{RESULTS}/fit/{PLAN}/plan.json",
-        arrays=f"{RESULTS}/fit/{PLAN}/plan.safetensors",
+        record=RECORD,
+        cleared=ancient(CLEARED),
+        plan=path("fit", "plan"),
+        arrays=path("fit", "arrays"),
     output:
-        samples=f"{RESULTS}/evaluate_shard/{PLAN}/{{shard}}-of-{{shards}}/samples.parquet",
-        counts=f"{RESULTS}/evaluate_shard/{PLAN}/{{shard}}-of-{{shards}}/counts.parquet",
+        **outputs("evaluate_shard"),
     log:
-        f"{LOGS}/{CONFIG.study}/evaluate_shard/{PLAN}/{{shard}}-of-{{shards}}.log",
+        log_of("evaluate_shard"),
     threads: 1
     resources:
         mem_mb=memory("evaluate_shard"),
@@ -45,25 +41,21 @@ rule evaluate_shard:
     params:
         model=fixed(lambda w: STUDY.section("models", w.model)),
         evaluation=as_it_is(undivided(STUDY.evaluation())),
-        source=source_of("evaluate_shard", model="model", method="method"),
+        source=source_of("evaluate_shard"),
     script:
         "../workflow/scripts/evaluate_shard.py"
 
 
 rule evaluate_dense:
     input:
-        record=model_of,
-        sample_shards=if_divided(
-            f"{SHARED}/evaluate_dense_shard/{{dense_key}}", "samples", CONFIG.evaluation.shards
-        ),
-        count_shards=if_divided(
-            f"{SHARED}/evaluate_dense_shard/{{dense_key}}", "counts", CONFIG.evaluation.shards
-        ),
+        record=RECORD,
+        cleared=ancient(CLEARED),
+        sample_shards=shards_of("evaluate_dense_shard", "samples", CONFIG.evaluation.shards),
+        count_shards=shards_of("evaluate_dense_shard", "counts", CONFIG.evaluation.shards),
     output:
-        samples=f"{SHARED}/evaluate_dense/{{dense_key}}/samples.parquet",
-        sparsity=f"{SHARED}/evaluate_dense/{{dense_key}}/sparsity.parquet",
+        **outputs("evaluate_dense"),
     log:
-        f"{LOGS}/shared/evaluate_dense/{{dense_key}}.log",
+        log_of("evaluate_dense"),
     threads: 1
     resources:
         mem_mb=memory("evaluate_dense"),
@@ -72,19 +64,19 @@ rule evaluate_dense:
     params:
         model=lambda w: STUDY.section("models", DENSE[w.dense_key]),
         evaluation=as_it_is(undivided(STUDY.evaluation())),
-        source=source_of("evaluate_dense", model="dense_key"),
+        source=source_of("evaluate_dense"),
     script:
         "../workflow/scripts/evaluate_dense.py"
 
 
 rule evaluate_dense_shard:
     input:
-        record=model_of,
+        record=RECORD,
+        cleared=ancient(CLEARED),
     output:
-        samples=f"{SHARED}/evaluate_dense_shard/{{dense_key}}/{{shard}}-of-{{shards}}/samples.parquet",
-        counts=f"{SHARED}/evaluate_dense_shard/{{dense_key}}/{{shard}}-of-{{shards}}/counts.parquet",
+        **outputs("evaluate_dense_shard"),
     log:
-        f"{LOGS}/shared/evaluate_dense_shard/{{dense_key}}/{{shard}}-of-{{shards}}.log",
+        log_of("evaluate_dense_shard"),
     threads: 1
     resources:
         mem_mb=memory("evaluate_dense_shard"),
@@ -93,6 +85,6 @@ rule evaluate_dense_shard:
     params:
         model=lambda w: STUDY.section("models", DENSE[w.dense_key]),
         evaluation=as_it_is(undivided(STUDY.evaluation())),
-        source=source_of("evaluate_dense_shard", model="dense_key"),
+        source=source_of("evaluate_dense_shard"),
     script:
         "../workflow/scripts/evaluate_dense_shard.py"

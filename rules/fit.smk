@@ -2,10 +2,9 @@ rule fit:
     input:
         unpack(ranking_of),
     output:
-        plan=f"{RESULTS}/fit/{PLAN}/plan.json",
-        arrays=f"{RESULTS}/fit/{PLAN}/plan.safetensors",
+        **outputs("fit"),
     log:
-        f"{LOGS}/{CONFIG.study}/fit/{PLAN}.log",
+        log_of("fit"),
     wildcard_constraints:
         method=names(filter(STUDY.by_tables, CONFIG.methods)),
     threads: 1
@@ -14,7 +13,7 @@ rule fit:
         runtime=at_most(cost.asked_minutes, "fit"),
     params:
         config=fixed(lambda w: STUDY.fitting(w.method, w.level)),
-        source=source_of("fit", method="method"),
+        source=source_of("fit"),
     script:
         "../workflow/scripts/fit.py"
 
@@ -23,10 +22,9 @@ rule prepare:
     input:
         unpack(evidence_of),
     output:
-        prepared=f"{RESULTS}/prepare/{{model}}/{{method}}/prepared.safetensors",
-        training=f"{RESULTS}/prepare/{{model}}/{{method}}/training.parquet",
+        **outputs("prepare"),
     log:
-        f"{LOGS}/{CONFIG.study}/prepare/{{model}}/{{method}}.log",
+        log_of("prepare"),
     wildcard_constraints:
         method=names(filter(STUDY.prepares, CONFIG.methods)),
     threads: 1
@@ -38,7 +36,7 @@ rule prepare:
         model=lambda w: STUDY.section("models", w.model),
         config=lambda w: STUDY.preparing(w.method),
         profile=PROFILE,
-        source=source_of("prepare", model="model", method="method"),
+        source=source_of("prepare"),
     script:
         "../workflow/scripts/prepare.py"
 
@@ -50,11 +48,9 @@ rule fit_with_model:
         prepared=prepared_of,
         text=text_of,
     output:
-        plan=f"{RESULTS}/fit/{PLAN}/plan.json",
-        arrays=f"{RESULTS}/fit/{PLAN}/plan.safetensors",
-        training=f"{RESULTS}/fit/{PLAN}/training.parquet",
+        **outputs("fit_with_model"),
     log:
-        f"{LOGS}/{CONFIG.study}/fit/{PLAN}.log",
+        log_of("fit_with_model"),
     wildcard_constraints:
         method=names(name for name in CONFIG.methods if not STUDY.by_tables(name)),
     threads: 1
@@ -66,6 +62,6 @@ rule fit_with_model:
         model=fixed(lambda w: STUDY.section("models", w.model)),
         config=fixed(lambda w: STUDY.fitting(w.method, w.level)),
         profile=PROFILE,
-        source=source_of("fit_with_model", model="model", method="method"),
+        source=source_of("fit_with_model"),
     script:
         "../workflow/scripts/fit_with_model.py"

@@ -1,8 +1,8 @@
 rule resolve_model:
     output:
-        model=f"{SHARED}/resolve_model/{{model_key}}/model.json",
+        **outputs("resolve_model"),
     log:
-        f"{LOGS}/shared/resolve_model/{{model_key}}.log",
+        log_of("resolve_model"),
     threads: 1
     resources:
         mem_mb=memory("resolve_model"),
@@ -10,6 +10,6 @@ rule resolve_model:
     params:
         name=lambda w: MODELS[w.model_key],
         config=lambda w: STUDY.section("models", MODELS[w.model_key]),
-        source=source_of("resolve_model", model="model_key"),
+        source=source_of("resolve_model"),
     script:
         "../workflow/scripts/resolve_model.py"

@@ -1,17 +1,11 @@
 rule profile_sample:
     input:
         record=model_of,
-        sequences=lambda w: f"{SHARED}/extract_calibration/"
-        f"{STUDY.corpus_key(*PROFILES[w.profile_key])}/sequences.parquet",
+        sequences=profiled_sequences,
     output:
-        thresholds=f"{SHARED}/profile_sample/{{profile_key}}/thresholds.parquet",
-        norms=f"{SHARED}/profile_sample/{{profile_key}}/norms.parquet",
-        tokens=f"{SHARED}/profile_sample/{{profile_key}}/tokens.parquet",
-        cett_curve=f"{SHARED}/profile_sample/{{profile_key}}/cett_curve.parquet",
-        always_active=f"{SHARED}/profile_sample/{{profile_key}}/always_active.parquet",
-        prompt_overlaps=f"{SHARED}/profile_sample/{{profile_key}}/prompt_overlaps.parquet",
+        **outputs("profile_sample"),
     log:
-        f"{LOGS}/shared/profile_sample/{{profile_key}}.log",
+        log_of("profile_sample"),
     threads: 1
     resources:
         mem_mb=memory("profile_sample"),
@@ -20,7 +14,7 @@ rule profile_sample:
     params:
         model=lambda w: STUDY.section("models", PROFILES[w.profile_key][0]),
         config=PROFILE,
-        source=source_of("profile_sample", model="profile_key"),
+        source=source_of("profile_sample"),
     script:
         "../workflow/scripts/profile_sample.py"
 
@@ -28,16 +22,13 @@ rule profile_sample:
 rule profile_shard:
     input:
         record=model_of,
-        sequences=lambda w: f"{SHARED}/extract_calibration/"
-        f"{STUDY.corpus_key(*PROFILES[w.profile_key])}/sequences.parquet",
-        thresholds=f"{SHARED}/profile_sample/{{profile_key}}/thresholds.parquet",
-        norms=f"{SHARED}/profile_sample/{{profile_key}}/norms.parquet",
+        sequences=profiled_sequences,
+        thresholds=path("profile_sample", "thresholds"),
+        norms=path("profile_sample", "norms"),
     output:
-        neurons=f"{SHARED}/profile_shard/{{profile_key}}/{{shard}}-of-{{shards}}/neurons.parquet",
-        channels=f"{SHARED}/profile_shard/{{profile_key}}/{{shard}}-of-{{shards}}/channels.parquet",
-        histograms=f"{SHARED}/profile_shard/{{profile_key}}/{{shard}}-of-{{shards}}/histograms.parquet",
+        **outputs("profile_shard"),
     log:
-        f"{LOGS}/shared/profile_shard/{{profile_key}}/{{shard}}-of-{{shards}}.log",
+        log_of("profile_shard"),
     threads: 1
     resources:
         mem_mb=memory("profile_shard"),
@@ -46,7 +37,7 @@ rule profile_shard:
     params:
         model=lambda w: STUDY.section("models", PROFILES[w.profile_key][0]),
         config=PROFILE,
-        source=source_of("profile_shard", model="profile_key"),
+        source=source_of("profile_shard"),
     script:
         "../workflow/scripts/profile_shard.py"
 
@@ -54,24 +45,15 @@ rule profile_shard:
 rule merge_profile:
     input:
         record=model_of,
-        thresholds=f"{SHARED}/profile_sample/{{profile_key}}/thresholds.parquet",
-        norms=f"{SHARED}/profile_sample/{{profile_key}}/norms.parquet",
-        neuron_shards=shards_of(
-            f"{SHARED}/profile_shard/{{profile_key}}", "neurons", CONFIG.profile.shards
-        ),
-        channel_shards=shards_of(
-            f"{SHARED}/profile_shard/{{profile_key}}", "channels", CONFIG.profile.shards
-        ),
-        histogram_shards=shards_of(
-            f"{SHARED}/profile_shard/{{profile_key}}", "histograms", CONFIG.profile.shards
-        ),
+        thresholds=path("profile_sample", "thresholds"),
+        norms=path("profile_sample", "norms"),
+        neuron_shards=shards_of("profile_shard", "neurons", CONFIG.profile.shards),
+        channel_shards=shards_of("profile_shard", "channels", CONFIG.profile.shards),
+        histogram_shards=shards_of("profile_shard", "histograms", CONFIG.profile.shards),
     output:
-        neurons=f"{SHARED}/merge_profile/{{profile_key}}/neurons.parquet",
-        channels=f"{SHARED}/merge_profile/{{profile_key}}/channels.parquet",
-        histograms=f"{SHARED}/merge_profile/{{profile_key}}/histograms.parquet",
-        layers=f"{SHARED}/merge_profile/{{profile_key}}/layers.parquet",
+        **outputs("merge_profile"),
     log:
-        f"{LOGS}/shared/merge_profile/{{profile_key}}.log",
+        log_of("merge_profile"),
     threads: 1
     resources:
         mem_mb=memory("merge_profile"),
@@ -81,49 +63,3 @@ rule merge_profile:
         source=source_of("merge_profile"),
     script:
         "../workflow/scripts/merge_profile.py"
-
-
-rule collect_hessian:
-    input:
-        record=model_of,
-        sequences=lambda w: f"{SHARED}/extract_calibration/"
-        f"{STUDY.corpus_key(*PROFILES[w.profile_key])}/sequences.parquet",
-    output:
-        hessian=f"{SHARED}/collect_hessian/{{profile_key}}/hessian.safetensors",
-    log:
-        f"{LOGS}/shared/collect_hessian/{{profile_key}}.log",
-    threads: 1
-    resources:
-        mem_mb=memory("collect_hessian"),
-        runtime=runtime("collect_hessian"),
-        gpu=GPUS,
-    params:
-        model=lambda w: STUDY.section("models", PROFILES[w.profile_key][0]),
-        batch_size=CONFIG.profile.batch_size,
-        source=source_of("collect_hessian", model="profile_key"),
-    script:
-        "../workflow/scripts/collect_hessian.py"
-
-
-rule collect_residuals:
-    input:
-        record=model_of,
-        sequences=lambda w: f"{SHARED}/extract_calibration/"
-        f"{STUDY.corpus_key(*PROFILES[w.profile_key])}/sequences.parquet",
-        thresholds=f"{SHARED}/profile_sample/{{profile_key}}/thresholds.parquet",
-        norms=f"{SHARED}/profile_sample/{{profile_key}}/norms.parquet",
-    output:
-        residuals=f"{SHARED}/collect_residuals/{{profile_key}}/{{tokens}}/residuals.safetensors",
-    log:
-        f"{LOGS}/shared/collect_residuals/{{profile_key}}/{{tokens}}.log",
-    threads: 1
-    resources:
-        mem_mb=memory("collect_residuals"),
-        runtime=runtime("collect_residuals"),
-        gpu=GPUS,
-    params:
-        model=lambda w: STUDY.section("models", PROFILES[w.profile_key][0]),
-        batch_size=CONFIG.profile.batch_size,
-        source=source_of("collect_residuals", model="profile_key"),
-    script:
-        "../workflow/scripts/collect_residuals.py"

@@ -4,7 +4,7 @@ clone, where the cards are there already; a training goes on from its last check
 
 from pipeline.reference.export import CORPORA, TASKS
 from pipeline.reference.recipes import RECIPES
-from pipeline.study import PROJECT, family_entries, rule_source, view_entries
+from pipeline.planning.sources import PROJECT, family_entries, rule_source, view_entries
 
 RESOURCES = str(PROJECT / "resources")
 LOGS = "results/logs/reference"

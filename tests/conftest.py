@@ -34,8 +34,8 @@ if not shutil.which("nvidia-smi"):
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
-from pipeline.artifacts import Manifest  # noqa: E402
-from pipeline.digest import SOURCE_ROOT  # noqa: E402
+from pipeline.store.artifacts import Manifest  # noqa: E402
+from pipeline.store.digest import SOURCE_ROOT  # noqa: E402
 
 # Deadlines are timings, and imports inside functions make first calls slow.
 settings.register_profile("tests", deadline=None, max_examples=60, derandomize=True, database=None)
@@ -126,6 +126,18 @@ class Copy:
         text = file.read_text()
         assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {path}"
         file.write_text(text.replace(old, new))
+
+    def configure(self, key: str, value: object, config: str = "configs/tiny.yaml") -> None:
+        """Set a key of a configuration of the copy, by its dotted path."""
+        import yaml
+
+        file = self.folder / config
+        values = place = yaml.safe_load(file.read_text())
+        *sections, last = key.split(".")
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[last] = value
+        file.write_text(yaml.safe_dump(values, sort_keys=False))
 
 
 def copied(folder: Path) -> Copy:

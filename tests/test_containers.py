@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from pipeline.study import PROJECT
+from pipeline.planning.study import PROJECT
 from workflow import install
 
 FILES = ("Dockerfile", "cold-neurons.def")

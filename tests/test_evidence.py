@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from pipeline.config.level import Level
 from pipeline.config.models import Model
 from pipeline.config.profile import Profile
 from pipeline.evidence import Files
@@ -32,7 +33,7 @@ def files(tmp_path, manifest, save_model):
 
 
 def test_training_goes_on_from_no_checkpoint_of_other_code_settings_or_levels(files, tmp_path):
-    asked = Asked(PARTS, 0.5)
+    asked = Asked(PARTS, Level.of(0.5))
     changed = [
         files.evidence(asked, tmp_path / "c", "0"),
         files.evidence(asked, tmp_path / "c", "1"),
@@ -50,7 +51,7 @@ def test_training_goes_on_from_no_checkpoint_of_other_code_settings_or_levels(fi
 
 
 def test_without_a_classification_nothing_is_hot(files, tmp_path):
-    evidence = files.evidence(Asked(PARTS, 0.5), tmp_path / "c", "0")
+    evidence = files.evidence(Asked(PARTS, Level.of(0.5)), tmp_path / "c", "0")
     assert evidence.hot is None and evidence.neurons is None
     assert [list(row) for row in evidence.sequences] == [[1, 5, 6], [1, 7, 8, 9]]
 

@@ -22,17 +22,18 @@ assert threading.active_count() == 1, threading.enumerate()
 PLAN = """
 import sys
 from pathlib import Path
-from pipeline import launcher, study
+from pipeline.running import launcher
+from pipeline.planning import sources, study
 from pipeline.config.study import parse_study
 planned = study.Study(parse_study(study.read_config(Path(sys.argv[1]))))
 for model, corpus in planned.profiled:
     planned.profile_key(model, corpus), planned.dense_key(model)
-    planned.source("profile_shard", model=model), planned.source("evaluate", model=model)
+    planned.source("profile_shard", model=model), planned.source("evaluate_dense", model=model)
     planned.source("extract_calibration", corpus=corpus)
-for condition in planned.conditions:
-    planned.source("fit", method=condition.method)
-for rule in study.RULES:
-    study.rule_source(rule, study.family_entries())
+for folder in planned.folders.values():
+    planned.source_behind(folder)
+for rule in sources.RULES:
+    sources.rule_source(rule, sources.family_entries())
 """
 
 
@@ -47,14 +48,14 @@ def test_importing_every_module_loads_no_heavy_library_and_starts_no_thread(pyth
     assert done.stdout == done.stderr == ""
 
 
-@pytest.mark.parametrize("name", ["pipeline.reference.training", "pipeline.models.loading"])
+@pytest.mark.parametrize("name", ["pipeline.reference.train", "pipeline.models.loading"])
 def test_a_module_alone_loads_no_heavy_library(python, name):
     done = python(f"import {name}\n" + CHECK)
     assert done.returncode == 0, done.stderr
 
 
 def test_planning_a_study_and_its_digests_loads_no_heavy_library(python):
-    from pipeline.study import PROJECT
+    from pipeline.planning.study import PROJECT
 
     done = python(PLAN + CHECK, PROJECT / "config.yaml")
     assert done.returncode == 0, done.stderr

@@ -3,8 +3,8 @@
 import pytest
 
 from pipeline import registry
-from pipeline.errors import UserError
-from pipeline.registry import Registry, unknown_name
+from pipeline.errors import UserError, unknown_name
+from pipeline.registry import Registry
 
 REGISTRIES = {name: value for name, value in vars(registry).items() if isinstance(value, Registry)}
 ENTRIES = [(name, entry) for name, table in REGISTRIES.items() for entry in table]

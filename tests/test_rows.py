@@ -81,3 +81,17 @@ def test_more_moved_counts_are_found(folders):
 
 def test_no_tables_are_a_difference(tmp_path):
     assert differences(tmp_path / "one", tmp_path / "other") == [f"{tmp_path / 'one'}: no tables"]
+
+
+def test_a_figures_data_set_is_told_by_its_rows_and_not_by_its_name(tmp_path):
+    def compared(name, value):
+        for folder, named, y in (("one", "data-a1", 0.5), (name, name, value)):
+            results = tmp_path / folder / "results"
+            results.mkdir(parents=True, exist_ok=True)
+            spec = {"layer": [{"data": {"name": named}}], "datasets": {named: [{"y": y}]}}
+            (results / "figure.vl.json").write_text(json.dumps(spec))
+        return differences(tmp_path / "one", tmp_path / name)
+
+    assert compared("data-b2", 0.50001) == []
+    (line,) = compared("data-c3", 0.6)
+    assert line.startswith("figure.vl.json: .datasets.data set 0[0].y: 0.5 and 0.6")

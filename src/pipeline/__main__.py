@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline import launcher, slurm
 from pipeline.config.study import parse_study
 from pipeline.errors import UserError
-from pipeline.runs.lock import holder
-from pipeline.study import PROJECT, Study, read_config
-from pipeline.tasks import find
+from pipeline.planning.study import PROJECT, Study, read_config
+from pipeline.running import launcher, slurm
+from pipeline.running.lock import holder
+from pipeline.tasks.task import find
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     given, extra = parser.parse_known_args(arguments)
     if "config" in given:
-        _take_configuration(given, extra)
+        _take_configuration(parser, given, extra)
     if extra and given.action is not _run:
         parser.error(f"unrecognized arguments: {' '.join(extra)}")
     try:
@@ -33,13 +33,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _take_configuration(given: argparse.Namespace, extra: list[str]) -> None:
-    """The configuration is given by option or by itself; other words are targets of Snakemake's."""
-    named = [word for word in extra if word.endswith((".yaml", ".yml")) and word[:1] != "-"]
-    if given.config is None and named:
-        given.config = Path(named[0])
-        extra.remove(named[0])
-    given.config = given.config or PROJECT / "config.yaml"
+def _take_configuration(
+    parser: argparse.ArgumentParser, given: argparse.Namespace, extra: list[str]
+) -> None:
+    """Take the configuration by option or by itself; without one it is the command's usual one.
+
+    A run's other words are options and targets of Snakemake's, so there a configuration by itself
+    is known by its ending.
+    """
+    words = [word for word in extra if not word.startswith("-")]
+    if given.action is _run:
+        words = [word for word in words if word.endswith((".yaml", ".yml"))]
+    elif len(words) == len(extra) and len(words) + (given.config is not None) > 1:
+        named = [*map(str, filter(None, [given.config])), *words]
+        parser.error(f"one configuration at a time; given: {', '.join(named)}")
+    if given.config is None and words:
+        given.config = Path(words[0])
+        extra.remove(words[0])
+    given.config = given.config or given.usual
 
 
 def _run(given: argparse.Namespace, extra: list[str]) -> None:
@@ -64,9 +75,13 @@ def _run(given: argparse.Namespace, extra: list[str]) -> None:
 
 
 def _check(given: argparse.Namespace, _: list[str]) -> None:
-    from pipeline.runs.check import check
+    from pipeline.commands.check import check
+    from pipeline.config.complete import as_yaml
 
     study = _study(given)
+    if given.complete:
+        sys.stdout.write(as_yaml(study.config))
+        return
     check(study)
     config = study.config
     counts = [(config.models, "model"), (study.conditions, "pruned condition")]
@@ -79,8 +94,8 @@ def _check(given: argparse.Namespace, _: list[str]) -> None:
 
 
 def _plan(given: argparse.Namespace, _: list[str]) -> None:
-    from pipeline.runs import words
-    from pipeline.runs.plan import plan
+    from pipeline.commands import words
+    from pipeline.commands.plan import plan
 
     study, directory = _study(given), given.directory.resolve()
     launcher.settle_cache(directory)
@@ -96,9 +111,9 @@ def _plan(given: argparse.Namespace, _: list[str]) -> None:
 
 
 def _status(given: argparse.Namespace, _: list[str]) -> None:
-    from pipeline.runs import words
-    from pipeline.runs.outdated import outdated
-    from pipeline.runs.status import status
+    from pipeline.commands import words
+    from pipeline.commands.status import status
+    from pipeline.planning.outdated import outdated
 
     study, directory = _study(given), given.directory.resolve()
     configured = {folder: made.identity for folder, made in study.folders.items()}
@@ -108,22 +123,22 @@ def _status(given: argparse.Namespace, _: list[str]) -> None:
 
 
 def _inspect(given: argparse.Namespace, _: list[str]) -> None:
-    from pipeline.runs import words
-    from pipeline.runs.inspect import inspect
+    from pipeline.commands import words
+    from pipeline.commands.inspect import inspect
 
     found = inspect(given.profile)
     _say(given, found.as_dict(), words.of_profile(found))
 
 
 def _apply(given: argparse.Namespace, _: list[str]) -> None:
-    from pipeline.runs.apply import apply
+    from pipeline.commands.apply import apply
 
     said = apply(given.plan, given.out, given.model)
     sys.stdout.write("".join(f"{line}\n" for line in (*said, f"written: {given.out.resolve()}")))
 
 
 def _speed(given: argparse.Namespace, _: list[str]) -> None:
-    from pipeline.runs.speed import speed
+    from pipeline.commands.speed import speed
 
     study, directory = _study(given), given.directory.resolve()
     at = speed(
@@ -133,8 +148,8 @@ def _speed(given: argparse.Namespace, _: list[str]) -> None:
 
 
 def _gc(given: argparse.Namespace, _: list[str]) -> None:
-    from pipeline.runs import words
-    from pipeline.runs.unused import remove, unused
+    from pipeline.commands import words
+    from pipeline.commands.unused import remove, unused
 
     directory = given.directory.resolve()
     if not (directory / "results").is_dir():
@@ -144,7 +159,7 @@ def _gc(given: argparse.Namespace, _: list[str]) -> None:
             listed = ", ".join(job.identity for job in queued)
             raise UserError(f"Slurm jobs write to these results: {listed}; wait for them")
         launcher.lock_alone(directory)
-    items = unused(directory)
+    items = unused(directory, _study(given) if given.config else None)
     if given.remove:
         remove(directory, items)
     facts = [{"path": str(item.path), "bytes": item.bytes} for item in items]
@@ -202,10 +217,21 @@ def _parser() -> argparse.ArgumentParser:
     for command, action in actions.items():
         command.set_defaults(action=action)
     for command in (run, check, plan, status, speed):
+        command.set_defaults(usual=PROJECT / "config.yaml")
         command.add_argument(
             "--config", type=Path, metavar="CONFIG",
             help="the study, a .yaml file, which may also stand by itself; default: config.yaml",
         )  # fmt: skip
+    gc.set_defaults(usual=None)
+    gc.add_argument(
+        "--config", type=Path, metavar="CONFIG",
+        help="a study that counts as it stands in this file, which may also stand by itself; "
+        "default: all count as they were last started",
+    )  # fmt: skip
+    check.add_argument(
+        "--complete", action="store_true",
+        help="print the study with all defaults filled in and grids written out, as YAML",
+    )  # fmt: skip
     for command in (run, plan):
         command.add_argument("--profile", default="local", help="folder in profiles/, or a path")
         command.add_argument(

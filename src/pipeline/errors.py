@@ -1,9 +1,10 @@
-"""The error that a user can act on."""
+"""The error that a user can act on, and how errors are worded. No result depends on this module."""
 
 import contextlib
+import difflib
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 
@@ -12,6 +13,14 @@ class UserError(ValueError):
 
     The command line and the jobs print its text without a traceback.
     """
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
+    """A sentence for an unknown name, with the nearest known one and the whole list."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"unknown {kind} {name!r}.{hint} Known: {', '.join(known)}."
 
 
 @contextlib.contextmanager

@@ -1,10 +1,10 @@
-"""The evidence of a method, from the files of earlier stages.
+"""The evidence that a method is fitted on, from the files of earlier stages or from memory.
 
 The only place where profiling and methods meet outside files: a method's later parts are fitted on
 the model that its earlier ones left, which no stage has profiled.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -16,14 +16,15 @@ import polars as pl
 
 from pipeline.config.models import Model
 from pipeline.config.profile import Profile
-from pipeline.digest import of_value
-from pipeline.methods.inputs import neurons_of
 from pipeline.methods.plan import Asked
-from pipeline.methods.sparsifier import Evidence
+from pipeline.methods.sparsifiers.base import Evidence
+from pipeline.methods.sparsifiers.neurons import neurons_of
+from pipeline.methods.sparsifiers.static import Neurons
 from pipeline.models.loading import load
 from pipeline.profiling.collect import residual_sample
 from pipeline.profiling.evidence import histograms
 from pipeline.profiling.shard import magnitudes
+from pipeline.store.digest import of_value
 from pipeline.tables.classes import CLASSES
 from pipeline.tables.model import MODEL
 from pipeline.tables.neurons import HISTOGRAMS, NEURONS
@@ -32,6 +33,55 @@ from pipeline.tables.sequences import SEQUENCES
 
 #: Parts that change what reaches the sparsifier.
 _EARLIER = ("weights", "quantization")
+
+
+@dataclass(frozen=True)
+class Original:
+    """What is known of the original model before a method is fitted.
+
+    `sequences` are the text's, `special` the tokens that never count; `histograms` gives the frame
+    of tables.neurons.HISTOGRAMS, and `above` of every layer the |h| of each neuron at which its
+    contribution is the CETT threshold, (d_ff,): both are asked for by the methods that need them
+    alone. `neurons` are there where the method has a classification.
+    """
+
+    sequences: Sequence[Sequence[int]]
+    special: Sequence[int]
+    profile: Profile
+    histograms: Callable[[], pl.DataFrame]
+    above: Callable[[], Sequence[np.ndarray]]
+    neurons: Neurons | None
+
+    def evidence(
+        self, model: Any, asked: Asked, checkpoint: Path | None = None, fingerprint: str = ""
+    ) -> Evidence:
+        """What fitting may look at. `model` is the original or a copy, which the method's earlier
+        parts may change: it is then profiled anew. Training goes on from a `checkpoint` that has
+        the same `fingerprint`."""
+        changed = any(part in asked.parts for part in _EARLIER)
+
+        def tables() -> pl.DataFrame:
+            if changed:
+                return histograms(model, self.sequences, self.special, self.profile)
+            return self.histograms()
+
+        def residuals(text: Sequence[Sequence[int]], tokens: int) -> dict[str, np.ndarray]:
+            size = self.profile.batch_size
+            return residual_sample(model, text, self.special, self.above(), tokens, size)
+
+        return Evidence(
+            model, self.sequences, self.special, tables, residuals, _hot(self.neurons),
+            self.neurons, asked.scope, asked.seed, self.profile.batch_size, checkpoint, fingerprint,
+        )  # fmt: skip
+
+
+def _hot(neurons: Neurons | None) -> np.ndarray | None:
+    """(layers, d_ff) bool."""
+    if neurons is None:
+        return None
+    hot = np.zeros((neurons.layer.max() + 1, neurons.neuron.max() + 1), dtype=bool)
+    hot[neurons.layer, neurons.neuron] = neurons.hot
+    return hot
 
 
 @dataclass(frozen=True)
@@ -57,24 +107,15 @@ class Files:
         """What fitting may look at; a model that earlier parts change is profiled anew. `source` is
         the digest of the code that fits: training goes on from no other's checkpoint."""
         model, tokenizer = self.load()
-        rows = SEQUENCES.read(self.sequences)["tokens"].to_list()
-        special = tokenizer.all_special_ids
-        changed = any(part in asked.parts for part in _EARLIER)
-
-        def tables() -> pl.DataFrame:
-            if changed:
-                return histograms(model, rows, special, self.profile)
-            return HISTOGRAMS.read(self.histograms)
-
-        def residuals(text: Sequence[Sequence[int]], tokens: int) -> dict[str, np.ndarray]:
-            above = magnitudes(THRESHOLDS.read(self.thresholds), NORMS.read(self.norms))
-            size = self.profile.batch_size
-            return residual_sample(model, text, special, above, tokens, size)
-
-        return Evidence(
-            model, rows, special, tables, residuals, self._hot, self._neurons, asked.scope,
-            asked.seed, self.profile.batch_size, checkpoint, self._fingerprint(asked, source),
-        )  # fmt: skip
+        original = Original(
+            SEQUENCES.read(self.sequences)["tokens"].to_list(),
+            tokenizer.all_special_ids,
+            self.profile,
+            lambda: HISTOGRAMS.read(self.histograms),
+            lambda: magnitudes(THRESHOLDS.read(self.thresholds), NORMS.read(self.norms)),
+            self._neurons,
+        )
+        return original.evidence(model, asked, checkpoint, self._fingerprint(asked, source))
 
     @contextmanager
     def checkpoint(self, beside: Path) -> Iterator[Path]:
@@ -87,21 +128,11 @@ class Files:
             left.unlink()
 
     @cached_property
-    def _neurons(self) -> Any:
+    def _neurons(self) -> Neurons | None:
         if not self.classes:
             return None
         others = [NEURONS.read(path) for path in self.distractor]
         return neurons_of(NEURONS.read(self.neurons), CLASSES.read(self.classes[0]), *others)
-
-    @property
-    def _hot(self) -> np.ndarray | None:
-        """(layers, d_ff) bool."""
-        found = self._neurons
-        if found is None:
-            return None
-        hot = np.zeros((found.layer.max() + 1, found.neuron.max() + 1), dtype=bool)
-        hot[found.layer, found.neuron] = found.hot
-        return hot
 
     def _fingerprint(self, asked: Asked, source: str) -> str:
         record = MODEL.read(self.record)

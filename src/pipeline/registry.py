@@ -5,20 +5,11 @@ of the entries. Source digests leave the tables out and digest the entries that 
 new line reruns nothing.
 """
 
-import difflib
 import importlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipeline.errors import UserError
-
-
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
-    """A sentence for an unknown name, with the nearest known one and the whole list."""
-    known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"unknown {kind} {name!r}.{hint} Known: {', '.join(known)}."
+from pipeline.errors import UserError, unknown_name
 
 
 class Registry(Mapping[str, str]):
@@ -170,5 +161,48 @@ FAMILIES = Registry(
         "reciting": "pipeline.reference.families.reciting:RECITING",
         "sorting": "pipeline.reference.families.sorting:SORTING",
         "tracking": "pipeline.reference.families.tracking:TRACKING",
+    },
+)
+
+#: Analyses of a study by the file that each writes; see pipeline.analysis.base.
+ANALYSES = Registry(
+    "analysis",
+    {
+        "curves.parquet": "pipeline.analysis.curves:ANALYSIS",
+        "perplexity.parquet": "pipeline.analysis.perplexity:ANALYSIS",
+        "correlations.parquet": "pipeline.analysis.correlations:ANALYSIS",
+        "units.parquet": "pipeline.analysis.units:ANALYSIS",
+        "steps.parquet": "pipeline.analysis.steps:ANALYSIS",
+        "removals.parquet": "pipeline.analysis.removals:ANALYSIS",
+        "removed_by_layer.parquet": "pipeline.analysis.removed_by_layer:ANALYSIS",
+        "refused.parquet": "pipeline.analysis.refused:ANALYSIS",
+        "finding.json": "pipeline.analysis.finding:ANALYSIS",
+    },
+)
+
+#: Sections of the report's page, in its order; see pipeline.report.section.
+SECTIONS = Registry(
+    "section of the page",
+    {
+        "finding": "pipeline.report.sections.finding:SECTION",
+        "overlap": "pipeline.report.sections.overlap:SECTION",
+        "accuracy_lost": "pipeline.report.sections.accuracy_lost:SECTION",
+        "facts": "pipeline.report.sections.facts:SECTION",
+        "tasks": "pipeline.report.sections.tasks:SECTION",
+        "texts": "pipeline.report.sections.texts:SECTION",
+        "removals": "pipeline.report.sections.removals:SECTION",
+        "activity": "pipeline.report.sections.activity:SECTION",
+        "dense": "pipeline.report.sections.dense:SECTION",
+        "compared": "pipeline.report.sections.compared:SECTION",
+        "contrasts": "pipeline.report.sections.contrasts:SECTION",
+        "conditions": "pipeline.report.sections.conditions:SECTION",
+        "neurons": "pipeline.report.sections.neurons:SECTION",
+        "cett": "pipeline.report.sections.cett:SECTION",
+        "methods": "pipeline.report.sections.methods:SECTION",
+        "training": "pipeline.report.sections.training:SECTION",
+        "models": "pipeline.report.sections.models:SECTION",
+        "corpora": "pipeline.report.sections.corpora:SECTION",
+        "glossary": "pipeline.report.sections.glossary:SECTION",
+        "provenance": "pipeline.report.sections.provenance:SECTION",
     },
 )

@@ -25,6 +25,9 @@ class LogHandlerSettings(LogHandlerSettingsBase):
         default=None, metadata={"help": "file that events are appended to"}
     )
     bar: bool = field(default=False, metadata={"help": "show a progress bar instead of messages"})
+    page: Optional[str] = field(  # noqa: UP045
+        default=None, metadata={"help": "file that is named where nothing is to be done"}
+    )
 
 
 class LogHandler(LogHandlerBase):
@@ -54,8 +57,16 @@ class LogHandler(LogHandlerBase):
                     stream.write(line + "\n")
             if self._bar:
                 self._bar.show(name, facts or {}, record)
+            if not name and "Nothing to be done" in str(record.msg):
+                self._tell_page()
         except Exception:
             self.handleError(record)
+
+    def _tell_page(self) -> None:
+        # What ends a run tells it otherwise, and does not come where there is no run.
+        if self.settings.page and Path(self.settings.page).exists():
+            sys.stdout.write(f"nothing is left to do\nthe page: {self.settings.page}\n")
+            sys.stdout.flush()
 
     def close(self) -> None:
         """End the bar."""

@@ -1,11 +1,17 @@
 """Small evaluated conditions made by hand."""
 
+from types import SimpleNamespace
+
 import polars as pl
 import pytest
 
 from pipeline.analysis.arms import Evaluated
-from pipeline.analysis.removals import Order
+from pipeline.analysis.base import analysed
+from pipeline.analysis.material import Backbone, Material
+from pipeline.config.analysis import Analysis
+from pipeline.config.orders import Orders
 from pipeline.tables.samples import SAMPLES, SPARSITY
+from tests.orders import EVERY_CONTROL
 
 
 def _samples(right):
@@ -85,24 +91,8 @@ def plan():
 
 @pytest.fixture
 def orders():
-    """Orders of a study with every control: by layer, of the model, and of other text."""
-
-    def order(method, sparsifier, scope="layer", corpus="reasoning", **options):
-        return Order(method, sparsifier, scope, corpus, **options)
-
-    return [
-        order("cold", "drop_cold"),
-        order("hot", "keep_cold"),
-        order("random", "drop_random"),
-        order("among_cold", "drop_random", among="cold"),
-        order("small", "drop_small"),
-        order("cold_of_prose", "drop_cold", corpus="prose"),
-        order("cold_of_model", "drop_cold", "model"),
-        order("hot_of_model", "keep_cold", "model"),
-        order("as_model", "drop_random", "model", match="cold_of_model"),
-        order("cold_as_model", "drop_random", "model", match="cold_of_model", among="cold"),
-        order("deciles", "drop_decile"),
-    ]
+    """Orders of a study with every control."""
+    return EVERY_CONTROL
 
 
 @pytest.fixture
@@ -115,3 +105,25 @@ def targets():
             for i, target in enumerate(answers)
         ]
     )
+
+
+@pytest.fixture
+def analyse(targets):
+    """Makes what every analysis finds in evaluated conditions of one model, by name."""
+    backbone = Backbone(
+        {"name": "m", "activation": "relu", "parameters": 10},
+        pl.DataFrame({"natural_sparsity": [0.8, 0.9]}),
+        {
+            "neurons": 100, "hot": 30, "carried": 0.81, "active_rule": "nonzero",
+            "policy": "coverage", "share": 0.8,
+        },
+    )  # fmt: skip
+    settings = Analysis(bootstrap=500, confidence=0.9, reference_level=0.25)
+
+    def make(evaluated, orders=(), parted=(), seed=0, settings=settings):
+        study = Material(
+            evaluated, [backbone], parted, targets, Orders(list(orders)), settings, seed
+        )
+        return SimpleNamespace(**analysed(study))
+
+    return make

@@ -3,66 +3,11 @@
 import itertools
 
 import numpy as np
-import polars as pl
 import pytest
 from scipy import stats
 
-from pipeline.analysis.correlations import (
-    decile_facts,
-    layer_facts,
-    of_conditions,
-    of_removals,
-    of_units,
-    spearman,
-)
-from pipeline.analysis.removals import Order
-from pipeline.analysis.study import PartProfile, analysed
-from pipeline.config.analysis import Analysis
-from pipeline.tables.correlations import CORRELATIONS, UNITS
-
-LAYERS, WIDTH = 3, 20
-BACKBONE = (
-    {"name": "m", "activation": "relu", "parameters": 10},
-    pl.DataFrame({"natural_sparsity": [0.8]}),
-    {"neurons": 60, "hot": 30, "carried": 0.8, "active_rule": "nonzero", "policy": "coverage",
-     "share": 0.8},
-)  # fmt: skip
-
-
-def profile(frequency):
-    """NEURONS and CLASSES of neurons with these activation frequencies, (layers, width)."""
-    layer, neuron = np.indices(frequency.shape)
-    keys = {"layer": layer.ravel(), "neuron": neuron.ravel()}
-    active = np.rint(1000 * frequency).astype(int).ravel()
-    neurons = pl.DataFrame({**keys, "active": active, "tokens": np.full(active.size, 1000)})
-    return neurons, pl.DataFrame({**keys, "hot": active > 500})
-
-
-FREQUENCY = np.linspace(0.0, 1.0, LAYERS * WIDTH).reshape(LAYERS, WIDTH)
-
-
-def test_facts_of_deciles_and_layers_by_hand():
-    neurons, classes = profile(FREQUENCY)
-    joined = PartProfile("m", "one", "layer", False, neurons[::-1], classes).joined()
-    deciles = decile_facts(joined, by_layer=False)
-    assert [row["unit"] for row in deciles] == list(range(1, 11))
-    ordered = np.sort(np.rint(1000 * FREQUENCY).ravel() / 1000).reshape(10, 6)
-    assert [row["activity"] for row in deciles] == pytest.approx(ordered.mean(axis=1).tolist())
-    layers = layer_facts(joined, True)
-    assert [row["unit"] for row in layers] == [0, 1, 2]
-    assert [row["depth"] for row in layers] == [0, 0.5, 1]
-    assert [row["hot_share"] for row in layers] == [0, 0.5, 1]
-    means = np.rint(1000 * FREQUENCY).mean(axis=1) / 1000
-    assert [row["natural_sparsity"] for row in layers] == pytest.approx((1 - means).tolist())
-
-
-def test_deciles_of_every_layer_hold_a_tenth_of_each():
-    neurons, classes = profile(FREQUENCY)
-    joined = PartProfile("m", "one", "decile", True, neurons, classes).joined()
-    found = [row["activity"] for row in decile_facts(joined, by_layer=True)]
-    # The first tenth of each layer's twenty neurons are its first two.
-    tenths = (np.rint(1000 * FREQUENCY) / 1000).reshape(LAYERS, 10, 2)
-    assert found == pytest.approx(tenths.mean(axis=(0, 2)).tolist())
+from pipeline.analysis.correlations import of_conditions, of_removals, of_units, spearman
+from pipeline.tables.correlations import CORRELATIONS
 
 
 def test_spearman_is_scipys_with_ties_and_nan_without_variation():
@@ -102,6 +47,12 @@ def test_p_is_that_of_all_permutations_when_they_are_few():
     """Of the 24 orders of four units, the ascending and the descending one are as extreme."""
     (row,) = of_units("neuron", found([0.1, 0.2, 0.3, 0.4], models="m"), 0)
     assert row["p"] == pytest.approx(2 / 24, abs=0.01)
+    assert row["least_p"] == pytest.approx(2 / 24)
+
+
+def test_no_p_can_be_less_than_that_of_as_many_permutations_as_are_drawn():
+    *_, pooled = of_units("neuron", found([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], models="mn"), 0)
+    assert pooled["p"] == pooled["least_p"] == 1e-4
 
 
 def test_units_that_do_not_vary_or_are_too_few_say_nothing():
@@ -265,6 +216,7 @@ def test_models_are_pooled_only_where_several_have_strata():
     assert (pooled["units"], pooled["strata"], pooled["spearman"]) == (6, 2, 1.0)
     # Two strata of three: both in order, or both turned, of 36.
     assert pooled["p"] == pytest.approx(2 / 36, abs=0.01)
+    assert pooled["least_p"] == pytest.approx(2 / 36)
 
 
 def described(rows):
@@ -300,23 +252,3 @@ def test_conditions_are_described_and_no_more():
     assert row["p"] is row["strata"] is None
     assert set(row) == set(CORRELATIONS.columns)
     assert of_conditions(rows[:2], ["a"]) == []
-
-
-def test_a_study_with_parts_gives_rows_of_both_tables(condition, targets):
-    right = {"sum": [1] * 6, "logic": [1, 1, 1, 1, 1, 0], "copying": [1] * 6}
-    worse = {number: {**right, "sum": [0] * min(6, number) + [1] * (6 - min(6, number))}
-             for number in range(1, 11)}  # fmt: skip
-    evaluated = [condition("one", str(n), worse[n], 0.1) for n in worse]
-    evaluated.append(condition("dense", "0", right))
-    neurons, classes = profile(FREQUENCY)
-    part = PartProfile("m", "one", "decile", False, neurons, classes)
-    order = Order("one", "drop_decile", "model", "reasoning")
-    analysis = Analysis(bootstrap=200, confidence=0.9, reference_level=0.25)
-    result = analysed(evaluated, [BACKBONE], [part], targets.to_dicts(), [order], analysis, 0)
-    assert UNITS.frame(result.units).height == 10
-    frame = CORRELATIONS.frame(result.correlations)
-    (row,) = frame.filter(pl.col("level") == "neuron").to_dicts()
-    assert row["spearman"] > 0.9 and row["p"] < 0.01
-    assert frame.filter(pl.col("level") == "condition").is_empty()
-    assert any("the loss rises with how active the tenth is" in s
-               for s in result.finding["sentences"])  # fmt: skip

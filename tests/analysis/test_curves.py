@@ -8,9 +8,9 @@ import pytest
 
 from pipeline.analysis.arms import Arm, Text, arms
 from pipeline.analysis.bootstrap import Resamples
-from pipeline.analysis.curves import Losses
+from pipeline.analysis.losses import Losses
+from pipeline.analysis.material import clusters
 from pipeline.analysis.perplexity import perplexities
-from pipeline.analysis.study import clusters
 from pipeline.tables.curves import CURVES, PERPLEXITY
 
 Z = 1.959964
@@ -113,21 +113,24 @@ def test_questions_of_one_cluster_count_once():
 
 
 def test_the_corrected_interval_by_hand_where_the_dense_model_gets_all_right():
-    # Half is chance, so all is twice as much; 20 of 98 lost, (20 - 400 / 98 + 1) / 100^2.
+    # Half is chance, so all is twice as much; 20 of 98 lost is 20 of 100 with the two added, and
+    # 20 * 0.8^2 + 78 * 0.2^2 + 1.2^2 / 2 + 0.8^2 / 2 + 0.2^2 = 17.
     dense, cold = arm("dense", first(98, 98)), arm("cold", first(78, 98))
     row = losses(dense, chance=0.5).row(cold, "reasoning")
-    ratio, reach = 2 * 20 / 98, 2 * Z * np.sqrt(21 - 400 / 98) / 100
+    ratio, centre, reach = 2 * 20 / 98, 2 * 20 / 100, 2 * Z * np.sqrt(17) / 100
     assert row["corrected_loss"] == pytest.approx(ratio)
     ends = row["corrected_low"], row["corrected_high"]
-    assert ends == pytest.approx((ratio - reach, ratio + reach))
+    assert ends == pytest.approx((centre - reach, centre + reach))
 
 
 def test_a_model_that_loses_all_it_had_has_lost_all_whatever_it_had():
     """The dense accuracy varies with the questions, and the loss with it; their ratio does not."""
     dense, none = arm("dense", first(60, 98)), arm("none", first(0, 98))
     row = losses(dense).row(none, "reasoning")
-    reach = Z / 100 / (60 / 98)
-    assert (row["corrected_low"], row["corrected_high"]) == pytest.approx((1 - reach, 1 + reach))
+    # Every question lost what there was; only the two added ones lie elsewhere.
+    reach = Z * np.sqrt(98 * (60 / 98 - 0.6) ** 2 + 1 + 2 * 0.6**2) / 100 / (60 / 98)
+    ends = row["corrected_low"], row["corrected_high"]
+    assert ends == pytest.approx((0.98 - reach, 0.98 + reach))
     assert row["loss_high"] - row["loss_low"] > 4 * reach
 
 

@@ -1,11 +1,14 @@
-"""What removals took, draw by draw, and which orders are controls of which."""
+"""What removals took, draw by draw."""
+
+from types import SimpleNamespace
 
 import pytest
 
 from pipeline.analysis.arms import arms
-from pipeline.analysis.curves import Losses
-from pipeline.analysis.removals import Order, Orders, rows_of
-from pipeline.analysis.study import clusters
+from pipeline.analysis.losses import Losses
+from pipeline.analysis.material import clusters
+from pipeline.analysis.removals import removals
+from pipeline.analysis.removed_by_layer import removed_by_layer
 from pipeline.tables.removals import REMOVALS, REMOVED_BY_LAYER
 
 DENSE = {"sum": [1] * 6, "logic": [1] * 6, "copying": [1] * 6}
@@ -20,11 +23,8 @@ def rows(evaluated, reasoning=("sum", "logic")):
     (dense,) = (arm for arm in found if arm.method == "dense")
     kinds = {task: task in reasoning for task in dense.right}
     of = clusters(evaluated[-1].samples.sort("task", "item"))
-    return rows_of(found, {"m": Losses(dense, kinds, CHANCE, of, 0.95)})
-
-
-def names(orders):
-    return [order.method for order in orders]
+    study = SimpleNamespace(arms=found, losses={"m": Losses(dense, kinds, CHANCE, of, 0.95)})
+    return removals(study), removed_by_layer(study)
 
 
 def test_a_row_a_draw_by_hand(condition, plan):
@@ -103,55 +103,3 @@ def test_without_reasoning_tasks_or_above_chance_there_is_no_loss(condition, pla
     weak = {task: [1, 0, 0, 0, 0, 0] for task in DENSE}
     (row,), _ = rows([only[0], condition("dense", "0", weak)])
     assert row["loss"] < 0 and row["corrected_loss"] is None
-
-
-def test_the_coldest_of_a_scope_is_the_first_of_the_configuration(orders):
-    assert Orders(orders).coldest("layer").method == "cold"
-    assert Orders(orders[::-1]).coldest("layer").method == "cold_of_prose"
-    assert Orders(orders).coldest("model").method == "cold_of_model"
-    assert Orders(orders[:5]).coldest("model") is None
-    assert names(Orders(orders).named("drop_cold")) == ["cold", "cold_of_prose", "cold_of_model"]
-    assert names(Orders(orders).named("drop_cold", "model")) == ["cold_of_model"]
-
-
-def test_draws_of_every_layer_are_matched_to_orders_of_every_layer(orders):
-    chosen = Orders(orders)
-    cold, of_prose = chosen.named("drop_cold", "layer")
-    for order in (cold, of_prose, *chosen.named("keep_cold", "layer")):
-        assert names(chosen.matched(order)) == ["random"]
-    assert names(chosen.matched(cold, "cold")) == ["among_cold"]
-    # Other neurons are cold on prose.
-    assert names(chosen.matched(of_prose, "cold")) == []
-
-
-def test_an_order_of_the_model_is_matched_only_by_what_names_it(orders):
-    chosen = Orders(orders)
-    cold, hot = chosen.coldest("model"), chosen.named("keep_cold", "model")[0]
-    assert names(chosen.matched(cold)) == ["as_model"]
-    assert names(chosen.matched(cold, "cold")) == ["cold_as_model"]
-    # An even draw takes other numbers of each layer, so it is no control.
-    assert names(chosen.matched(hot)) == []
-    without = Orders([order for order in orders if order.match is None])
-    assert names(without.matched(cold)) == []
-
-
-def test_a_draw_that_is_matched_to_one_order_is_no_control_of_another():
-    cold, prose, free = (
-        Order("cold", "drop_cold", "layer", "reasoning"),
-        Order("prose", "drop_cold", "layer", "prose"),
-        Order("free", "drop_random", "layer", "reasoning"),
-    )
-    own = Order("own", "drop_random", "layer", "prose", match="prose")
-    chosen = Orders([cold, prose, own, free])
-    assert names(chosen.matched(cold)) == ["free"]
-    assert names(chosen.matched(prose)) == ["own", "free"]
-
-
-def test_draws_for_less_of_a_sequence_or_from_another_cold_set_are_no_control():
-    cold = Order("cold", "drop_cold", "layer", "reasoning", classification="coverage")
-    late = Order("late", "drop_random", "layer", "reasoning", sparse_from="continuation")
-    other = Order("other", "drop_random", "layer", "reasoning", None, "cold", "budget")
-    same = Order("same", "drop_random", "layer", "reasoning", None, "cold", "coverage")
-    chosen = Orders([cold, late, other, same])
-    assert names(chosen.matched(cold)) == []
-    assert names(chosen.matched(cold, "cold")) == ["same"]

@@ -6,10 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipeline.analysis.removals import Order
-from pipeline.analysis.sentences import not_finite
-from pipeline.analysis.study import PartProfile, analysed, backbone_facts, clusters
-from pipeline.config.analysis import Analysis
+from pipeline.analysis.finding import backbone_facts
+from pipeline.analysis.material import Backbone, PartProfile, clusters
+from pipeline.config.orders import Order, Orders
+from pipeline.config.roles import COLDEST, HOTTEST, RANDOM
+from pipeline.report.finding.sentences import sentences
 from pipeline.tables.correlations import CORRELATIONS, STEPS, UNITS
 from pipeline.tables.curves import CURVES, PERPLEXITY, REFUSED
 from pipeline.tables.finding import FINDING
@@ -20,27 +21,14 @@ COLD = {"sum": [1, 1, 1, 0, 0, 0], "logic": [1, 1, 1, 1, 0, 0], "copying": [1] *
 HOT = {"sum": [0] * 6, "logic": [0] * 6, "copying": [0, 0, 0, 1, 1, 1]}
 NONE = {"sum": [1] * 6, "logic": [1, 1, 1, 1, 1, 0], "copying": [1] * 6}
 ORDERS = [
-    Order("cold", "drop_cold", "layer", "reasoning"),
-    Order("hot", "keep_cold", "layer", "reasoning"),
-    Order("random", "drop_random", "layer", "reasoning"),
+    Order("cold", COLDEST, "layer", "reasoning"),
+    Order("hot", HOTTEST, "layer", "reasoning"),
+    Order("random", RANDOM, "layer", "reasoning"),
 ]
-ANALYSIS = Analysis(bootstrap=500, confidence=0.9, reference_level=0.25)
-BACKBONE = (
-    {"name": "m", "activation": "relu", "parameters": 10},
-    pl.DataFrame({"natural_sparsity": [0.8, 0.9]}),
-    {
-        "neurons": 100,
-        "hot": 30,
-        "carried": 0.81,
-        "active_rule": "nonzero",
-        "policy": "coverage",
-        "share": 0.8,
-    },
-)
 
 
 @pytest.fixture
-def result(condition, targets, plan):
+def result(condition, analyse, plan):
     evaluated = [
         condition("cold", "0.25", NONE, 0.25, plan=plan([2, 3], 0.1, 0.2)),
         condition("cold", "0.5", COLD, 0.5),
@@ -50,7 +38,12 @@ def result(condition, targets, plan):
         condition("random", "0.25", NONE, 0.25, seed=1),
         condition("dense", "0", DENSE),
     ]
-    return analysed(evaluated, [BACKBONE], [], targets.to_dicts(), ORDERS, ANALYSIS, seed=5)
+    return analyse(evaluated, ORDERS, seed=5)
+
+
+def said(result, orders=ORDERS):
+    """The finding in sentences."""
+    return sentences(result.finding, vars(result), Orders(orders))
 
 
 def row(result, method, level, task):
@@ -160,16 +153,14 @@ def test_dense_rows_give_accuracy_and_chance_per_task_and_step_count(result):
 
 
 def test_sentences_name_sets_costs_and_direction(result):
-    first, controls, sets = result.finding["sentences"]
+    first, controls, sets = said(result)
     # No question changes: two halves in each of two tasks of six, 1.645 / 8 over the root of two.
     assert first.startswith(
         "To reasoning, cold neurons do not clearly matter less than random ones of the same "
-        "layers: removing the coldest 25% of every layer costs 0.0 [−14.5, 14.5] on m, 16.7 ["
+        "layers. Removing the coldest 25% of every layer costs 0.0 [−14.5, 14.5] on m, in points "
+        "of reasoning accuracy. As many drawn at random cost 16.7 ["
     )
-    assert first.endswith(
-        " less (not clear of zero) than as many drawn at random (points of reasoning accuracy, "
-        "paired 90% intervals, 2 draws)."
-    )
+    assert first.endswith(" more (not clear of zero) on m (2 draws, paired 90% intervals).")
     assert controls == (
         "Of tasks that need no reasoning, the coldest 25% of every layer cost copying 0.0 [−20.6, "
         "20.6] on m."
@@ -190,7 +181,7 @@ def test_items_of_one_content_are_one_cluster(condition):
     assert found["sum"].tolist() == [0, 1, 2, 1] and found["logic"].tolist() == [0, 1]
 
 
-def test_items_of_one_content_count_once(condition, targets):
+def test_items_of_one_content_count_once(condition, analyse):
     """Every question twice, with one hash, has the interval of every question once."""
 
     def intervals(times):
@@ -204,10 +195,8 @@ def test_items_of_one_content_count_once(condition, targets):
 
         reasoning = {"sum": COLD["sum"], "logic": COLD["logic"]}
         before = {"sum": DENSE["sum"], "logic": DENSE["logic"]}
-        found = analysed(
-            [asked("cold", "0.5", reasoning), asked("dense", "0", before)],
-            [BACKBONE], [], targets.to_dicts(), ORDERS, ANALYSIS, seed=5,
-        )  # fmt: skip
+        evaluated = [asked("cold", "0.5", reasoning), asked("dense", "0", before)]
+        found = analyse(evaluated, ORDERS, seed=5)
         rows = [r for r in found.curves if r["method"] == "cold"] + found.steps
         ends = ("loss_low", "loss_high", "corrected_low", "corrected_high", "low", "high")
         return [r.get(name) for r in rows for name in ends]
@@ -215,16 +204,16 @@ def test_items_of_one_content_count_once(condition, targets):
     assert intervals(2) == pytest.approx(intervals(1))
 
 
-def test_the_same_inputs_give_the_same_figures(condition, targets, result):
+def test_the_same_inputs_give_the_same_figures(condition, analyse, result):
     evaluated = [condition("cold", "0.5", COLD, 0.5), condition("dense", "0", DENSE)]
-    again = analysed(evaluated, [BACKBONE], [], targets.to_dicts(), ORDERS, ANALYSIS, seed=5)
+    again = analyse(evaluated, ORDERS, seed=5)
     assert row(again, "cold", "0.5", "reasoning") == row(result, "cold", "0.5", "reasoning")
 
 
-def test_a_study_without_arms_says_so(condition, targets):
+def test_a_study_without_arms_says_so(condition, analyse):
     only = [condition("dense", "0", DENSE)]
-    found = analysed(only, [BACKBONE], [], targets.to_dicts(), [], ANALYSIS, seed=0)
-    first, second = found.finding["sentences"]
+    found = analyse(only, [])
+    first, second = said(found, [])
     assert "compares no level" in first
     assert "no condition that removes a whole cold or hot set" in second
     assert found.finding["contrasts"] == found.finding["decomposition"] == []
@@ -232,10 +221,14 @@ def test_a_study_without_arms_says_so(condition, targets):
 
 
 def test_backbone_facts_mean_over_layers():
-    assert backbone_facts(*BACKBONE)["natural_sparsity"] == pytest.approx(0.85)
+    layers = pl.DataFrame({"natural_sparsity": [0.8, 0.9]})
+    record = {"name": "m", "activation": "relu", "parameters": 10}
+    names = ("neurons", "active_rule", "policy", "share", "hot", "carried")
+    backbone = Backbone(record, layers, dict.fromkeys(names))
+    assert backbone_facts(backbone)["natural_sparsity"] == pytest.approx(0.85)
 
 
-def test_a_model_with_nothing_to_lose_has_no_correlation(condition, targets):
+def test_a_model_with_nothing_to_lose_has_no_correlation(condition, analyse):
     wrong = {"sum": [0] * 6, "logic": [0] * 6, "copying": [1] * 6}
     evaluated = [condition("one", str(n), wrong, 0.1) for n in range(1, 11)]
     evaluated.append(condition("dense", "0", wrong))
@@ -243,25 +236,25 @@ def test_a_model_with_nothing_to_lose_has_no_correlation(condition, targets):
                             "tokens": [20] * 20})  # fmt: skip
     classes = neurons.select("layer", "neuron", hot=pl.col("active") > 9)
     part = PartProfile("m", "one", "decile", True, neurons, classes)
-    order = Order("one", "drop_decile", "layer", "reasoning")
-    result = analysed(evaluated, [BACKBONE], [part], targets.to_dicts(), [order], ANALYSIS, 0)
+    order = Order("one", None, "layer", "reasoning")
+    result = analyse(evaluated, [order], [part])
     assert len(result.units) == 10 and result.correlations == []
 
 
-def test_a_study_without_reasoning_tasks_says_so(condition, targets, plan):
+def test_a_study_without_reasoning_tasks_says_so(condition, analyse, plan):
     copying = {"copying": [1] * 6}
     evaluated = [
         condition("cold", "0.25", copying, 0.25, plan=plan([2, 3], 0.1, 0.2)),
         condition("dense", "0", copying),
     ]
-    found = analysed(evaluated, [BACKBONE], [], targets.to_dicts(), ORDERS, ANALYSIS, seed=0)
-    first, second = found.finding["sentences"]
+    found = analyse(evaluated, ORDERS)
+    first, second = said(found)
     assert first.startswith("No task of this study has right or wrong answers that need reasoning")
     assert found.finding["contrasts"] == found.finding["decomposition"] == found.steps == []
     assert [row["loss"] for row in found.removals] == [None]
 
 
-def test_a_study_of_texts_alone_is_analysed(condition, targets, plan):
+def test_a_study_of_texts_alone_is_analysed(condition, analyse, plan):
     def texts(method, level, nats, **facts):
         made = condition(method, level, {"prose": [1, 1]}, **facts)
         scored = made.samples.with_columns(
@@ -274,7 +267,7 @@ def test_a_study_of_texts_alone_is_analysed(condition, targets, plan):
         texts("cold", "0.25", 3.0, plan=plan([2, 3], 0.1, 0.2)),
         texts("dense", "0", 2.0),
     ]
-    found = analysed(evaluated, [BACKBONE], [], targets.to_dicts(), ORDERS, ANALYSIS, seed=0)
+    found = analyse(evaluated, ORDERS)
     assert [row["loss"] for row in found.perplexity] == [0.5, 0]
     assert found.curves == [] and [row["loss"] for row in found.removals] == [None]
 
@@ -287,16 +280,14 @@ def with_nothing_imposed(made, *tasks):
     return dataclasses.replace(made, sparsity=made.sparsity.with_columns(cleared))
 
 
-def test_a_task_that_a_method_does_not_touch_does_not_enter_its_mean(condition, targets, plan):
+def test_a_task_that_a_method_does_not_touch_does_not_enter_its_mean(condition, analyse, plan):
     """On logic nothing could be lost; its loss of zero would halve the mean."""
     changed = {"sum": COLD["sum"], "logic": DENSE["logic"], "copying": [1] * 6}
     told = plan([2, 3], 0.1, 0.2)
     late = with_nothing_imposed(condition("cold", "0.25", changed, 0.25, plan=told), "logic")
     other = condition("random", "0.25", COLD, 0.25, plan=told)
     dense = condition("dense", "0", DENSE)
-    result = analysed(
-        [late, other, dense], [BACKBONE], [], targets.to_dicts(), ORDERS, ANALYSIS, seed=0
-    )
+    result = analyse([late, other, dense], ORDERS)
     mean, alone = row(result, "cold", "0.25", "reasoning"), row(result, "cold", "0.25", "sum")
     assert mean["left_out"] == "logic" and mean["n"] == 6
     for key in ("loss", "accuracy", "accuracy_dense", "chance", "neuron_sparsity_imposed"):
@@ -313,13 +304,13 @@ def test_a_task_that_a_method_does_not_touch_does_not_enter_its_mean(condition, 
     assert [r["loss"] for r in result.removals if r["method"] == "cold"] == [alone["loss"]]
 
 
-def test_a_method_that_touches_no_reasoning_task_has_no_mean_of_them(condition, targets, plan):
+def test_a_method_that_touches_no_reasoning_task_has_no_mean_of_them(condition, analyse, plan):
     told = plan([2, 3], 0.1, 0.2)
     late = condition("cold", "0.25", NONE, 0.25, plan=told)
     late = with_nothing_imposed(late, "logic", "sum")
     never = condition("random", "0.25", NONE, 0.0, plan=told)
     evaluated = [late, never, condition("dense", "0", DENSE)]
-    result = analysed(evaluated, [BACKBONE], [], targets.to_dicts(), ORDERS, ANALYSIS, seed=0)
+    result = analyse(evaluated, ORDERS)
     tasks = {(r["method"], r["task"]) for r in result.curves}
     assert ("cold", "reasoning") not in tasks and ("cold", "sum") in tasks
     # One that imposes nothing anywhere is at work in another way.
@@ -327,7 +318,7 @@ def test_a_method_that_touches_no_reasoning_task_has_no_mean_of_them(condition, 
     assert result.finding["contrasts"] == []
 
 
-def test_scores_that_are_not_finite_and_answers_out_of_form_are_counted(condition, targets, plan):
+def test_scores_that_are_not_finite_and_answers_out_of_form_are_counted(condition, analyse, plan):
     odd = condition("cold", "0.5", COLD, 0.5, plan=plan([2, 3], 0.1, 0.2))
     lost = (pl.col("task") == "sum") & (pl.col("item") > 3)
     asked = pl.col("task") == "sum"
@@ -337,27 +328,14 @@ def test_scores_that_are_not_finite_and_answers_out_of_form_are_counted(conditio
     odd = dataclasses.replace(odd, samples=samples)
     again = dataclasses.replace(odd, seed=1)
     evaluated = [odd, again, condition("dense", "0", DENSE)]
-    result = analysed(evaluated, [BACKBONE], [], targets.to_dicts(), ORDERS, ANALYSIS, seed=0)
+    result = analyse(evaluated, ORDERS)
     assert CURVES.frame(result.curves).height == 2 * 4
     for task, nonfinite, share in (("sum", 4, 1 / 3), ("logic", 0, None), ("reasoning", 4, 1 / 3)):
         found = row(result, "cold", "0.5", task)
         assert found["nonfinite"] == nonfinite
         assert found["out_of_form"] == (None if share is None else pytest.approx(share))
     assert row(result, "dense", "0", "sum")["out_of_form"] == 0
-    assert result.finding["sentences"][-1] == (
+    assert said(result)[-1] == (
         "Scores that are not finite numbers, which count as wrong and give no nats: those of 4 "
         "items, every seed counted, by cold at 0.5 on m."
-    )
-
-
-def test_many_conditions_with_scores_that_are_not_finite_are_counted():
-    rows = [
-        {"model": "m", "method": "cold", "level": str(n), "task": task, "nonfinite": 600}
-        for n in range(5)
-        for task in ("sum", "reasoning")
-    ]
-    (told,) = not_finite(rows, [])
-    assert told.endswith(
-        "3,000 items, every seed counted, by cold at 0 on m, cold at 1 on m, cold at 2 on m and 2 "
-        "other conditions."
     )

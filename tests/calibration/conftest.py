@@ -1,10 +1,12 @@
-"""A stand-in for the Hub's datasets on the loopback address."""
+"""Corpora of a few lines, and a stand-in for the Hub's datasets on the loopback address."""
 
 import json
 import re
 from http.server import BaseHTTPRequestHandler
 
 import pytest
+
+from pipeline.config.calibration import Corpus
 
 _ASKED = re.compile(
     r"^(?:/api)?/datasets/(?P<name>[^/]+/[^/]+)(?:/(?P<kind>revision|tree|paths-info|resolve)"
@@ -74,6 +76,18 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+
+
+@pytest.fixture
+def text(tmp_path):
+    """A function that writes lines and returns a corpus of them."""
+
+    def write(*lines, **changes):
+        path = tmp_path / "text.txt"
+        path.write_text("".join(line + "\n" for line in lines))
+        return Corpus(source=f"path:{path}", **{"sequence_length": 4, "tokens": 1000, **changes})
+
+    return write
 
 
 @pytest.fixture

@@ -1,33 +1,20 @@
-"""Corpora cut into token windows, and kept apart from the evaluation tasks."""
+"""Corpora cut into token windows."""
 
 import copy
 
 import pytest
 
-from pipeline import tasks
-from pipeline.calibration import extraction
+from pipeline.calibration import extraction, windows
 from pipeline.calibration.extraction import extract, read_shard
 from pipeline.config.calibration import Corpus
-from pipeline.digest import of_bytes
 from pipeline.errors import UserError
-from pipeline.tables.sequences import CORPUS, DOCUMENTS, SEQUENCES
-
-
-@pytest.fixture
-def text(tmp_path):
-    """A function that writes lines and returns a corpus of them."""
-
-    def write(*lines, **changes):
-        path = tmp_path / "text.txt"
-        path.write_text("".join(line + "\n" for line in lines))
-        return Corpus(source=f"path:{path}", **{"sequence_length": 4, "tokens": 1000, **changes})
-
-    return write
+from pipeline.store.digest import of_bytes
+from pipeline.tables.sequences import CORPUS, DOCUMENTS, SEQUENCES, TEXTS
 
 
 def test_windows_of_four_tokens_by_hand(text, tokenizer):
     # <bos> a b c d e <eos> and <bos> a b c <eos>: the last window of one token is dropped.
-    columns, facts = extract(text("a b c d e", "a b c"), tokenizer, [])
+    columns, facts, texts = extract(text("a b c d e", "a b c"), tokenizer)
     a, b, c, d, e = tokenizer.convert_tokens_to_ids(list("abcde"))
     assert columns["tokens"] == [[1, a, b, c], [d, e, 2], [1, a, b, c]]
     assert columns["sequence"] == [0, 1, 2]
@@ -39,25 +26,25 @@ def test_windows_of_four_tokens_by_hand(text, tokenizer):
         "sequences": 3,
         "tokens": 11,
         "unknown_share": 0.0,
-        "overlap_ngram": 13,
-        "shared_documents": 0,
-        "shared_ngrams": 0,
-        "allowed": False,
     }
-    SEQUENCES.frame(columns)
+    assert texts == [
+        {"index": 0, "document": long, "text": "a b c d e"},
+        {"index": 1, "document": short, "text": "a b c"},
+    ]
+    SEQUENCES.frame(columns), TEXTS.frame(texts)
     assert set(facts) == set(CORPUS.keys)
 
 
 def test_extraction_stops_with_the_document_that_reaches_the_number(text, tokenizer):
     # Each document is one window of four tokens.
-    columns, facts = extract(text("a b", "c d", "e f", tokens=5), tokenizer, [])
+    columns, facts, _ = extract(text("a b", "c d", "e f", tokens=5), tokenizer)
     assert (facts["documents"], facts["tokens"]) == (2, 8) and len(columns["tokens"]) == 2
 
 
 def test_a_document_is_cut_at_the_window_that_reaches_the_number(text, tokenizer):
     long = " ".join("abcdefghijkl" * 3)
-    whole, _ = extract(text(long), tokenizer, [])
-    cut, facts = extract(text("a b", long, "c d", tokens=11), tokenizer, [])
+    whole, _, _ = extract(text(long), tokenizer)
+    cut, facts, _ = extract(text("a b", long, "c d", tokens=11), tokenizer)
     assert (
         cut["tokens"]
         == [[1, *tokenizer.convert_tokens_to_ids(["a", "b"]), 2]] + (whole["tokens"][:2])
@@ -83,11 +70,11 @@ class Counting:
 def test_of_a_long_document_no_more_is_tokenized_than_is_needed(
     text, tokenizer, monkeypatch, tokens
 ):
-    monkeypatch.setattr(extraction, "_PART", 64)
+    monkeypatch.setattr(windows, "PART", 64)
     words = ["abcdefghijkl"[(n * n) % 12] for n in range(500)]
-    whole, _ = extract(text(" ".join(words), tokens=10_000), tokenizer, [])
+    whole, _, _ = extract(text(" ".join(words), tokens=10_000), tokenizer)
     counting = Counting(tokenizer)
-    found, facts = extract(text(" ".join(words), tokens=tokens), counting, [])
+    found, facts, _ = extract(text(" ".join(words), tokens=tokens), counting)
     assert found["tokens"] == whole["tokens"][: -(-tokens // 4)]
     # Two characters a token; each part is twice as long as the one before.
     assert counting.read <= max(64, 8 * (tokens + 16))
@@ -101,43 +88,33 @@ def test_a_long_document_may_have_no_spaces(text, monkeypatch):
         def __call__(self, words):
             return {"input_ids": [ord(c) for c in words]}
 
-    monkeypatch.setattr(extraction, "_PART", 8)
+    monkeypatch.setattr(windows, "PART", 8)
     long = "".join(chr(0x4E00 + n) for n in range(900))
-    found, _ = extract(text(f"a {long}", tokens=12), Characters(), [])
+    found, _, _ = extract(text(f"a {long}", tokens=12), Characters())
     assert "".join(chr(t) for window in found["tokens"] for t in window) == f"a {long}"[:12]
-
-
-def test_a_part_that_is_not_used_is_not_searched_for_overlap(text, tokenizer, monkeypatch):
-    monkeypatch.setattr(extraction, "_PART", 64)
-    task = tasks.find("chain")
-    late = " ".join(["a"] * 500) + f" {task.question(task.items()[0])}"
-    _, facts = extract(text(late, tokens=16), tokenizer, ["chain"])
-    assert facts["shared_documents"] == 0
-    with pytest.raises(UserError, match="1 whole prompts"):
-        extract(text(late, tokens=10_000), tokenizer, ["chain"])
 
 
 def test_windows_of_start_and_end_tokens_alone_are_dropped(tmp_path, tokenizer):
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": ""}\n{"text": "a b"}\n{"text": " "}\n')
-    columns, facts = extract(Corpus(source=f"path:{path}"), tokenizer, [])
+    columns, facts, _ = extract(Corpus(source=f"path:{path}"), tokenizer)
     assert (len(columns["tokens"]), facts["documents"], facts["tokens"]) == (1, 3, 4)
     path.write_text('{"text": ""}\n{"text": " "}\n')
     with pytest.raises(UserError, match="2 documents, none long enough .* start and end tokens"):
-        extract(Corpus(source=f"path:{path}"), tokenizer, [])
+        extract(Corpus(source=f"path:{path}"), tokenizer)
 
 
 @pytest.mark.parametrize(("known", "share"), [(10, 0.0), (9, 0.1), (90, 1 / 91)])
 def test_unknown_tokens_are_counted(text, tokenizer, known, share):
     unknown = share > 0
     line = " ".join(["a"] * known + ["zebra"] * unknown)
-    _, facts = extract(text(line), tokenizer, [])
+    _, facts, _ = extract(text(line), tokenizer)
     assert facts["unknown_share"] == share
 
 
 def test_more_than_a_tenth_of_unknown_tokens_is_refused(text, tokenizer):
     with pytest.raises(UserError) as refused:
-        extract(text("a a a a a a zebra", "zebra b"), tokenizer, [])
+        extract(text("a a a a a a zebra", "zebra b"), tokenizer)
     message = str(refused.value)
     assert "does not know 22.2% of the tokens, and at most 10% is allowed; give text in" in message
 
@@ -146,25 +123,25 @@ def test_an_unknown_token_that_serves_as_another_is_never_counted(text, tokenize
     """GPT-2's, for one, which knows every byte."""
     shared = copy.deepcopy(tokenizer)
     shared.unk_token = shared.eos_token
-    _, facts = extract(text("a <eos> b <eos>"), shared, [])
+    _, facts, _ = extract(text("a <eos> b <eos>"), shared)
     assert facts["unknown_share"] == 0.0
 
 
 def test_an_end_token_is_not_doubled(text, tokenizer):
-    columns, _ = extract(text("a b <eos>"), tokenizer, [])
+    columns, _, _ = extract(text("a b <eos>"), tokenizer)
     assert columns["tokens"][0][-2:] != [2, 2] and columns["tokens"][0][-1] == 2
 
 
 def test_a_tokenizer_without_an_end_token_gets_none(text, tokenizer):
     endless = copy.deepcopy(tokenizer)
     endless.eos_token = None
-    columns, _ = extract(text("a b"), endless, [])
+    columns, _, _ = extract(text("a b"), endless)
     assert len(columns["tokens"][0]) == 3
 
 
 def test_an_empty_corpus_is_refused_with_the_count(text, tokenizer):
     with pytest.raises(UserError, match=r"text\.txt': 0 documents, none long enough"):
-        extract(text(), tokenizer, [])
+        extract(text(), tokenizer)
 
 
 def test_documents_too_short_for_a_sequence_are_refused_with_the_count(text):
@@ -176,60 +153,7 @@ def test_documents_too_short_for_a_sequence_are_refused_with_the_count(text):
             return {"input_ids": list(range(len(words.split())))}
 
     with pytest.raises(UserError, match="3 documents, none long enough for one sequence of two"):
-        extract(text("a", "b", "c"), Plain(), [])
-
-
-def test_a_corpus_with_a_whole_prompt_is_refused_by_item(text, tokenizer):
-    task = tasks.find("chain")
-    prompt = task.text(task.items()[7])
-    with pytest.raises(UserError) as refused:
-        extract(text("a b c", f"{prompt} a = 3 ;"), tokenizer, ["copying", "chain"])
-    message = str(refused.value)
-    assert "1 whole prompts" in message and f"item 7 of chain: {prompt!r}" in message
-    assert "allow_overlap: true" in message
-
-
-def test_a_corpus_with_a_run_of_words_is_refused_by_item(text, tokenizer):
-    task = tasks.find("copying")
-    number, prompt = next(
-        (n, p) for n, p in enumerate(map(task.text, task.items())) if len(p.split()) > 20
-    )
-    run = " ".join(prompt.split()[2:16])
-    with pytest.raises(UserError) as refused:
-        extract(text(f"a {run} b", overlap_ngram=13), tokenizer, ["copying"])
-    message = str(refused.value)
-    assert "0 whole prompts and 1 runs of 13 words" in message
-    assert f"item {number} of copying" in message
-    _, facts = extract(text(f"a {run} b", overlap_ngram=20), tokenizer, ["copying"])
-    assert facts["shared_ngrams"] == 0
-
-
-def test_overlap_that_is_allowed_is_counted(text, tokenizer):
-    task = tasks.find("chain")
-    prompts = [task.text(item) for item in task.items()[:3]]
-    _, facts = extract(text(*prompts, allow_overlap=True), tokenizer, ["chain"])
-    assert (facts["shared_documents"], facts["allowed"]) == (3, True)
-
-
-def test_text_after_the_last_document_used_does_not_overlap(text, tokenizer):
-    task = tasks.find("chain")
-    prompt = task.text(task.items()[0])
-    _, facts = extract(text("a b c d", prompt, tokens=4), tokenizer, ["chain"])
-    assert (facts["documents"], facts["shared_documents"]) == (1, 0)
-
-
-def test_the_built_in_corpus_shares_nothing_with_the_built_in_tasks(tokenizer):
-    corpus = Corpus(source="builtin:reasoning", tokens=1_000_000, overlap_ngram=32)
-    names = [path.stem for path in tasks.BUILTIN_TASKS.glob("*.yaml")]
-    _, facts = extract(corpus, tokenizer, names)
-    assert facts["documents"] == 4500
-    assert (facts["shared_documents"], facts["shared_ngrams"], facts["allowed"]) == (0, 0, False)
-
-
-def test_overlap_is_described_in_what_it_is_counted_in():
-    described = Corpus.model_fields["overlap_ngram"].description
-    for text in (described, CORPUS.keys["overlap_ngram"], CORPUS.keys["shared_ngrams"]):
-        assert "words" in text and "tokens" not in text
+        extract(text("a", "b", "c"), Plain())
 
 
 @pytest.fixture
@@ -238,9 +162,9 @@ def short_blocks(monkeypatch):
     monkeypatch.setattr(extraction, "BLOCK_DOCUMENTS", 3)
 
 
-def sharded(corpus, tokenizer, names, shards):
+def sharded(corpus, tokenizer, shards):
     """Rows of all shards as they come back from their files, last shard first."""
-    rows = [read_shard(corpus, tokenizer, names, n, shards) for n in reversed(range(shards))]
+    rows = [read_shard(corpus, tokenizer, n, shards) for n in reversed(range(shards))]
     return [row for part in rows for row in DOCUMENTS.frame(part).to_dicts()]
 
 
@@ -249,27 +173,21 @@ def sharded(corpus, tokenizer, names, shards):
 def test_shards_together_give_what_one_job_does(text, tokenizer, short_blocks, shards, tokens):
     """Documents of unequal length, so that some shards stop too early and some too late."""
     lines = [" ".join("abcdefghijkl"[: 1 + (7 * n) % 12]) for n in range(40)]
-    prompt = tasks.find("chain").question(tasks.find("chain").items()[5])
-    lines[4] = prompt
-    lines[22] = " ".join(prompt.split()[:-1])
-    corpus = text(*lines, tokens=tokens, allow_overlap=True, overlap_ngram=8)
-    whole = extract(corpus, tokenizer, ["chain"])
-    assert extract(corpus, tokenizer, ["chain"], sharded(corpus, tokenizer, ["chain"], shards)) == (
-        whole
-    )
-    assert whole[1]["shared_documents"] == (tokens > 5)
+    corpus = text(*lines, tokens=tokens)
+    whole = extract(corpus, tokenizer)
+    assert extract(corpus, tokenizer, sharded(corpus, tokenizer, shards)) == whole
 
 
 def test_a_shard_stops_when_it_holds_its_part(text, tokenizer, short_blocks):
     corpus = text(*["a b"] * 60, tokens=80)
-    rows = sharded(corpus, tokenizer, [], 2)
+    rows = sharded(corpus, tokenizer, 2)
     assert sorted(row["index"] for row in rows) == list(range(24))
 
 
 def test_shards_of_another_text_are_refused(text, tokenizer, short_blocks):
-    rows = sharded(text("a b", "c d"), tokenizer, [], 2)
+    rows = sharded(text("a b", "c d"), tokenizer, 2)
     with pytest.raises(UserError, match="changed while its shards were made; remove them"):
-        extract(text("a b", "c e"), tokenizer, [], rows)
+        extract(text("a b", "c e"), tokenizer, rows)
     moved = [row | {"commit": "0" * 40} for row in rows]
     with pytest.raises(UserError, match="changed while its shards were made"):
-        extract(text("a b", "c d"), tokenizer, [], moved)
+        extract(text("a b", "c d"), tokenizer, moved)

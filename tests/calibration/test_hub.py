@@ -19,7 +19,7 @@ class Words:
     def __call__(self, text):
         return {"input_ids": [len(word) for word in text.split()]}
 try:
-    columns, facts = extract(Corpus(**json.loads(sys.argv[1])), Words(), [])
+    columns, facts, _ = extract(Corpus(**json.loads(sys.argv[1])), Words())
 except UserError as error:
     print("refused:", error)
 else:

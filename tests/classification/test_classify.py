@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipeline.classification.base import Evidence
+from pipeline.classification.base import PolicyEvidence
 from pipeline.classification.classify import classify
 from pipeline.config.classification import Classification
 from pipeline.registry import POLICIES
@@ -27,7 +27,9 @@ def profile(active, tokens=100):
             "tokens": np.full(active.size, tokens),
         }
     )
-    return Evidence(frame, other=frame, rise=lambda removed: counts[removed].sum() / counts.sum())
+    return PolicyEvidence(
+        frame, other=frame, rise=lambda removed: counts[removed].sum() / counts.sum()
+    )
 
 
 ACTIVE = [[50, 1, 30, 0], [10, 4, 2, 3]]
@@ -110,6 +112,6 @@ def test_the_order_of_a_profiles_rows_does_not_matter():
     given = profile(np.random.default_rng(1).integers(0, 3, (4, 20)))
     config = Classification(policy="coverage", share=0.5)
     plain = CLASSES.frame(classify(given, config, True)[0])
-    shuffled = Evidence(given.neurons.sample(fraction=1, shuffle=True, seed=3))
+    shuffled = PolicyEvidence(given.neurons.sample(fraction=1, shuffle=True, seed=3))
     mixed = CLASSES.frame(classify(shuffled, config, True)[0])
     assert plain.equals(mixed.sort("layer", "neuron"))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.classification.base import Evidence
+from pipeline.classification.base import PolicyEvidence
 from pipeline.classification.budget import Budget
 from pipeline.classification.classify import classify
 from pipeline.config.classification import Classification
@@ -47,7 +47,7 @@ def evidence(active, other=None, rise=None):
             }
         )
 
-    return Evidence(frame(active), None if other is None else frame(other), rise)
+    return PolicyEvidence(frame(active), None if other is None else frame(other), rise)
 
 
 def hot(policy, given, **options):
@@ -86,10 +86,12 @@ def test_stability_with_the_same_corpus_is_coverage():
 
 def test_profiles_of_a_policy_pair_by_neuron_and_never_by_place():
     given = evidence([10, 20, 30, 40], other=[5, 35, 10, 50])
-    mixed = Evidence(given.neurons).beside(given.other.sample(fraction=1, shuffle=True, seed=1))
+    mixed = PolicyEvidence(given.neurons).beside(
+        given.other.sample(fraction=1, shuffle=True, seed=1)
+    )
     assert mixed.other.equals(given.other)
     with pytest.raises(ValueError, match="not cover the same"):
-        Evidence(given.neurons).beside(given.other.head(3))
+        PolicyEvidence(given.neurons).beside(given.other.head(3))
 
 
 @pytest.mark.parametrize("rise", [0.05, 0.2, 0.5])

@@ -21,7 +21,7 @@ def asked_for(study, config="configs/tiny.yaml"):
 
 def test_every_job_has_a_memory_and_a_time(fresh):
     planned = asked_for(fresh)
-    assert len(planned) == 12
+    assert len(planned) == 14
     for rule, resources in planned.items():
         assert int(resources["mem_mb"]) >= 500, rule
         assert int(resources["runtime"]) >= 10, rule
@@ -35,8 +35,9 @@ def test_memory_and_time_follow_the_models_size_and_type(fresh, save_model):
     asked = {}
     for dtype in ("float32", "bfloat16"):
         text = (fresh.folder / "configs/tiny.yaml").read_text()
-        text = text.replace("builtin:ref-reglu", str(folder)).replace("float32", dtype)
+        text = text.replace("builtin:ref-reglu", str(folder))
         (fresh.folder / "configs/wide.yaml").write_text(text)
+        fresh.configure("models.ref-reglu.dtype", dtype, "configs/wide.yaml")
         asked[dtype] = asked_for(fresh, "configs/wide.yaml")
     small = asked_for(fresh)
     more = {rule: int(r["mem_mb"]) - int(small[rule]["mem_mb"])
@@ -51,7 +52,7 @@ def test_memory_and_time_follow_the_models_size_and_type(fresh, save_model):
 
 def test_jobs_that_run_a_model_ask_for_its_gpu(fresh):
     on_cpu = asked_for(fresh)
-    fresh.edit("configs/tiny.yaml", "device: cpu", "device: cuda")
+    fresh.configure("models.ref-reglu.device", "cuda")
     on_gpu = asked_for(fresh)
     using = {rule for rule, resources in on_gpu.items() if resources.get("gpu") == "1"}
     assert using == {"profile_sample", "profile_shard", "evaluate", "evaluate_dense"}

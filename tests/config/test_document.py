@@ -1,12 +1,14 @@
 """docs/configuration.md is written from the types."""
 
+import yaml
 from pydantic import BaseModel
 
 from pipeline.config import document
-from pipeline.config.methods import Part
-from pipeline.config.study import StudyConfig
+from pipeline.config.methods import Method, Part
+from pipeline.config.study import StudyConfig, parse_study
+from pipeline.config.written import MethodDefaults, MethodEntry
+from pipeline.planning.study import PROJECT
 from pipeline.registry import PARTS
-from pipeline.study import PROJECT
 
 
 def _models(model: type[BaseModel]) -> list[type[BaseModel]]:
@@ -29,6 +31,21 @@ def test_every_key_has_a_row_or_a_section():
         for key in model.model_fields:
             places = (f"| `{key}` |", f"## `{key}`", f"## `{key}.NAME`")
             assert any(place in page for place in places), key
+
+
+def test_keys_that_stand_for_others_have_a_row():
+    page = document.markdown()
+    for place, model in (("method_defaults", MethodDefaults), ("methods.NAME", MethodEntry)):
+        for key in set(model.model_fields) - set(Method.model_fields):
+            assert f"| `{place}.{key}` |" in page, key
+
+
+def test_the_pages_example_of_a_grid_makes_what_it_says(study_values):
+    example = document.markdown().partition("methods:\n")[2].partition("```")[0]
+    study_values["methods"] = yaml.safe_load("methods:\n" + example)["methods"]
+    study_values["method_defaults"] = {"corpus": "reasoning"}
+    names = ["int8_plain", "int8_spon", "int4_plain", "int4_spon"]
+    assert list(parse_study(study_values).methods) == names
 
 
 def test_types_bounds_and_defaults_in_words():

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from pipeline.config.study import parse_study
-from pipeline.study import PROJECT, read_config
+from pipeline.planning.study import PROJECT, read_config
 
 NOTHING = (None, {})
 SITES = ("down", "all")
@@ -26,7 +26,7 @@ def levels(study):
               corpus="reasoning", measure=None):  # fmt: skip
         asked = (weights, quantization, sparsifier, compensation)
         return {
-            level
+            level.value
             for method in study.methods.values()
             if (method.corpus, method.measure) == (corpus, measure)
             and all(

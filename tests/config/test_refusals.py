@@ -2,6 +2,7 @@
 
 import pytest
 
+from pipeline.config.level import COLD, Level
 from pipeline.config.study import parse_study
 from pipeline.errors import UserError
 
@@ -26,7 +27,7 @@ def refusal(values):
 
 
 def test_the_small_study_is_accepted(study_values):
-    assert parse_study(study_values).methods["drop_cold"].levels == (0.25, "cold")
+    assert parse_study(study_values).methods["drop_cold"].levels == (Level(0.25), COLD)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +205,7 @@ def test_an_exact_boundary_needs_one_scope_for_method_and_classification(study_v
     change(study_values, "methods.drop_cold.classification", "of_model")
     assert "methods.drop_cold.scope: 'layer' with the level" in refusal(study_values)
     change(study_values, "methods.drop_cold.scope", "model")
-    assert parse_study(study_values).methods["drop_cold"].levels == (level,)
+    assert parse_study(study_values).methods["drop_cold"].levels == (Level(level),)
 
 
 def test_shares_need_not_be_of_the_classifications_scope(study_values):
@@ -376,7 +377,6 @@ def parsed(values, part):
         ("profile.blocks", 10**9),
         ("profile.batch_size", 10**30),
         ("profile.shards", 1_000_000),
-        ("profile.residual_tokens", 10**15),
         ("classification.coverage80.rise", float("inf")),
         ("evaluation.limit", 10**20),
         ("evaluation.batch_size", 10**30),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 import yaml
 
-from pipeline import tasks
+from pipeline.tasks import task as tasks
 
 MOST = 64
 

@@ -16,7 +16,7 @@ from pipeline.methods.plan import Plan
 from pipeline.models.forward import Forward
 from pipeline.models.views import view
 from pipeline.tables.samples import COUNTS, SAMPLES, SPARSITY
-from pipeline.tasks import find
+from pipeline.tasks.task import find
 
 
 def run(model, tokenizer, task, forward=None, **changes):

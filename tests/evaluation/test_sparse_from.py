@@ -65,10 +65,10 @@ def skip(h):
 
 def run(model, tokenizer, path, size, sparse_from):
     """(samples, sparsity by basis) with the rules above at every linear layer."""
-    shape, forward = view(model), Forward(sparse_from=sparse_from)
+    layout, forward = view(model), Forward(sparse_from=sparse_from)
     with ExitStack() as ends:
-        masks = Masks(shape, forward, ends)
-        for layer, (block, ffn) in enumerate(zip(shape.blocks, shape.ffns, strict=True)):
+        masks = Masks(layout, forward, ends)
+        for layer, (block, ffn) in enumerate(zip(layout.blocks, layout.ffns, strict=True)):
             for _, module in linear_layers(block):
                 if module is not ffn.down.module:
                     masks.inputs(module, keep)
@@ -88,13 +88,13 @@ class ByHand:
     """Passes of single sequences without cache, with the rules at tokens from `first` on."""
 
     def __init__(self, model):
-        self.model, self.shape = model, view(model)
+        self.model, self.layout = model, view(model)
         self.skipped = self.tokens = 0
 
     def logits(self, ids, first):
         """(length, words) float64; adds up what is skipped."""
         sparse = torch.arange(len(ids)) >= first
-        downs = {ffn.down.module for ffn in self.shape.ffns}
+        downs = {ffn.down.module for ffn in self.layout.ffns}
 
         def before(module, given):
             x = given[0].reshape(len(ids), -1)
@@ -107,7 +107,7 @@ class ByHand:
 
         hooks = [
             module.register_forward_pre_hook(before)
-            for block in self.shape.blocks
+            for block in self.layout.blocks
             for _, module in linear_layers(block)
         ]
         with torch.inference_mode():

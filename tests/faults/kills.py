@@ -42,7 +42,7 @@ FAULTS = {
     "group": "the whole process group",
 }
 _SCRIPT = re.compile(r"/\.snakemake/scripts/tmp\w+\.(\w+)\.py$")
-_SERVER = "pipeline.forkserver"
+_SERVER = "pipeline.running.forkserver"
 #: Seconds, far above what a tiny study takes; a run that hangs is a failure with a name.
 _PATIENCE = 300
 _ATTEMPTS = 5

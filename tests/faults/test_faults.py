@@ -13,8 +13,8 @@ import subprocess
 import pytest
 import yaml
 
-from pipeline import artifacts
 from pipeline.errors import UserError
+from pipeline.store import artifacts
 from tests.conftest import Copy
 
 pytestmark = pytest.mark.workflow

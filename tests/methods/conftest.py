@@ -4,10 +4,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipeline.classification.base import Evidence
+from pipeline.classification.base import PolicyEvidence
 from pipeline.classification.classify import classify
 from pipeline.config.classification import Classification
-from pipeline.methods.inputs import neurons_of
+from pipeline.methods.sparsifiers.neurons import neurons_of
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +29,7 @@ def make_neurons():
             }
         )
         config = Classification(policy=policy, share=share, scope=scope)
-        columns, _ = classify(Evidence(profile), config, exact_zeros=True)
+        columns, _ = classify(PolicyEvidence(profile), config, exact_zeros=True)
         classes = pl.DataFrame(columns)
         other = profile.with_columns(sum_contribution=generator.random(active.size))
         return profile, classes, neurons_of(profile, classes, other)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.config.profile import Profile
-from pipeline.methods.sparsifier import Evidence
+from pipeline.methods.sparsifiers.base import Evidence
 from pipeline.profiling.collect import residual_sample
 from pipeline.profiling.evidence import histograms
 from pipeline.reference.vocabulary import BOS, EOS, SPECIAL, VOCABULARY
@@ -24,7 +24,7 @@ def evidence_of(model, rows, special=SPECIAL_IDS, batch_size=16, **facts):
     """The tables are made of the model as it is when they are asked for."""
 
     def residuals(text, tokens):
-        above = [np.zeros(ffn.down.in_features) for ffn in evidence.shape.ffns]
+        above = [np.zeros(ffn.down.in_features) for ffn in evidence.layout.ffns]
         return residual_sample(model, text, special, above, tokens, batch_size)
 
     def tables():

@@ -121,13 +121,13 @@ def test_biases_without_a_place_are_refused_and_nothing_is_left(make_model, tmp_
 
 def test_pruned_and_quantized_weights_are_written(make_model, tmp_path):
     model = make_model()
-    shape = view(model)
+    layout = view(model)
     generator = np.random.default_rng(0)
     masks = {
         f"weights/{layer}/{name}/mask": np.packbits(
             generator.random(tuple(matrix(module).shape)) < 0.5, axis=1
         )
-        for layer, block in enumerate(shape.blocks)
+        for layer, block in enumerate(layout.blocks)
         for name, module in linear_layers(block)
     }
     parts = {
@@ -136,8 +136,8 @@ def test_pruned_and_quantized_weights_are_written(make_model, tmp_path):
     }
     said, changed, again = written(Plan(parts, "0.5", 0, masks), model, tmp_path / "out")
     assert torch.equal(changed, again) and said == ["weights: wanda", "quantization: int4"]
-    zeros = sum(int((matrix(m) == 0).sum()) for b in shape.blocks for _, m in linear_layers(b))
-    assert zeros >= 0.4 * shape.linear_weights
+    zeros = sum(int((matrix(m) == 0).sum()) for b in layout.blocks for _, m in linear_layers(b))
+    assert zeros >= 0.4 * layout.linear_weights
 
 
 @pytest.mark.parametrize(

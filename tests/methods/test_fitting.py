@@ -12,20 +12,23 @@ import pytest
 import scipy.special
 import torch
 
-from pipeline.artifacts import Manifest
 from pipeline.calibration.extraction import extract
 from pipeline.config.calibration import Corpus
+from pipeline.config.level import Level
 from pipeline.config.models import Model
 from pipeline.methods import fitting
 from pipeline.methods.apply import apply
 from pipeline.methods.fitting import fit, prepare
 from pipeline.methods.plan import Asked, Plan
+from pipeline.methods.sparsifiers.static import shared_with_coldest
 from pipeline.models.batches import batches
 from pipeline.models.loading import load
-from pipeline.models.meter import MEASURES, Meter, figures
 from pipeline.models.resolve import resolve
+from pipeline.models.sparsity import Meter, figures
 from pipeline.models.views import view
+from pipeline.numerics.measures import MEASURES
 from pipeline.registry import PARTS, SPARSIFIERS
+from pipeline.store.artifacts import Manifest
 from tests.methods.evidence import SPECIAL_IDS, evidence_of, random_text
 
 TEXT, OTHER_TEXT = random_text(80), random_text(80, seed=1)
@@ -58,7 +61,7 @@ def asked(level, measure=None, **names):
         if found := names.get(kind):
             name, options = (found, {}) if isinstance(found, str) else found
             parts[kind] = part(kind, name, **options)
-    return Asked(parts, level, measure)
+    return Asked(parts, Level(level), measure)
 
 
 def achieved(model, plan, rows, special=SPECIAL_IDS):
@@ -296,6 +299,11 @@ def test_neurons_that_are_gone_for_good_go_with_every_part(
     evidence = evidence_of(copy.deepcopy(model), TEXT, neurons=neurons)
     plan, _ = fit(asked(0.5, **chosen), evidence, {}, lambda: copy.deepcopy(model))
     assert plan.refused is None and plan.dropped is not None
+    drawn = "drop_random" in chosen.values()
+    assert (plan.shared_with_coldest is not None) is drawn
+    if drawn:
+        own = plan.arrays["sparsifier/dropped"].astype(bool)
+        assert plan.shared_with_coldest == shared_with_coldest(own, neurons)
     kept = {name: values.copy() for name, values in plan.arrays.items()}
     assert torch.equal(applied(model, plan), at_the_end())
     assert achieved(model, plan, TEXT)["total"] == pytest.approx(plan.achieved["total"])
@@ -425,7 +433,7 @@ def test_a_fitted_plan_is_read_as_it_was_written(make_model, tmp_path):
         sparsifier="teal",
         compensation="spon",
     )
-    question = dataclasses.replace(question, level=0.8, seed=3)
+    question = dataclasses.replace(question, level=Level(0.8), seed=3)
     plan, _ = fit(question, evidence_of(copy.deepcopy(model), TEXT), {}, lambda: model)
     assert plan.refused is None and plan.reach and 0 < plan.share < 1
     record = {

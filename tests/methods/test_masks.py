@@ -33,9 +33,9 @@ def logits(model):
 
 def others(model):
     """All linear layers of the blocks but the down projections."""
-    shape = view(model)
-    downs = [ffn.down.module for ffn in shape.ffns]
-    return [m for block in shape.blocks for _, m in linear_layers(block) if m not in downs]
+    layout = view(model)
+    downs = [ffn.down.module for ffn in layout.ffns]
+    return [m for block in layout.blocks for _, m in linear_layers(block) if m not in downs]
 
 
 @contextmanager
@@ -144,8 +144,8 @@ def test_skipped_neurons_are_zero_and_in_one_set_each(make_model, architecture, 
 
 def states(model):
     """What every block and every linear layer hands on, (2, 8, channels) each."""
-    shape, found = view(model), []
-    modules = [m for block in shape.blocks for m in (block, *(m for _, m in linear_layers(block)))]
+    layout, found = view(model), []
+    modules = [m for block in layout.blocks for m in (block, *(m for _, m in linear_layers(block)))]
     hooks = [
         module.register_forward_hook(
             lambda _m, _i, o: found.append((o[0] if isinstance(o, tuple) else o).reshape(2, 8, -1))
@@ -317,7 +317,7 @@ def test_no_hook_outlasts_the_masks(make_model, architecture):
 def test_masks_work_without_a_forward_that_watches(make_model, architecture):
     """Blocks that are run one by one are no pass of the model."""
     model = make_model(architecture, hidden_act="silu")
-    shape = view(model)
+    layout = view(model)
 
     def attach(masks):
         masks.inputs(others(model)[0], lambda x: x.abs() > 0.5)
@@ -331,7 +331,7 @@ def test_masks_work_without_a_forward_that_watches(make_model, architecture):
         model(input_ids=TOKENS[:, :3])
     with ExitStack() as ends:
         # What was known of an earlier pass is no matter.
-        attach(Masks(shape, forward, ends))
+        attach(Masks(layout, forward, ends))
         assert torch.equal(logits(model), wanted)
 
 
@@ -339,14 +339,16 @@ def test_values_that_are_not_finite_are_never_hidden():
     """Comparisons with what is no number are false, so rules of thresholds mark it."""
     inner = tuple(Projection(torch.nn.Linear(2, 4)) for _ in range(2))
     down = torch.nn.Linear(4, 2)
-    shape = ModelView([FFNView(inner, Projection(down), "relu", down, down)], [torch.nn.Identity()])
+    layout = ModelView(
+        [FFNView(inner, Projection(down), "relu", down, down)], [torch.nn.Identity()]
+    )
     h = torch.tensor([[[float("nan"), float("inf"), 1.0, 0.2]]])
     seen = []
     with ExitStack() as ends:
-        masks = Masks(shape, Forward(), ends)
+        masks = Masks(layout, Forward(), ends)
         masks.neurons(0, lambda given: Skipped(hidden=~(given.hidden.abs() > 0.5)))
         masks.inputs(inner[0].module, lambda x: x.abs() > 0.5)
-        ends.callback(shape.ffns[0].watch(seen.append).remove)
+        ends.callback(layout.ffns[0].watch(seen.append).remove)
         down(h)
         watch = inner[0].module.register_forward_pre_hook(lambda _m, given: seen.append(given[0]))
         ends.callback(watch.remove)
@@ -374,10 +376,10 @@ def test_a_channel_that_is_zero_by_itself_is_not_the_methods():
 
 def test_gradients_pass_where_values_do():
     module = torch.nn.Linear(3, 2, bias=False)
-    shape = ModelView([], [])
+    layout = ModelView([], [])
     x = torch.tensor([[1.0, 0.1, -2.0]], requires_grad=True)
     with ExitStack() as ends:
-        Masks(shape, Forward(), ends).inputs(module, lambda x: x.abs() > 0.5)
+        Masks(layout, Forward(), ends).inputs(module, lambda x: x.abs() > 0.5)
         module(x).sum().backward()
     wanted = module.weight.detach().sum(0)
     assert x.grad.tolist() == [[float(wanted[0]), 0.0, float(wanted[2])]]

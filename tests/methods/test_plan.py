@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from pipeline.artifacts import read_json
 from pipeline.errors import UserError
 from pipeline.methods.plan import Plan, named, under
+from pipeline.store.artifacts import read_json
 from pipeline.tables.plan import PLAN
 
 DROPPED = np.array([[True, False, False], [False, True, True]])

@@ -115,9 +115,9 @@ def test_counted_tokens_are_those_of_all_batches_in_order(made):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_inputs_are_what_the_modules_read_batch_by_batch(made, architecture):
     model, blocks = made(architecture)
-    shape = view(model)
+    layout = view(model)
     hidden = blocks.run(0, blocks.first)
-    modules = [module for _, module in linear_layers(shape.blocks[1])]
+    modules = [module for _, module in linear_layers(layout.blocks[1])]
     with blocks.inputs(modules) as found:
         blocks.run(1, hidden)
     after = blocks.run(1, hidden)

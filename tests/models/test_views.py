@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from pipeline.errors import UserError
-from pipeline.models.views import FFNView, Projection, counted, supported, view
+from pipeline.models.batches import marked
+from pipeline.models.views import FFNView, Projection, supported, view
 from pipeline.registry import ARCHITECTURES
 
 TOKENS = torch.tensor([[1, 5, 9, 20, 33, 4, 7, 2]])
@@ -16,15 +17,15 @@ TOKENS = torch.tensor([[1, 5, 9, 20, 33, 4, 7, 2]])
 @pytest.mark.parametrize("activation", ["relu", "silu", "gelu_pytorch_tanh"])
 def test_a_view_reproduces_every_ffn_from_its_matrices(make_model, architecture, activation):
     model = make_model(architecture, hidden_act=activation)
-    shape = view(model)
+    layout = view(model)
     seen = []
-    for ffn in shape.ffns:
+    for ffn in layout.ffns:
         ffn.inner[0].module.register_forward_pre_hook(lambda _m, i: seen.append(i[0]))
         ffn.down.module.register_forward_hook(lambda _m, i, o: seen.extend((i[0], o)))
     with torch.inference_mode():
         model(TOKENS)
     assert len(seen) == 3 * model.config.num_hidden_layers
-    for ffn, x, inner, output in zip(shape.ffns, *(seen[n::3] for n in range(3)), strict=True):
+    for ffn, x, inner, output in zip(layout.ffns, *(seen[n::3] for n in range(3)), strict=True):
         assert ffn.activation == activation
         with torch.inference_mode():
             torch.testing.assert_close(ffn.hidden(x), inner)
@@ -61,20 +62,20 @@ def test_counted_tokens_are_the_masks_whatever_shape_h_has(make_model, architect
         model(tokens[1:])
     both, first, second = seen
     wanted = torch.cat([first.reshape(-1, 24), second.reshape(-1, 24)])
-    torch.testing.assert_close(counted(both, mask), wanted)
+    torch.testing.assert_close(marked(both, mask), wanted)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_views_facts_are_those_of_the_model(make_model, architecture):
     model = make_model(architecture)
-    shape = view(model)
-    assert len(shape.ffns) == len(shape.blocks) == model.config.num_hidden_layers
-    for ffn in shape.ffns:
+    layout = view(model)
+    assert len(layout.ffns) == len(layout.blocks) == model.config.num_hidden_layers
+    for ffn in layout.ffns:
         assert ffn.d_ff == 24 and ffn.down.out_features == 16
         assert ffn.gated is (len(ffn.inner) == 2)
         assert all(m.weight.shape == (24, 16) for m in ffn.inner)
-    assert shape.ffn_weights == sum(24 * 16 * (len(ffn.inner) + 1) for ffn in shape.ffns)
-    assert shape.ffn_weights < shape.linear_weights <= sum(p.numel() for p in model.parameters())
+    assert layout.ffn_weights == sum(24 * 16 * (len(ffn.inner) + 1) for ffn in layout.ffns)
+    assert layout.ffn_weights < layout.linear_weights <= sum(p.numel() for p in model.parameters())
 
 
 def test_linear_weights_of_a_llama_by_hand(make_model):
@@ -152,9 +153,9 @@ def test_an_ungated_block_of_another_form_is_refused_too(make_model, architectur
 def test_the_norm_before_an_ffn_reads_the_residual_stream(make_model, architecture):
     """Its output is what the FFN reads, and what is added to its input makes the block's output."""
     model = make_model(architecture)
-    shape = view(model)
+    layout = view(model)
     seen = {}
-    for n, (block, ffn) in enumerate(zip(shape.blocks, shape.ffns, strict=True)):
+    for n, (block, ffn) in enumerate(zip(layout.blocks, layout.ffns, strict=True)):
 
         def note(_module, given, made, n=n):
             seen[n, "before"], seen[n, "normed"] = given[0], made
@@ -171,7 +172,7 @@ def test_the_norm_before_an_ffn_reads_the_residual_stream(make_model, architectu
         block.register_forward_hook(end)
     with torch.inference_mode():
         model(TOKENS)
-    for n in range(len(shape.ffns)):
+    for n in range(len(layout.ffns)):
         shape_of = seen[n, "block"].shape
         torch.testing.assert_close(seen[n, "x"].reshape(-1), seen[n, "normed"].reshape(-1))
         if architecture != "GPTNeoXForCausalLM":

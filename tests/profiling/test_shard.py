@@ -9,12 +9,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import histograms
 from pipeline.config.models import Model
 from pipeline.config.profile import Profile
 from pipeline.models.loading import load
 from pipeline.models.resolve import resolve
 from pipeline.models.views import view
+from pipeline.numerics import histograms
 from pipeline.profiling.merge import layers_of, merge_channels, merge_histograms, merge_neurons
 from pipeline.profiling.sample import profile_sample
 from pipeline.profiling.shard import blocks_of_shard, magnitudes, of_block, profile_shard
@@ -217,10 +217,10 @@ ARCHITECTURES_SEEN = {
 def test_a_profile_equals_one_made_token_by_token(make_model, architecture):
     """An oracle that runs each sequence alone, keeps all and adds with numpy."""
     model = make_model(architecture, hidden_act="silu")
-    shape = view(model)
+    layout = view(model)
     seen = {}
     hooks = []
-    for n, (block, ffn) in enumerate(zip(shape.blocks, shape.ffns, strict=True)):
+    for n, (block, ffn) in enumerate(zip(layout.blocks, layout.ffns, strict=True)):
         for name, module in block.named_modules():
             if hasattr(module, "weight") and module.weight.ndim == 2:
 
@@ -241,7 +241,7 @@ def test_a_profile_equals_one_made_token_by_token(make_model, architecture):
     made = Made(model, SEQUENCES, exact_zeros=False)
     names = ARCHITECTURES_SEEN[architecture]
     assert made.channels["linears"].unique(maintain_order=True).to_list() == names[:3]
-    for n, ffn in enumerate(shape.ffns):
+    for n, ffn in enumerate(layout.ffns):
         for linears in names:
             for linear in linears.split(","):
                 values = np.concatenate(seen[n, linear]).astype(np.float64)

@@ -11,15 +11,15 @@ import yaml
 
 from pipeline.calibration.local import BUILTIN_CORPORA
 from pipeline.calibration.overlap import overlap
-from pipeline.digest import SOURCE_ROOT
 from pipeline.models.source import BUILTIN_MODELS
 from pipeline.reference.export import CORPORA, TASKS, held_out_items, save_corpus, save_task
 from pipeline.reference.items import training_items
 from pipeline.reference.recipes import RECIPES
 from pipeline.reference.vocabulary import VOCABULARY, save_tokenizer, token_ids
 from pipeline.registry import FAMILIES
+from pipeline.store.digest import SOURCE_ROOT
 from pipeline.tables.training import CARD
-from pipeline.tasks import BUILTIN_TASKS, find
+from pipeline.tasks.task import BUILTIN_TASKS, find
 
 #: Tasks that score texts, which have no right answers.
 TEXTS = {"prose", "worked_examples"}

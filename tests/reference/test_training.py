@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.reference import training
-from pipeline.reference.batches import Batch, batches, encoded
+from pipeline.reference import train as training
+from pipeline.reference.batches import TrainingBatch, batches, encoded
 from pipeline.reference.export import save_model, save_weights
 from pipeline.reference.items import Item
 from pipeline.reference.recipes import RECIPES, Recipe
-from pipeline.reference.training import build, fingerprint, load_weights, schedule, weighted_loss
+from pipeline.reference.train import build, fingerprint, load_weights, schedule, weighted_loss
 from pipeline.reference.vocabulary import VOCABULARY
 
 CURVES = Path(__file__).parent / "miniature_curves.json"
@@ -152,7 +152,7 @@ def packed(*items, length=40, question_weight=0.25):
         ):
             array[0, part] = values
         at = part.stop
-    return Batch(*arrays)
+    return TrainingBatch(*arrays)
 
 
 def logits(model, batch):

@@ -10,6 +10,29 @@ LEVELS = {
     "keep_cold": (("0.1", 0.1), ("hot", 0.38)),
     "drop_random": (("0.1", 0.1),),
 }
+SENTENCES = ["The cold set costs 12.4 points [9.4, 16.4].", "Coldness itself matters."]
+METHODS = [
+    {
+        "name": "drop_cold", "label": "coldest first", "role": "arm", "order": "coldest",
+        "parts": {"sparsifier": {"name": "drop_cold", "options": {}}},
+        "corpus": "reasoning", "measure": "neurons_removed", "sparse_from": "start",
+        "scope": "layer",
+    },
+    {
+        "name": "as_model", "label": "drawn at random", "role": "control", "order": "random",
+        "parts": {"sparsifier": {"name": "drop_random", "options": {"match": "cold_of_model"}}},
+        "corpus": "reasoning", "measure": "neurons_removed", "sparse_from": "start",
+        "scope": "model",
+    },
+    {
+        "name": "both", "label": "Wanda, int4", "role": "method", "order": None,
+        "parts": {
+            "weights": {"name": "wanda", "options": {"pattern": "2:4", "share": None}},
+            "quantization": {"name": "int4", "options": {"group": 32}},
+        },
+        "corpus": "prose", "measure": None, "sparse_from": "start", "scope": None,
+    },
+]  # fmt: skip
 _COSTS = {"dense": 0.0, "drop_cold": 0.2, "keep_cold": 1.4, "drop_random": 0.6}
 
 
@@ -129,7 +152,6 @@ def refused():
 def finding():
     """The body of FINDING."""
     return {
-        "sentences": ["The cold set costs 12.4 points [9.4, 16.4].", "Coldness itself matters."],
         "confidence": 0.95,
         "bootstrap": 2000,
         "reference_level": "0.1",
@@ -203,7 +225,7 @@ def finding():
 
 @pytest.fixture
 def corpora():
-    """Bodies of CORPUS by the name of their folder."""
+    """Bodies of CORPUS and OVERLAP together, by the name of the corpus' folder."""
     return {
         "ref-reglu.reasoning-0123456789ab": {
             "commit": None,
@@ -314,7 +336,8 @@ def correlations():
 
     def row(level, measure, model, method="one_part", **changes):
         known = {"level": level, "model": model, "method": method, "measure": measure}
-        return known | {"units": 20, "strata": None, "spearman": 0.83, "p": 0.0004} | changes
+        found = {"units": 20, "strata": None, "spearman": 0.83, "p": 0.0004, "least_p": 0.0001}
+        return known | found | changes
 
     return [
         row("neuron", "activity", "ref-reglu", p=0.0123),
@@ -354,9 +377,9 @@ def units():
 @pytest.fixture
 def profiles():
     """Invented profiles of the two models on two corpora, three layers each."""
-    from pipeline.report.neurons import Profiles
+    from pipeline.report.profiles import Profiles
 
-    layers, power_law, ranked, overlaps = [], [], [], []
+    layers, cett_curves, power_law, ranked, overlaps = [], [], [], [], []
     for m, model in enumerate(MODELS):
         for c, corpus in enumerate(("reasoning", "prose")):
             own = {"model": model, "corpus": corpus}
@@ -366,6 +389,13 @@ def profiles():
                     "tokens": 30_000, "natural_sparsity": 0.8 + 0.05 * layer + 0.01 * c,
                     "zero_share": 0.8, "nonfinite": 0,
                 })  # fmt: skip
+                cett_curves += [
+                    own | {
+                        "layer": layer, "sparsity": 0.5 + n / 10, "threshold": 0.1 * n,
+                        "cett": n / 10 + layer / 100 + c / 1000,
+                    }
+                    for n in range(6)
+                ]  # fmt: skip
             for layer in (None, 0, 1, 2):
                 hot = 0.3 + 0.1 * m + 0.02 * (layer or 0)
                 size = 3000 if layer is None else 1000
@@ -389,4 +419,90 @@ def profiles():
             for layer in (None, 0, 1, 2)
             for basis in ("coverage80", "top20")
         ]  # fmt: skip
-    return Profiles(list(MODELS), layers, power_law, ranked, overlaps)
+    return Profiles(list(MODELS), layers, cett_curves, power_law, ranked, overlaps)
+
+
+@pytest.fixture
+def training():
+    """Rows of TRAINING with what they are of: two predictors that all levels share, and
+    compensations of two seeds at one level."""
+    shared = {"method": "predicted", "level": None, "seed": None, "objective": "entropy, nats"}
+    own = {"method": "spon", "level": "0.5", "objective": "KL divergence, nats a token"}
+    trained = [
+        *(shared | {"label": f"predictor of layer {layer}"} for layer in (0, 1)),
+        *(own | {"seed": seed, "label": "compensation"} for seed in (0, 1)),
+    ]
+    return [
+        {
+            "model": model, **facts, "step": 25 * n, "items": 200 * n,
+            "train": None if n == 0 else loss + 0.05, "held_out": loss, "best": n == 1,
+        }
+        for model in MODELS
+        for facts in trained
+        for n, loss in enumerate((0.75, 0.5, 0.625))
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def parts(
+    curves,
+    perplexity,
+    correlations,
+    units,
+    steps,
+    removals,
+    removed_by_layer,
+    refused,
+    finding,
+    corpora,
+    models,
+    classifications,
+    profiles,
+    training,
+    manifest,
+):
+    """Parts of Results, tables among them by name, to be changed by a test."""
+    return {
+        "study": "small",
+        "curves": curves,
+        "perplexity": perplexity,
+        "correlations": correlations,
+        "units": units,
+        "steps": steps,
+        "removals": removals,
+        "removed_by_layer": removed_by_layer,
+        "refused": refused,
+        "finding": finding,
+        "sentences": SENTENCES,
+        "corpora": corpora,
+        "models": models,
+        "classifications": classifications,
+        "profiles": profiles,
+        "training": training,
+        "methods": METHODS,
+        "by_steps": ["drop_cold", "drop_random"],
+        "libraries": {"torch": "2.13.0"},
+        "manifest": manifest,
+    }
+
+
+@pytest.fixture
+def measured(make_curve, perplexity):
+    """Two methods that were asked for an achieved measure, one of them on one model only."""
+    asked = {
+        "measure": "model_weight_sparsity",
+        "level": "0.5",
+        "model_weight_sparsity_total": 0.507,
+    }
+    places = [("ref-reglu", "teal", 0.2), ("ref-swiglu", "teal", 0.1), ("ref-swiglu", "wina", 0.3)]
+    rows = [
+        make_curve(m, name, loss=loss, loss_low=loss - 0.01, loss_high=loss + 0.02, **asked)
+        for m, name, loss in places
+    ]
+    texts = [
+        {**perplexity[0], "model": m, "method": n, "level": "0.5", "measure": asked["measure"],
+         "model_weight_sparsity_total": 0.5,
+         "loss": loss}
+        for m, n, loss in places
+    ]  # fmt: skip
+    return {"curves": rows, "perplexity": texts}

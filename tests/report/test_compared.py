@@ -3,8 +3,9 @@
 import pytest
 
 from pipeline.report.compared import MEASURES, cell_text, compared, markdown
-from pipeline.report.figures import compared_figure, main_figure
 from pipeline.report.render import spec_text, svg
+from pipeline.report.sections.accuracy_lost import main_figure
+from pipeline.report.sections.compared import compared_figure
 
 MODELS = ["ref-reglu", "ref-swiglu"]
 
@@ -121,7 +122,7 @@ def test_the_readmes_tables_hold_the_levels_that_are_asked_for(rows):
 def test_the_figure_draws_each_measure_against_what_was_achieved(rows, finding):
     curves = rows(("ref-reglu", "teal", "0.5", 0.1), ("ref-swiglu", "wina", "0.5", 0.2))
     curves += rows(("ref-reglu", "cats", "0.5", 0.1), measure="neuron_sparsity")
-    spec = compared_figure(curves, finding["models"])
+    spec = compared_figure(curves, finding["models"], [])
     drawn = {
         row["method"]: row["sparsity"]
         for data in spec["datasets"].values()
@@ -132,14 +133,14 @@ def test_the_figure_draws_each_measure_against_what_was_achieved(rows, finding):
     assert drawn == {method: pytest.approx(value) for method, value in wanted.items()}
     text = svg(spec)
     assert "FFN neurons skipped, %" in text and "linear layers not read, %" in text
-    assert spec_text(compared_figure(curves[::-1], finding["models"])) == spec_text(spec)
+    assert spec_text(compared_figure(curves[::-1], finding["models"], [])) == spec_text(spec)
 
 
 def test_methods_at_a_measure_are_not_on_the_curve_of_removed_neurons(rows, finding):
     curves = rows(("ref-reglu", "teal", "0.5", 0.1))
-    assert "there is nothing to draw" in svg(main_figure([], [], finding["models"]))
-    assert "teal" not in spec_text(main_figure(curves, [], finding["models"]))
-    assert "nothing to compare" in svg(compared_figure([], finding["models"]))
+    assert "there is nothing to draw" in svg(main_figure([], [], finding["models"], []))
+    assert "teal" not in spec_text(main_figure(curves, [], finding["models"], []))
+    assert "nothing to compare" in svg(compared_figure([], finding["models"], []))
 
 
 def test_nats_without_a_number_are_not_told(rows, texts):

@@ -1,20 +1,36 @@
-"""Specs of the figures: what is drawn, from which numbers, in which order."""
+"""Figures of accuracy lost: what is drawn, from which numbers, in which order."""
 
 import json
 import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from pipeline.report.figures import looks, part_figure, steps_figure, task_figure
-from pipeline.report.figures import main_figure as with_draws
+from pipeline.config.roles import ARM, COLDEST, CONTROL, HOTTEST, METHOD, RANDOM
+from pipeline.report.looks import looks
 from pipeline.report.render import spec_text, svg
+from pipeline.report.sections.accuracy_lost import main_figure as with_draws
+from pipeline.report.sections.tasks import task_figure as of_tasks
+from tests.report.conftest import METHODS
 
-KNOWN = ["drop_cold", "keep_cold", "drop_random", "drop_small", "drop_low_contribution"]
+ROLES = {
+    "cold": (ARM, COLDEST), "hot": (ARM, HOTTEST), "drawn": (CONTROL, RANDOM),
+    "small": (CONTROL, None), "idle": (CONTROL, None),
+}  # fmt: skip
+
+
+def methods(**roles):
+    """Rows of Study.methods, as far as looks are decided by them: role and order by name."""
+    return [{"name": name, "role": role, "order": order} for name, (role, order) in roles.items()]
 
 
 def main_figure(rows, models, removals=()):
     """The main figure; without `removals` no draw is a dot."""
-    return with_draws(rows, list(removals), models)
+    return with_draws(rows, list(removals), models, METHODS)
+
+
+def task_figure(rows, models):
+    """The figure of all tasks."""
+    return of_tasks(rows, models, METHODS)
 
 
 def values(spec, part="curve"):
@@ -114,16 +130,40 @@ def test_a_curve_is_drawn_along_sparsity_and_not_along_the_text_of_levels(make_c
 
 
 def test_arms_are_solid_and_controls_dashed():
-    styles = looks(KNOWN)
-    assert list(styles) == KNOWN
+    styles = looks(ROLES, methods(**ROLES))
+    assert list(styles) == list(ROLES)
     solid = [name for name, look in styles.items() if look.dash == (1, 0)]
-    assert solid == ["drop_cold", "keep_cold"]
-    assert min(styles[n].width for n in solid) > max(styles[n].width for n in KNOWN[2:])
+    assert solid == ["cold", "hot"]
+    controls = set(ROLES) - set(solid)
+    assert min(styles[n].width for n in solid) > max(styles[n].width for n in controls)
+
+
+def test_looks_go_by_roles_and_not_by_names():
+    renamed = methods(**{f"my_{name}": role for name, role in ROLES.items()})
+    one = looks(ROLES, methods(**ROLES))
+    other = looks([row["name"] for row in renamed], renamed)
+    assert {f"my_{name}": look for name, look in one.items()} == other
+
+
+def test_the_first_of_a_role_has_its_look_in_every_figure():
+    two = methods(cold=(ARM, COLDEST), again=(ARM, COLDEST), teal=(METHOD, None))
+    both = looks(["cold", "again", "teal"], two)
+    assert list(both) == ["cold", "again", "teal"]
+    assert both["again"].colour != both["cold"].colour
+    alone = looks(["again"], two)
+    assert alone["again"] != both["cold"]
+
+
+def test_more_controls_than_greys_are_drawn_in_colour():
+    controls = {f"control{index}": (CONTROL, None) for index in range(9)}
+    styles = looks(controls, methods(**controls))
+    assert set(styles) == set(controls)
+    assert len({(look.colour, look.dash) for look in styles.values()}) == len(controls)
 
 
 def test_every_method_looks_different():
-    names = [*KNOWN, *(f"method{index}" for index in range(20))]
-    styles = looks(names)
+    names = [*ROLES, *(f"method{index}" for index in range(20))]
+    styles = looks(names, methods(**ROLES))
     assert set(styles) == set(names)
     assert len({(look.colour, look.dash) for look in styles.values()}) == len(names)
 
@@ -187,55 +227,6 @@ def test_single_parts_make_no_curve(make_curve, finding):
         alone = figure(rows[1:], finding["models"])
         assert "so there is no curve" in json.dumps(alone)
         assert "one_part" not in json.dumps(figure(rows, finding["models"]))
-
-
-def test_the_part_figure_draws_every_unit_of_every_model(units, finding):
-    spec = part_figure(units, finding["models"])
-    drawn = [row for rows in spec["datasets"].values() for row in rows]
-    assert len(drawn) == len(units)
-    assert {(row["level"], row["unit"], row["loss"]) for row in drawn} == {
-        ("neuron", 1, 1.0), ("neuron", 10, 10.0), ("layer", 0, 0.0), ("layer", 3, 3.0)
-    }  # fmt: skip
-    assert spec_text(part_figure(units[::-1], finding["models"])) == spec_text(spec)
-    text = svg(spec)
-    assert "decile of the neurons, 1 the coldest" in text and ">ref-swiglu<" in text
-
-
-def test_the_part_figure_of_one_level_or_none(units, finding):
-    deciles = [row for row in units if row["level"] == "neuron"]
-    assert "layer whose" not in svg(part_figure(deciles, finding["models"]))
-    assert "No part of a model was removed alone" in svg(part_figure([], finding["models"]))
-
-
-def test_the_steps_figure_draws_what_stays_beside_what_equal_steps_leave(steps, finding):
-    methods = ["drop_cold", "drop_random"]
-    spec = steps_figure(steps, methods, "0.1", finding["models"])
-    (drawn,) = spec["datasets"].values()
-    # Two methods, models and tasks, three step counts: the level asked for alone.
-    assert len(drawn) == 2 * 2 * 2 * 3
-    assert {row["method"] for row in drawn} == set(methods)
-    row = next(row for row in drawn if row["steps"] == 3)
-    shares = [row[name] for name in ("stayed", "low", "high", "expected")]
-    assert shares == pytest.approx([72.9, 70.9, 74.9, 75.3571])
-    assert spec["facet"]["row"]["sort"] == methods
-    assert spec["facet"]["column"]["sort"] == ["ref-reglu", "ref-swiglu"]
-    dashed, solid, *_ = spec["spec"]["layer"]
-    assert dashed["encoding"]["y"]["field"] == "expected" and dashed["mark"]["strokeDash"]
-    assert solid["encoding"]["y"]["field"] == "stayed" and "strokeDash" not in solid["mark"]
-    assert spec_text(steps_figure(steps[::-1], methods, "0.1", finding["models"])) == spec_text(
-        spec
-    )
-    text = svg(spec)
-    # No half steps.
-    assert solid["encoding"]["x"]["axis"]["values"] == [2, 3, 4] and ">2.5<" not in text
-    assert ">addition<" in text and ">drop_random<" in text and ">ref-swiglu<" in text
-
-
-def test_without_steps_the_figure_is_a_sentence(steps, finding):
-    words = "No task has questions of several numbers of steps"
-    for own, methods, level in (([], ["drop_cold"], "0.1"), (steps, [], "0.1"),
-                                (steps, ["drop_cold"], "0.3")):  # fmt: skip
-        assert words in svg(steps_figure(own, methods, level, finding["models"]))
 
 
 def _marks(drawn, kind):

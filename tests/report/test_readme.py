@@ -4,14 +4,14 @@ import shutil
 
 import pytest
 
-from pipeline.digest import SOURCE_ROOT
 from pipeline.errors import UserError
 from pipeline.report.readme import main, with_backbones, with_finding
+from pipeline.store.digest import SOURCE_ROOT
 from pipeline.tables.curves import CURVES, PERPLEXITY
-from pipeline.tables.finding import FINDING
 from pipeline.tables.training import CARD
 
 TEXT = "before\n<!-- finding: made -->\nthe last one\n<!-- end of finding -->\nafter\n"
+SENTENCES = ["The cold set costs 12.4 points [9.4, 16.4].", "Coldness itself matters."]
 TABLE = "<!-- backbones: made -->\nthe last one\n<!-- end of backbones -->\n"
 
 
@@ -56,10 +56,10 @@ def test_only_what_stands_between_the_marks_is_replaced():
     assert with_finding(text, ["One costs 1.0 [0.5, 1.5].", r"Two \1."]) == text
 
 
-def test_the_finding_and_the_figure_come_from_the_results(tmp_path, finding, manifest):
+def test_the_finding_and_the_figure_come_from_the_results(tmp_path, manifest):
     results = tmp_path / "results"
-    FINDING.write(results / "analyse" / "finding.json", finding, manifest)
-    (results / "report").mkdir()
+    (results / "report").mkdir(parents=True)
+    (results / "report" / "finding.txt").write_text("".join(f"{said}\n" for said in SENTENCES))
     (results / "report" / "accuracy-lost.svg").write_text("<svg/>")
     (tmp_path / "docs").mkdir()
     (tmp_path / "README.md").write_text(TEXT + TABLE)
@@ -68,14 +68,15 @@ def test_the_finding_and_the_figure_come_from_the_results(tmp_path, finding, man
     # Without a full study its table stays as it is.
     main(tmp_path / "README.md", results, tmp_path / "models", tmp_path / "full")
     written = (tmp_path / "README.md").read_text()
-    assert all(f"> {sentence}\n" in written for sentence in finding["sentences"])
+    assert all(f"> {sentence}\n" in written for sentence in SENTENCES)
     assert "](docs/accuracy-lost.svg)" in written
     assert "|  | `one` | `two` |" in written
     assert (tmp_path / "docs" / "accuracy-lost.svg").read_text() == "<svg/>"
 
 
-def test_a_readme_without_the_marks_is_refused_and_left_alone(tmp_path, finding, manifest):
-    FINDING.write(tmp_path / "analyse" / "finding.json", finding, manifest)
+def test_a_readme_without_the_marks_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "finding.txt").write_text("One.\n")
     (tmp_path / "README.md").write_text("no marks\n")
     with pytest.raises(UserError, match="README.md: no .*finding"):
         main(tmp_path / "README.md", tmp_path, tmp_path, tmp_path)
@@ -91,9 +92,7 @@ def test_the_projects_own_readme_has_the_marks(tmp_path):
 CELLS = (("one", "teal", 0.2), ("two", "teal", 0.1), ("two", "wina", 0.3))
 
 
-def test_the_table_of_methods_comes_from_the_full_study(
-    tmp_path, finding, manifest, make_curve, perplexity
-):
+def test_the_table_of_methods_comes_from_the_full_study(tmp_path, manifest, make_curve, perplexity):
     rows = [
         make_curve(
             model, method, "0.5", measure="model_weight_sparsity",
@@ -104,8 +103,8 @@ def test_the_table_of_methods_comes_from_the_full_study(
     ]  # fmt: skip
     CURVES.write(tmp_path / "full" / "analyse" / "curves.parquet", rows, manifest)
     PERPLEXITY.write(tmp_path / "full" / "analyse" / "perplexity.parquet", perplexity, manifest)
-    FINDING.write(tmp_path / "analyse" / "finding.json", finding, manifest)
     (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "finding.txt").write_text("One.\n")
     (tmp_path / "report" / "accuracy-lost.svg").write_text("<svg/>")
     (tmp_path / "docs").mkdir()
     CARD.write(tmp_path / "models" / "one" / "card.json", a_card("one", 0.9), manifest)
@@ -119,3 +118,10 @@ def test_the_table_of_methods_comes_from_the_full_study(
         in written
     )
     assert "the last one" not in written
+
+
+def test_without_the_studys_sentences_the_readme_is_left_alone(tmp_path):
+    (tmp_path / "README.md").write_text(TEXT)
+    with pytest.raises(UserError, match="finding.txt: No such file or directory; run the study"):
+        main(tmp_path / "README.md", tmp_path, tmp_path, tmp_path)
+    assert (tmp_path / "README.md").read_text() == TEXT

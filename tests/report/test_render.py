@@ -5,14 +5,15 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from pipeline.report.figures import main_figure, task_figure
 from pipeline.report.render import spec_text, svg
+from pipeline.report.sections.accuracy_lost import main_figure
+from pipeline.report.sections.tasks import task_figure
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 RENDER = """
 import json, sys
-from pipeline.report.figures import main_figure
+from pipeline.report.sections.accuracy_lost import main_figure
 from pipeline.report.render import spec_text, svg
 spec = main_figure(*json.load(open(sys.argv[1])))
 sys.stdout.write(spec_text(spec) + svg(spec))
@@ -23,8 +24,8 @@ sys.stdout.write(spec_text(spec) + svg(spec))
 def spec(request, curves, removals, finding):
     """A spec of two models."""
     if request.param == "task":
-        return task_figure(curves, finding["models"])
-    return main_figure(curves, removals, finding["models"])
+        return task_figure(curves, finding["models"], [])
+    return main_figure(curves, removals, finding["models"], [])
 
 
 def test_svg_is_well_formed_on_white_and_scales(spec):
@@ -46,8 +47,8 @@ def test_equal_specs_give_equal_bytes_in_every_process_and_folder(
     curves, removals, finding, tmp_path, python, monkeypatch
 ):
     given = tmp_path / "given.json"
-    given.write_text(json.dumps([curves, removals, finding["models"]]))
-    spec = main_figure(curves, removals, finding["models"])
+    given.write_text(json.dumps([curves, removals, finding["models"], []]))
+    spec = main_figure(curves, removals, finding["models"], [])
     here = spec_text(spec) + svg(spec)
     assert svg(spec) == svg(spec)
     for index in range(2):
@@ -73,7 +74,7 @@ def test_spec_text_refuses_numbers_that_json_has_not():
 
 def test_data_from_elsewhere_is_refused(tmp_path):
     (tmp_path / "rows.json").write_text('[{"a": 1}]')
-    spec = main_figure([], [], [])
+    spec = main_figure([], [], [], [])
     for url in ("http://localhost:9/rows.json", "https://example.org/rows.json"):
         elsewhere = {"$schema": spec["$schema"], "data": {"url": url}, "mark": "point"}
         with pytest.raises(ValueError, match="[Uu]rl|URL|allowed"):
@@ -82,7 +83,9 @@ def test_data_from_elsewhere_is_refused(tmp_path):
 
 def test_importing_the_report_imports_no_library_that_draws(python):
     done = python(
-        "import sys, pipeline.report.figures, pipeline.report.render, pipeline.report.page\n"
+        "import sys, pipeline.report.render, pipeline.report.page\n"
+        "from pipeline.report.section import registered\n"
+        "registered()\n"
         "heavy = {'altair', 'vl_convert', 'jinja2', 'polars', 'markupsafe'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )

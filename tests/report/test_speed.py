@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.kernels.rules import FORMS
+from pipeline.models.skips import FORMS
 from pipeline.registry import SPARSIFIERS
 from pipeline.report.render import svg
 from pipeline.report.speed import NATURAL, figure, page, placed, time_at
@@ -105,7 +105,7 @@ def test_intervals_come_from_the_measurements():
 @pytest.mark.parametrize("name", SPARSIFIERS)
 def test_a_sparsifier_that_decodes_through_the_kernels_has_a_form(name):
     """And none that does not; tests of decoding tell which these are."""
-    from pipeline.methods.sparsifier import Sparsifier
+    from pipeline.methods.sparsifiers.base import Sparsifier
 
     entry = SPARSIFIERS.load(name)
     has = entry.for_kernels is not Sparsifier.for_kernels
@@ -120,7 +120,7 @@ def test_the_page():
         "d": 4096, "d_ff": 11008, "dtype": "bfloat16", "threads": 1, "machine": "a processor",
         "backend": "cpu (avx2)",
     }  # fmt: skip
-    drawn = figure(rows)
+    drawn = figure(rows, [])
     text = page("mine", rows, SPEEDS, setting, svg(drawn))
     assert "drop &lt;&amp;&gt;" in text and "drop <&>" not in text.replace(svg(drawn), "")
     assert "<td>1.67</td>" in text and "1 thread, a processor" in text
@@ -128,4 +128,4 @@ def test_the_page():
 
 
 def test_a_study_without_a_form_says_so():
-    assert "No condition" in svg(figure([]))
+    assert "No condition" in svg(figure([], []))

@@ -4,7 +4,7 @@ import re
 
 import yaml
 
-from pipeline.study import PROJECT
+from pipeline.planning.study import PROJECT
 from workflow import install
 
 PATH = PROJECT / ".github/workflows/tests.yml"

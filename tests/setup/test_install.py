@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pipeline.study import PROJECT
+from pipeline.planning.study import PROJECT
 from workflow import install
 
 TEXT = """\

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from pipeline.study import PROJECT
+from pipeline.planning.study import PROJECT
 
 
 @pytest.mark.skipif(not shutil.which("make"), reason="needs make")

@@ -3,8 +3,8 @@
 import polars as pl
 import pytest
 
-from pipeline.artifacts import write_json, write_parquet
 from pipeline.errors import UserError
+from pipeline.store.artifacts import write_json, write_parquet
 from pipeline.tables.base import Column, Document, Table
 
 TABLE = Table(

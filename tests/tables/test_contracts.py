@@ -6,6 +6,7 @@ import pkgutil
 import pytest
 
 import pipeline.tables
+from pipeline.registry import ANALYSES
 from pipeline.tables.base import Document, Table
 
 DECLARED = {
@@ -13,7 +14,7 @@ DECLARED = {
     for module in pkgutil.iter_modules(pipeline.tables.__path__)
     for name, value in vars(importlib.import_module(f"pipeline.tables.{module.name}")).items()
     if isinstance(value, Table | Document)
-}
+} | {f"analysis.{file}": ANALYSES.load(file).table for file in ANALYSES}
 TABLES = [name for name, value in DECLARED.items() if isinstance(value, Table)]
 
 

@@ -33,12 +33,12 @@ def test_a_plan_of_nothing_run_yet_names_every_job_and_its_reason(fresh):
 
 
 def test_a_plan_after_an_edit_names_what_it_outdates(edited):
-    assert "0 of 25 jobs to run" in ask(edited, "plan")
+    assert "0 of 27 jobs to run" in ask(edited, "plan")
     edited.edit("configs/tiny.yaml", "levels: [0.25, cold]", "levels: [0.25, 0.5, cold]")
     found = json.loads(ask(edited, "plan", "--json"))
     to_run = {rule: stage["to_run"] for rule, stage in found["stages"].items() if stage["to_run"]}
     assert to_run == {"fit": 1, "evaluate": 1, "analyse": 1, "build_report": 1}
-    assert found["past_jobs"] == 25
+    assert found["past_jobs"] == 27
     (error,) = found["errors"]
     assert error["study"] == "tiny" and not error["from_others"]
     assert error["estimated_hours"] == pytest.approx(error["actual_hours"])
@@ -48,7 +48,7 @@ def test_a_plan_of_another_study_rests_on_the_one_that_ran(edited):
     text = (edited.folder / "configs/tiny.yaml").read_text()
     (edited.folder / "configs/other.yaml").write_text(text.replace("study: tiny", "study: other"))
     text = ask(edited, "plan", config="configs/other.yaml")
-    assert "scaled by 25 jobs that have run here" in text
+    assert "scaled by 27 jobs that have run here" in text
     # How well a study is told from its own jobs tells nothing.
     assert "estimated from" not in text
 

@@ -51,7 +51,7 @@ FOLDERS = {
 def methods(fresh_module):
     """A finished study of them on one model."""
     text = (fresh_module.folder / "configs/tiny.yaml").read_text()
-    head, tail = text[: text.index("methods:")], text[text.index("evaluation:") :]
+    head, tail = text[: text.index("method_defaults:")], text[text.index("evaluation:") :]
     text = (head + METHODS + "\n" + tail).replace("ref-reglu", "ref-swiglu")
     text = text.replace("study: tiny", "study: methods").replace("limit: 12", "limit: 6")
     (fresh_module.folder / CONFIG).write_text(text)

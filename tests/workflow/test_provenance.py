@@ -42,12 +42,12 @@ def test_moved_results_are_reused(finished, moved):
     assert moved.planned() == {}
     assert "Nothing to be done" in moved.run()
     assert whole(moved) == whole(finished)
-    assert "is finished: 25 of 25 done" in status(moved)
+    assert "is finished: 27 of 27 done" in status(moved)
 
 
 def test_moved_results_are_made_again_where_another_configuration_asks(finished, moved):
-    moved.edit("configs/tiny.yaml", "confidence: 0.95", "confidence: 0.9")
-    assert "is outdated: 23 of 25 done" in status(moved)
+    moved.configure("analysis.confidence", 0.9)
+    assert "is outdated: 25 of 27 done" in status(moved)
     assert set(moved.planned()) == AGGREGATION
     said = moved.run()
     assert "made for another configuration" in said
@@ -75,7 +75,7 @@ def test_snakemakes_notes_cut_short_are_as_good_as_none(edited):
     for number, path in enumerate(notes):
         path.write_bytes(path.read_bytes()[:20] if number % 2 else b"")
     assert edited.planned() == {}
-    edited.edit("configs/tiny.yaml", "confidence: 0.95", "confidence: 0.9")
+    edited.configure("analysis.confidence", 0.9)
     assert set(edited.planned()) == AGGREGATION
 
 
@@ -84,7 +84,7 @@ def test_results_put_in_the_place_of_others_are_not_taken_for_them(edited, tmp_p
     kept = shutil.copytree(
         edited.work / "results", tmp_path / "results", copy_function=shutil.copy2
     )
-    edited.edit("configs/tiny.yaml", "confidence: 0.95", "confidence: 0.9")
+    edited.configure("analysis.confidence", 0.9)
     edited.run()
     shutil.rmtree(edited.work / "results")
     shutil.copytree(kept, edited.work / "results", copy_function=shutil.copy2)
@@ -92,7 +92,7 @@ def test_results_put_in_the_place_of_others_are_not_taken_for_them(edited, tmp_p
 
 
 def test_only_what_the_target_needs_is_made_again(moved):
-    moved.edit("configs/tiny.yaml", "confidence: 0.95", "confidence: 0.9")
+    moved.configure("analysis.confidence", 0.9)
     assert "Nothing to be done" in moved.run(f"{FIT}/plan.json")
 
 
@@ -126,4 +126,4 @@ def test_garbage_in_a_runs_files_ends_no_command_in_a_traceback(edited):
     (edited.work / "results/.lock").write_text("[]")
     assert "Nothing to be done" in edited.run()
     said = status(edited)
-    assert "is finished: 25 of 25 done" in said
+    assert "is finished: 27 of 27 done" in said

@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+from benchmarks import reruns
+
 pytestmark = pytest.mark.workflow
 
 AGGREGATION = {"analyse", "build_report"}
@@ -25,6 +27,34 @@ def test_comment_docstring_and_touch_plan_nothing(edited):
     for script in (edited.folder / "workflow" / "scripts").glob("*.py"):
         os.utime(script, (later, later))
     assert edited.planned() == {}
+
+
+def test_edits_that_change_no_result_plan_nothing(edited):
+    for edit in reruns.WITHOUT_EFFECT:
+        edited.edit(edit.file, edit.old, edit.new)
+    assert edited.planned() == {}
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["how a probability below 0.001 is printed", "how answers are scored", "an interval of the "
+     "analysis", "how arguments of scripts are cast"],
+)  # fmt: skip
+def test_what_snakemake_plans_is_what_the_table_counts(edited, tmp_path, words):
+    (edit,) = (edit for edit in reruns.EDITS if edit.words == words)
+    _, counted = reruns.of_all(reruns.copied(tmp_path), [edit], "configs/tiny.yaml")
+    edited.edit(edit.file, edit.old, edit.new)
+    planned = {
+        path.rpartition("/")[0]: rule for rule, files in edited.planned().items() for path in files
+    }
+    assert planned == counted[edit].again
+
+
+def test_the_table_of_edits_is_that_of_the_default_study():
+    page = reruns.PAGE.read_text()
+    assert reruns.between(page, reruns.NAME, reruns.table()) == page, (
+        "run: python benchmarks/reruns.py"
+    )
 
 
 def test_a_sparsifier_edited_plans_its_conditions_and_what_follows(edited):
@@ -70,7 +100,7 @@ def test_a_level_added_plans_its_jobs_and_the_aggregation(edited):
 
 
 def test_more_shards_plan_profiling_but_no_model_or_corpus(edited):
-    edited.edit("configs/tiny.yaml", "  shards: 2", "  shards: 3")
+    edited.configure("profile.shards", 3)
     jobs = edited.planned()
     assert len(jobs["profile_shard"]) == 3
     assert not {"resolve_model", "extract_calibration", "evaluate_dense"} & set(jobs)
@@ -81,9 +111,8 @@ def test_seven_shards_of_every_long_stage_give_the_bytes_of_undivided_ones(edite
     undivided = whole(edited.artifacts())
     for stage in ("extract_calibration", "merge_profile"):
         shutil.rmtree(edited.work / "results/shared" / stage)
-    edited.edit("configs/tiny.yaml", "    shards: 1\n", "    shards: 7\n")
-    edited.edit("configs/tiny.yaml", "  shards: 2\n", "  shards: 7\n")
-    edited.edit("configs/tiny.yaml", "  shards: 1\n\nanalysis", "  shards: 7\n\nanalysis")
+    for section in ("calibration.reasoning", "profile", "evaluation"):
+        edited.configure(f"{section}.shards", 7)
     condition = "results/tiny/evaluate/ref-reglu/drop_cold/0.25/0/samples.parquet"
     (edited.work / condition).unlink()
     edited.run("--until", "merge_profile")
@@ -93,7 +122,7 @@ def test_seven_shards_of_every_long_stage_give_the_bytes_of_undivided_ones(edite
     )
     assert len(list(counts)) == 7
     divided = whole(edited.artifacts())
-    assert len([name for name in divided if "extract_calibration" in name]) == 2
+    assert len([name for name in divided if "extract_calibration" in name]) == 3
     assert divided == undivided
 
 
@@ -107,7 +136,7 @@ def whole(artifacts):
 
 
 def test_profiling_code_edited_plans_profiling_and_downstream(edited):
-    edited.edit("src/pipeline/models/cett.py", "_BISECTIONS = 30", "_BISECTIONS = 31")
+    edited.edit("src/pipeline/models/cett.py", "_FEW = 256", "_FEW = 255")
     downstream = {
         "profile_sample",
         "profile_shard",
@@ -122,7 +151,13 @@ def test_profiling_code_edited_plans_profiling_and_downstream(edited):
 
 @pytest.mark.parametrize(
     ("name", "rules"),
-    [("template", {"build_report"}), ("style", {"build_report"}), ("speed", set())],
+    [
+        ("template", {"build_report"}),
+        ("style", {"build_report"}),
+        ("macros", {"build_report"}),
+        ("sections/tasks", {"build_report"}),
+        ("speed", set()),
+    ],
 )
 def test_a_template_edited_plans_the_report_that_is_made_of_it(edited, name, rules):
     template = edited.folder / f"src/pipeline/report/{name}.html.j2"
@@ -130,13 +165,48 @@ def test_a_template_edited_plans_the_report_that_is_made_of_it(edited, name, rul
     assert set(edited.planned()) == rules
 
 
+@pytest.mark.parametrize(
+    ("module", "old", "new", "rules"),
+    [
+        ("report/finding/coldness.py", "MOSTLY_SHARED = 0.8", "MOSTLY_SHARED = 0.9",
+         {"build_report"}),
+        ("report/numbers.py", '"< 0.001"', '"below 0.001"', {"build_report"}),
+        ("report/sections/activity.py", '"activity of the decile"', '"its activity"',
+         {"build_report"}),
+        ("registry.py", '        "dense": "pipeline.report.sections.dense:SECTION",\n', "",
+         {"build_report"}),
+        ("analysis/steps.py", "logspace(-5, 1.5, 400)", "logspace(-5, 1.5, 300)", AGGREGATION),
+        ("analysis/losses.py", "max(-1.0, low)", "max(-0.9, low)", AGGREGATION),
+    ],
+)  # fmt: skip
+def test_words_plan_the_report_alone_and_an_analysis_plans_both(edited, module, old, new, rules):
+    edited.edit(f"src/pipeline/{module}", old, new)
+    assert set(edited.planned()) == rules
+
+
+#: What reads the tasks' items, and what follows.
+OF_TASKS = {"check_overlap", "clear_tasks", "evaluate_dense", "evaluate"} | AGGREGATION
+
+
 def test_a_tasks_items_edited_plan_what_reads_them(edited):
     items = edited.folder / "resources/tasks/chain.jsonl"
     lines = items.read_text().splitlines(keepends=True)
     items.write_text("".join(lines[1:]))
-    jobs = set(edited.planned())
-    assert {"extract_calibration", "evaluate_dense", "evaluate"} <= jobs
-    assert "resolve_model" not in jobs
+    assert set(edited.planned()) == OF_TASKS
+
+
+def test_other_tasks_plan_no_corpus_no_profile_and_no_fit(edited):
+    edited.edit("configs/tiny.yaml", "tasks: [chain, boolean_choice,", "tasks: [chain,")
+    jobs = edited.planned()
+    assert set(jobs) == OF_TASKS
+    assert len(jobs["check_overlap"]) == len(jobs["clear_tasks"]) == 1
+
+
+def test_another_idea_of_overlap_compares_anew_and_evaluates_nothing(edited):
+    edited.edit("configs/tiny.yaml", "overlap_ngram: 32 ", "overlap_ngram: 40 ")
+    assert set(edited.planned()) == {"check_overlap", "clear_tasks", "build_report"}
+    edited.run()
+    assert edited.planned() == {}
 
 
 def test_a_deleted_result_plans_it_and_what_follows(edited):

@@ -1,33 +1,31 @@
-"""Pair every condition with its dense run: curves, refused conditions, the finding."""
+"""Pair every condition with its dense run, and write what each analysis makes of them."""
 
 from pathlib import Path
 
+import polars as pl
+
 from pipeline.analysis.arms import Evaluated
-from pipeline.analysis.removals import Order
-from pipeline.analysis.study import PartProfile, analysed
-from pipeline.artifacts import Manifest
+from pipeline.analysis.base import analysed, registered
+from pipeline.analysis.material import Backbone, Material, PartProfile
 from pipeline.config.analysis import Analysis
-from pipeline.entry import job
+from pipeline.config.orders import Order, Orders
+from pipeline.running.entry import job
+from pipeline.store.artifacts import Manifest
 from pipeline.tables.classes import CLASSES, CLASSIFICATION
-from pipeline.tables.correlations import CORRELATIONS, STEPS, UNITS
-from pipeline.tables.curves import CURVES, PERPLEXITY, REFUSED
-from pipeline.tables.finding import FINDING
 from pipeline.tables.model import MODEL
+from pipeline.tables.named import by_file_name, read_by, read_each
 from pipeline.tables.neurons import LAYERS, NEURONS
 from pipeline.tables.plan import PLAN
-from pipeline.tables.removals import REMOVALS, REMOVED_BY_LAYER
 from pipeline.tables.samples import SAMPLES, SPARSITY
-from pipeline.tasks import find
+from pipeline.tasks.task import find
 
-#: In the order of the rule's outputs.
-TABLES = (
-    CURVES, PERPLEXITY, CORRELATIONS, UNITS, STEPS, REMOVALS, REMOVED_BY_LAYER, REFUSED,
-)  # fmt: skip
+_CONDITION = ("model", "method", "level", "seed")
+_TARGETS = {"task": pl.String, "steps": pl.Int64, "target": pl.String}
 
 
 def main(
     *,
-    conditions: list[dict],
+    folders: dict,
     samples: list[Path],
     sparsity: list[Path],
     plans: list[Path],
@@ -42,30 +40,50 @@ def main(
     analysis: Analysis,
     seed: int,
     tables: list[Path],
-    finding: Path,
     manifest: Manifest,
 ) -> None:
-    """Write the tables of the analysis, named as they are, and finding.json."""
-    # Dense evaluations come last, and have no plan.
-    fitted = [*map(PLAN.read, plans), *[None] * (len(conditions) - len(plans))]
-    evaluated = [
-        Evaluated(**facts, samples=SAMPLES.read(rows), sparsity=SPARSITY.read(achieved), plan=plan)
-        for facts, rows, achieved, plan in zip(conditions, samples, sparsity, fitted, strict=True)
-    ]
+    """Write the table or document of every analysis.
+
+    `folders` says what stands in each folder of inputs, and `parted` which methods remove one part
+    of a model at a time, by which profile and classification.
+    """
+    achieved = read_by(SPARSITY, sparsity, folders, *_CONDITION)
+    fitted = read_by(PLAN, plans, folders, *_CONDITION)
+    evaluated = []
+    for facts, rows in read_each(SAMPLES, samples, folders):
+        condition = tuple(facts[name] for name in _CONDITION)
+        of_condition = {"sparsity": achieved[condition], "plan": fitted.get(condition)}
+        evaluated.append(Evaluated(**facts, samples=rows, **of_condition))
+    profiles = read_by(LAYERS, layers, folders, "model")
+    classified = read_by(CLASSIFICATION, classifications, folders, "model")
     backbones = [
-        (MODEL.read(model), LAYERS.read(layer), CLASSIFICATION.read(classes))
-        for model, layer, classes in zip(models, layers, classifications, strict=True)
+        Backbone(record, profiles[facts["model"],], classified[facts["model"],])
+        for facts, record in read_each(MODEL, models, folders)
     ]
-    parts = [
-        PartProfile(**facts, neurons=NEURONS.read(neurons), classes=CLASSES.read(classes))
-        for facts, neurons, classes in zip(parted, part_neurons, part_classes, strict=True)
-    ]
+    neurons = read_by(NEURONS, part_neurons, folders, "model", "corpus")
+    classes = read_by(CLASSES, part_classes, folders, "model", "corpus", "classification")
     targets = [row for task in map(find, tasks) for row in task.targets()]
-    removals = [Order(**order) for order in orders]
-    result = analysed(evaluated, backbones, parts, targets, removals, analysis, seed)
-    for table, path in zip(TABLES, tables, strict=True):
-        table.write(path, getattr(result, table.name), manifest)
-    FINDING.write(finding, result.finding, manifest)
+    material = Material(
+        evaluated,
+        backbones,
+        [_part(facts, neurons, classes) for facts in parted],
+        pl.DataFrame(targets, schema=_TARGETS),
+        Orders([Order(**order) for order in orders]),
+        analysis,
+        seed,
+    )
+    places = by_file_name(tables)
+    results = analysed(material)
+    for name, one in registered().items():
+        one.table.write(places[one.file], results[name], manifest)
+
+
+def _part(facts: dict, neurons: dict, classes: dict) -> PartProfile:
+    model, corpus = facts["model"], facts["corpus"]
+    return PartProfile(
+        model, facts["method"], facts["part"], facts["by_layer"],
+        neurons[model, corpus], classes[model, corpus, facts["classification"]],
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

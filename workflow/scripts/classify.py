@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from pipeline.artifacts import Manifest
-from pipeline.classification.base import Evidence
+from pipeline.classification.base import PolicyEvidence
 from pipeline.classification.classify import classify
 from pipeline.config.classification import Classification
 from pipeline.config.models import Model
-from pipeline.entry import job
 from pipeline.registry import POLICIES
+from pipeline.running.entry import job
+from pipeline.store.artifacts import Manifest
 from pipeline.tables.classes import CLASSES, CLASSIFICATION
 from pipeline.tables.model import MODEL
 from pipeline.tables.neurons import NEURONS
@@ -29,7 +29,7 @@ def main(
 ) -> None:
     """Write classes.parquet and classification.json."""
     facts = MODEL.read(record)
-    evidence = Evidence(NEURONS.read(neurons))
+    evidence = PolicyEvidence(NEURONS.read(neurons))
     for path in other_neurons:
         evidence = evidence.beside(NEURONS.read(path))
     for path in other_sequences:

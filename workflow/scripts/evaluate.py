@@ -3,16 +3,16 @@
 from contextlib import ExitStack
 from pathlib import Path
 
-from pipeline.artifacts import Manifest
 from pipeline.config.evaluation import Evaluation
 from pipeline.config.models import Model
-from pipeline.entry import job
 from pipeline.errors import putting_together
 from pipeline.evaluation.evaluate import evaluate, refused, rows_of, summed
 from pipeline.methods.apply import apply
 from pipeline.methods.plan import Plan
 from pipeline.models.loading import load
 from pipeline.models.views import view
+from pipeline.running.entry import job
+from pipeline.store.artifacts import Manifest
 from pipeline.tables.model import MODEL
 from pipeline.tables.samples import COUNTS, SAMPLES, SPARSITY
 

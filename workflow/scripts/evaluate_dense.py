@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from pipeline.artifacts import Manifest
 from pipeline.config.evaluation import Evaluation
 from pipeline.config.models import Model
-from pipeline.entry import job
 from pipeline.errors import putting_together
 from pipeline.evaluation.evaluate import evaluate, rows_of, summed
 from pipeline.models.loading import load
+from pipeline.running.entry import job
+from pipeline.store.artifacts import Manifest
 from pipeline.tables.model import MODEL
 from pipeline.tables.samples import COUNTS, SAMPLES, SPARSITY
 

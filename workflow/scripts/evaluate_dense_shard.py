@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from pipeline.artifacts import Manifest
 from pipeline.config.evaluation import Evaluation
 from pipeline.config.models import Model
-from pipeline.entry import job
 from pipeline.evaluation.evaluate import evaluate
 from pipeline.models.loading import load
+from pipeline.running.entry import job
+from pipeline.store.artifacts import Manifest
 from pipeline.tables.model import MODEL
 from pipeline.tables.samples import COUNTS, SAMPLES
 

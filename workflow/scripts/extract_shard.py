@@ -1,14 +1,14 @@
-"""Tokenize one shard of a corpus' documents, and look for evaluation items in them."""
+"""Tokenize one shard of a corpus' documents."""
 
 from pathlib import Path
 
-from pipeline.artifacts import Manifest
 from pipeline.calibration.extraction import read_shard
 from pipeline.config.calibration import Corpus
 from pipeline.config.models import Model
-from pipeline.entry import job
 from pipeline.models.lengths import refuse_windows
 from pipeline.models.loading import load_tokenizer
+from pipeline.running.entry import job
+from pipeline.store.artifacts import Manifest
 from pipeline.tables.model import MODEL
 from pipeline.tables.sequences import DOCUMENTS
 
@@ -18,7 +18,6 @@ def main(
     record: Path,
     model: Model,
     config: Corpus,
-    tasks: list[str],
     shard: int,
     shards: int,
     documents: Path,
@@ -28,7 +27,7 @@ def main(
     resolved = MODEL.read(record)
     refuse_windows(config.source, config.sequence_length, resolved["positions"])
     tokenizer = load_tokenizer(model, resolved)
-    DOCUMENTS.write(documents, read_shard(config, tokenizer, tasks, shard, shards), manifest)
+    DOCUMENTS.write(documents, read_shard(config, tokenizer, shard, shards), manifest)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import Manifest
-from pipeline.entry import job
-from pipeline.methods.inputs import neurons_of
 from pipeline.methods.plan import Asked, Plan
 from pipeline.methods.removed import with_activity
-from pipeline.methods.static import fit
+from pipeline.methods.sparsifiers.neurons import neurons_of
+from pipeline.methods.sparsifiers.static import fit
+from pipeline.running.entry import job
+from pipeline.store.artifacts import Manifest
 from pipeline.tables.classes import CLASSES
 from pipeline.tables.model import MODEL
 from pipeline.tables.neurons import NEURONS
@@ -32,7 +32,7 @@ def main(
     others = [NEURONS.read(path) for path in distractor]
     inputs = neurons_of(NEURONS.read(neurons), CLASSES.read(classes), *others)
     other = Plan.read(*matched) if matched else None
-    fitted = fit(Asked(**config, seed=seed), inputs, other)
+    fitted = fit(Asked.of(**config, seed=seed), inputs, other)
     fitted = with_activity(fitted, NEURONS.read(activity[0]))
     fitted.write(plan, arrays, manifest, MODEL.read(record))
 

@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import Manifest
 from pipeline.config.models import Model
 from pipeline.config.profile import Profile
-from pipeline.entry import job
 from pipeline.evidence import Files
 from pipeline.methods.fitting import fit
 from pipeline.methods.plan import Asked
 from pipeline.methods.removed import with_activity
+from pipeline.running.entry import job
+from pipeline.store.artifacts import Manifest
 from pipeline.tables.model import MODEL
 from pipeline.tables.neurons import NEURONS
 from pipeline.tables.plan import PREPARED, TRAINING
@@ -44,7 +44,7 @@ def main(
         record, sequences, neurons, histograms, thresholds, norms, classes, distractor, model,
         profile,
     )  # fmt: skip
-    asked = Asked(**config, seed=seed)
+    asked = Asked.of(**config, seed=seed)
     own = {name: values for path in prepared for name, values in PREPARED.read(path).items()}
     others = [SEQUENCES.read(path)["tokens"].to_list() for path in text]
     with files.checkpoint(arrays) as checkpoint:

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from pipeline.entry import job
 from pipeline.reference.export import CORPORA, TASKS, save_corpus, save_task
+from pipeline.running.entry import job
 
 
 def main(*, tasks: list[Path], corpora: list[Path]) -> None:

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from pipeline.artifacts import Manifest
-from pipeline.entry import job
 from pipeline.errors import putting_together
 from pipeline.profiling.merge import layers_of, merge_channels, merge_histograms, merge_neurons
+from pipeline.running.entry import job
+from pipeline.store.artifacts import Manifest
 from pipeline.tables.model import MODEL
 from pipeline.tables.neurons import (
     CHANNEL_BLOCKS,

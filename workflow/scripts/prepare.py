@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import Manifest
+from pipeline.config.level import WHOLE
 from pipeline.config.models import Model
 from pipeline.config.profile import Profile
-from pipeline.entry import job
 from pipeline.evidence import Files
 from pipeline.methods.fitting import prepare
 from pipeline.methods.plan import Asked
+from pipeline.running.entry import job
+from pipeline.store.artifacts import Manifest
 from pipeline.tables.plan import PREPARED, TRAINING
 
 
@@ -35,7 +36,7 @@ def main(
         record, sequences, neurons, histograms, thresholds, norms, classes, distractor, model,
         profile,
     )  # fmt: skip
-    asked = Asked(**config, level="whole")
+    asked = Asked(**config, level=WHOLE)
     with files.checkpoint(prepared) as checkpoint:
         found, curve = prepare(asked, files.evidence(asked, checkpoint, manifest.source))
     PREPARED.write(prepared, found, manifest)

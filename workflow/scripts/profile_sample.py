@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from pipeline.artifacts import Manifest
 from pipeline.config.models import Model
 from pipeline.config.profile import Profile
-from pipeline.entry import job
 from pipeline.models.loading import load
 from pipeline.profiling.sample import profile_sample
+from pipeline.running.entry import job
+from pipeline.store.artifacts import Manifest
 from pipeline.tables import sampled
 from pipeline.tables.model import MODEL
 from pipeline.tables.sequences import SEQUENCES

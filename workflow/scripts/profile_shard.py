@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from pipeline.artifacts import Manifest
 from pipeline.config.models import Model
 from pipeline.config.profile import Profile
-from pipeline.entry import job
 from pipeline.models.loading import load
 from pipeline.profiling.shard import magnitudes, profile_shard
+from pipeline.running.entry import job
+from pipeline.store.artifacts import Manifest
 from pipeline.tables.model import MODEL
 from pipeline.tables.neurons import CHANNEL_BLOCKS, HISTOGRAMS, NEURON_BLOCKS
 from pipeline.tables.sampled import NORMS, THRESHOLDS
@@ -34,14 +34,12 @@ def main(
     rows = SEQUENCES.read(sequences)["tokens"].to_list()
     above = magnitudes(THRESHOLDS.read(thresholds), NORMS.read(norms))
     special = tokenizer.all_special_ids
-    found = profile_shard(loaded, rows, special, above, config, shard, shards)
-    for table, path, columns in zip(
-        (NEURON_BLOCKS, CHANNEL_BLOCKS, HISTOGRAMS),
-        (neurons, channels, histograms),
-        found,
-        strict=True,
-    ):
-        table.write(path, columns, manifest)
+    per_neuron, per_channel, counts = profile_shard(
+        loaded, rows, special, above, config, shard, shards
+    )
+    NEURON_BLOCKS.write(neurons, per_neuron, manifest)
+    CHANNEL_BLOCKS.write(channels, per_channel, manifest)
+    HISTOGRAMS.write(histograms, counts, manifest)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from pipeline.artifacts import Manifest
 from pipeline.config.models import Model
-from pipeline.entry import job
 from pipeline.models.resolve import resolve
+from pipeline.running.entry import job
+from pipeline.store.artifacts import Manifest
 from pipeline.tables.model import MODEL
 
 

@@ -3,11 +3,11 @@
 import sys
 from pathlib import Path
 
-from pipeline.artifacts import Manifest
-from pipeline.entry import job
 from pipeline.reference.export import save_weights
 from pipeline.reference.recipes import Recipe
-from pipeline.reference.training import hardware, train
+from pipeline.reference.train import hardware, train
+from pipeline.running.entry import job
+from pipeline.store.artifacts import Manifest
 from pipeline.tables.training import LOSS_CURVE
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 
 from pipeline.errors import UserError
+from pipeline.numerics.measures import MEASURES
 from pipeline.tables.curves import DENSE
 
-MEASURES = ("neuron_sparsity", "ffn_weight_sparsity", "model_weight_sparsity")
 _ITEM = ("task", "item", "item_hash", "prompt_hash")
 
 
@@ -130,8 +130,8 @@ def _arm(model: str, method: str, level: str, group: Sequence[Evaluated]) -> Arm
 def _untouched(sparsity: pl.DataFrame) -> frozenset[str]:
     imposed = sparsity.filter(pl.col("basis") == "imposed")
     most = imposed.group_by("task").agg(pl.max_horizontal(pl.col(MEASURES).max()).alias("most"))
-    found = {task: bool(share) for task, share in most.iter_rows()}
-    return frozenset(task for task in found if any(found.values()) and not found[task])
+    touched = {task: bool(share) for task, share in most.iter_rows()}
+    return frozenset(task for task in touched if any(touched.values()) and not touched[task])
 
 
 def _by_task(samples: pl.DataFrame) -> dict[str, pl.DataFrame]:

@@ -1,23 +1,21 @@
-"""Does activation sparsity go with accuracy lost? By neuron (decile), layer, removal and condition.
+"""Does activity sparsity go with accuracy lost? By neuron (decile), layer, removal and condition.
 
-Rows of tables.correlations.CORRELATIONS and UNITS. How likely an order of the units is by chance is
-what permutations within backbones say; deciles and layers are all that a backbone has, no sample of
-them, so a rank correlation has no interval. Removals are compared within those of equally many
-neurons: over all of them, activity and number rise together by design.
+How likely an order of the units is by chance is what permutations within backbones say; deciles and
+layers are all that a backbone has, no sample of them, so a rank correlation has no interval.
+Removals are compared within those of equally many neurons: over all of them, activity and number
+rise together by design.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import polars as pl
-from scipy import stats
 
-from pipeline.analysis.arms import Arm
-from pipeline.analysis.curves import Losses
-from pipeline.concentration import gini
-from pipeline.ranking import deciles
-from pipeline.tables.correlations import related
+from pipeline.analysis.base import StudyAnalysis
+from pipeline.analysis.material import Material
+from pipeline.config.orders import START
+from pipeline.tables.correlations import CORRELATIONS, related
 from pipeline.tables.curves import REASONING
 
 Row = dict[str, Any]
@@ -26,79 +24,36 @@ Pair = tuple[np.ndarray, np.ndarray]
 _PERMUTATIONS = 9999
 #: Facts of a unit that its loss is set against, by level.
 MEASURES = {"neuron": "activity", "layer": "natural_sparsity"}
-#: Facts of units in tables.correlations.UNITS.
-_FACTS = ("activity", "natural_sparsity", "gini", "hot_share", "depth")
 #: Removals count as equally many within so large a share of the model's neurons.
 _EQUAL = 0.01
 #: Fewer removals of equally many neurons tell nothing of an order.
 _FEWEST = 3
 
 
-def decile_facts(profile: pl.DataFrame, by_layer: bool) -> list[Row]:
-    """Mean activation frequency of every decile of a profile's neurons, coldest first; deciles are
-    those of each layer, or of the model."""
-    frequency = _frequency(profile)
-    layers, neurons = profile["layer"].to_numpy(), profile["neuron"].to_numpy()
-    part = np.zeros(len(frequency), dtype=int)
-    for group in [layers == layer for layer in np.unique(layers)] if by_layer else [layers >= 0]:
-        part[group] = deciles(frequency[group], layers[group], neurons[group])
-    return [
-        {"unit": number, "activity": float(frequency[part == number].mean())}
-        for number in range(1, 11)
-        if (part == number).any()
-    ]
-
-
-def layer_facts(profile: pl.DataFrame, _by_layer: bool) -> list[Row]:
-    """Natural sparsity, Gini, share of hot neurons and depth of every layer of a profile."""
-    last = max(1, int(profile["layer"].max()))
-    found = []
-    for (layer,), rows in profile.group_by("layer", maintain_order=True):
-        frequency = _frequency(rows)
-        found.append(
-            {
-                "unit": layer,
-                "natural_sparsity": float(1 - frequency.mean()),
-                "gini": gini(frequency),
-                "hot_share": float(rows["hot"].mean()),
-                "depth": layer / last,
-            }
-        )
-    return found
-
-
-def _frequency(profile: pl.DataFrame) -> np.ndarray:
-    return (profile["active"] / profile["tokens"].clip(1)).to_numpy()
-
-
-#: Part that a method removes -> level of the question, and facts of such parts.
-PARTS = {"decile": ("neuron", decile_facts), "layer": ("layer", layer_facts)}
-
-
-def units(
-    level: str,
-    facts: Mapping[str, Sequence[Row]],
-    arms: Iterable[Arm],
-    losses: Mapping[str, Losses],
+def correlations(
+    study: Material, curves: Sequence[Row], units: Sequence[Row], removals: Sequence[Row]
 ) -> list[Row]:
-    """Rows of UNITS for the arms that remove one unit each; `facts` are those of the units by
-    model."""
-    known = {(model, row["unit"]): row for model, rows in facts.items() for row in rows}
-    found = []
-    for arm in arms:
-        own = losses[arm.model]
-        fact = known.get((arm.model, int(arm.level)))
-        if fact is None or not own.members(REASONING, arm):
-            continue
-        row = own.row(arm, REASONING)
-        kept = ("neuron_sparsity_imposed", "n", "loss", "loss_low", "loss_high")
-        values = {name: row[name] for name in kept}
-        head = {"level": level, "model": arm.model, "method": arm.method}
-        found.append(head | dict.fromkeys(_FACTS) | fact | values)
-    return found
+    """Rows of CORRELATIONS. A model that is not clear of chance has nothing to lose, and no
+    correlation but over the levels of its methods."""
+    orders = study.orders.all
+    rows: list[Row] = []
+    for level, method in dict.fromkeys((row["level"], row["method"]) for row in units):
+        removed = [row for row in units if row["method"] == method]
+        rows += of_units(level, _clear(study, removed), study.seed)
+    # What removes neurons and does no more, from the first token on.
+    pure = {order.method for order in orders if order.sparse_from == START}
+    removed = [row for row in removals if row["method"] in pure]
+    rows += of_removals(_clear(study, removed), study.seed)
+    parted = {part.method for part in study.parted}
+    whole = [order.method for order in orders if order.method not in parted]
+    return rows + of_conditions(curves, whole)
 
 
-def of_units(level: str, found: Sequence[Row], seed: int) -> list[Row]:
+def _clear(study: Material, rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row["model"] in study.clear_of_chance]
+
+
+def of_units(level: str, units: Sequence[Row], seed: int) -> list[Row]:
     """How the level's measure goes with the loss, within each backbone and pooled over them.
 
     Pooled is the mean over the backbones in which measure and loss vary. p is two-sided, from
@@ -106,8 +61,8 @@ def of_units(level: str, found: Sequence[Row], seed: int) -> list[Row]:
     """
     measure = MEASURES[level]
     groups = {
-        model: [row for row in found if row["model"] == model]
-        for model in dict.fromkeys(row["model"] for row in found)
+        model: [row for row in units if row["model"] == model]
+        for model in dict.fromkeys(row["model"] for row in units)
     }
     pairs = {
         model: (np.array([r[measure] for r in rows]), np.array([r["loss"] for r in rows]))
@@ -122,7 +77,7 @@ def of_units(level: str, found: Sequence[Row], seed: int) -> list[Row]:
     if len(varying) > 1:
         total = sum(len(pair[0]) for pair in varying)
         pooled = _ranked(varying, seed)
-        rows.append(related(level, None, found[0]["method"], measure, total, **pooled))
+        rows.append(related(level, None, units[0]["method"], measure, total, **pooled))
     return rows
 
 
@@ -139,9 +94,9 @@ def of_removals(removals: Sequence[Row], seed: int) -> list[Row]:
     rows = []
     whole: dict[str, list[Pair]] = {}
     for model in dict.fromkeys(row["model"] for row in removals):
-        own = _conditions([row for row in removals if row["model"] == model])
-        strata = [pair for pair in _strata(own) if _varies(pair)]
-        rows += _descriptive(model, own)
+        conditions = _conditions([row for row in removals if row["model"] == model])
+        strata = [pair for pair in _strata(conditions) if _varies(pair)]
+        rows += _descriptive(model, conditions)
         if strata:
             whole[model] = strata
             rows.append(_within(model, strata, seed))
@@ -151,9 +106,9 @@ def of_removals(removals: Sequence[Row], seed: int) -> list[Row]:
 
 
 def _within(model: str | None, strata: Sequence[Pair], seed: int) -> Row:
-    found = _ranked(strata, seed) | {"strata": len(strata)}
+    ranked = _ranked(strata, seed) | {"strata": len(strata)}
     total = sum(len(x) for x, _ in strata)
-    return related("removal", model, "", "activity_removed", total, **found)
+    return related("removal", model, "", "activity_removed", total, **ranked)
 
 
 def _conditions(removals: Sequence[Row]) -> list[Row]:
@@ -175,14 +130,16 @@ def _strata(removals: Sequence[Row]) -> list[Pair]:
     for row in removals:
         groups.setdefault(round(row["removed"] / row["neurons"] / _EQUAL), []).append(row)
     return [
-        (np.array([r["activity_removed"] for r in own]), np.array([r["loss"] for r in own]))
-        for _, own in sorted(groups.items())
-        if len(own) >= _FEWEST
+        (np.array([r["activity_removed"] for r in stratum]), np.array([r["loss"] for r in stratum]))
+        for _, stratum in sorted(groups.items())
+        if len(stratum) >= _FEWEST
     ]
 
 
 def _descriptive(model: str, removals: Sequence[Row]) -> list[Row]:
     """Rank correlations over all removals of a model, without p: they are nested by design."""
+    from scipy import stats
+
     if len(removals) < _FEWEST:
         return []
     activity, number, loss = (
@@ -198,14 +155,14 @@ def _descriptive(model: str, removals: Sequence[Row]) -> list[Row]:
     apart = np.sqrt((1 - with_number**2) * (1 - between**2))
     # Two that rank alike leave rounding errors alone.
     partial = (with_activity - with_number * between) / apart if apart > 1e-6 else None
-    told = {
+    described = {
         "activity_removed, pooled": with_activity,
         "neurons removed, pooled": with_number,
         "activity_removed given the number": partial,
     }
     return [
         related("removal", model, "", measure, len(removals), spearman=value)
-        for measure, value in told.items()
+        for measure, value in described.items()
     ]
 
 
@@ -214,8 +171,8 @@ def _varies(pair: Pair) -> bool:
 
 
 def _ranked(groups: Sequence[Pair], seed: int) -> Row:
-    """Rank correlation, the mean over groups by their number of units, with its p; nulls where
-    nothing varies."""
+    """Rank correlation, the mean over groups by their number of units, with its p and the least p
+    that there could be; nulls where nothing varies."""
     if not all(map(_varies, groups)):
         return {}
     sizes = np.array([len(x) for x, _ in groups])
@@ -230,12 +187,17 @@ def _ranked(groups: Sequence[Pair], seed: int) -> Row:
         weights=sizes,
     )
     extreme = int((np.abs(null) >= abs(rank) - 1e-12).sum())
-    return {"spearman": rank, "p": (extreme + 1) / (_PERMUTATIONS + 1)}
+    # Rising and falling order everywhere are the two most extreme of all orders.
+    least = 2 / math.prod(math.factorial(int(size)) for size in sizes)
+    p = (extreme + 1) / (_PERMUTATIONS + 1)
+    return {"spearman": rank, "p": p, "least_p": max(least, 1 / (_PERMUTATIONS + 1))}
 
 
 def spearman(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Spearman's coefficient of `x`, (n,), with every row of `rows`, (rows, n); ties get mean
     ranks, and a row without variation gives nan."""
+    from scipy import stats
+
     one = stats.rankdata(x) - (len(x) + 1) / 2
     many = stats.rankdata(rows, axis=1) - (len(x) + 1) / 2
     size = np.sqrt((one @ one) * (many * many).sum(axis=1))
@@ -247,7 +209,7 @@ def of_conditions(rows: Sequence[Mapping[str, Any]], methods: Iterable[str]) -> 
     """Rank correlation of achieved neuron sparsity (imposed) with loss over the levels of each of
     `methods`; descriptive, since levels are monotone by design and share their items."""
     measure = "neuron_sparsity_imposed"
-    found = []
+    described = []
     for model in dict.fromkeys(row["model"] for row in rows):
         for method in methods:
             part = [
@@ -258,5 +220,10 @@ def of_conditions(rows: Sequence[Mapping[str, Any]], methods: Iterable[str]) -> 
             if len(part) > 2:
                 x, y = np.array(part).T
                 rank = float(spearman(x, y[None])[0]) if _varies((x, y)) else None
-                found.append(related("condition", model, method, measure, len(part), spearman=rank))
-    return found
+                described.append(
+                    related("condition", model, method, measure, len(part), spearman=rank)
+                )
+    return described
+
+
+ANALYSIS = StudyAnalysis(CORRELATIONS, correlations, ("curves", "units", "removals"))

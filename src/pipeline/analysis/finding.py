@@ -1,68 +1,58 @@
-"""The finding: paired contrasts between the arms, facts of the models, and sentences."""
+"""The facts of the finding: the models before pruning, and paired contrasts between the arms."""
 
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import polars as pl
-
-from pipeline.analysis.arms import Arm, Evaluated
-from pipeline.analysis.chance import chance
-from pipeline.analysis.curves import Losses
-from pipeline.analysis.removals import ALL, COLD, LAYER, MODEL, Order, Orders
-from pipeline.analysis.sentences import not_finite, sentences
-from pipeline.config.analysis import Analysis
-from pipeline.config.methods import level_text
+from pipeline.analysis.arms import Arm
+from pipeline.analysis.base import StudyAnalysis
+from pipeline.analysis.dense import dense_rows
+from pipeline.analysis.losses import Losses
+from pipeline.analysis.material import Backbone, Material
+from pipeline.config.level import COLD as COLD_SET
+from pipeline.config.level import HOT as HOT_SET
+from pipeline.config.level import Level
+from pipeline.config.orders import ALL, COLD, LAYER, MODEL, Order, Orders
+from pipeline.config.roles import COLDEST, HOTTEST, RANDOM
 from pipeline.tables.curves import DENSE, REASONING
+from pipeline.tables.finding import FINDING
 
 #: What a difference between random neurons and the coldest is made of.
 LAYERS, HOTNESS, ORDER = "layers", "not hot", "order of coldness"
 
 
-def finding(
-    arms: Sequence[Arm],
-    losses: Mapping[str, Losses],
-    rows: Sequence[Mapping[str, Any]],
-    models: Sequence[Mapping[str, Any]],
-    evaluated: Sequence[Evaluated],
-    targets: pl.DataFrame,
-    orders: Orders,
-    correlations: Sequence[Mapping[str, Any]],
-    perplexity: Sequence[Mapping[str, Any]],
-    removals: Sequence[Mapping[str, Any]],
-    analysis: Analysis,
-) -> dict[str, Any]:
-    """The body of tables.finding.FINDING.
-
-    `rows` are those of CURVES, `correlations` those of CORRELATIONS, `perplexity` those of
-    PERPLEXITY, `removals` those of REMOVALS, `models` those of the document's key `models`,
-    `targets` as chance wants them; `orders` says how neurons are removed.
-    """
-    level = level_text(analysis.reference_level)
-    found = contrasts(arms, losses, orders, level)
-    parts = decomposition(arms, losses, orders, level)
-    dense = [
-        row
-        for e in evaluated
-        if e.method == DENSE
-        for row in dense_rows(e.model, e.samples, targets)
-    ]
+def finding(study: Material) -> dict[str, Any]:
+    """The body of FINDING."""
+    settings = study.settings
+    level = Level(settings.reference_level).text
+    dense = [run for run in study.evaluated if run.method == DENSE]
     return {
-        "sentences": [
-            *sentences(
-                models, rows, perplexity, found, parts, correlations, removals, orders, level,
-                analysis.confidence,
-            ),
-            *not_finite(rows, perplexity),
-        ],
-        "confidence": analysis.confidence,
-        "bootstrap": analysis.bootstrap,
+        "confidence": settings.confidence,
+        "bootstrap": settings.bootstrap,
         "reference_level": level,
-        "models": list(models),
-        "dense": dense,
-        "contrasts": found,
-        "decomposition": parts,
-    }  # fmt: skip
+        "models": [backbone_facts(backbone) for backbone in study.backbones],
+        "dense": [row for e in dense for row in dense_rows(e.model, e.samples, study.targets)],
+        "contrasts": contrasts(study.arms, study.losses, study.orders, level),
+        "decomposition": decomposition(study.arms, study.losses, study.orders, level),
+    }
+
+
+def backbone_facts(backbone: Backbone) -> dict[str, Any]:
+    """A row of the finding's `models`; layers hold equally many neurons, so their mean is the
+    model's natural sparsity."""
+    model, classification = backbone.record, backbone.classification
+    return {
+        "model": model["name"],
+        "activation": model["activation"],
+        "parameters": model["parameters"],
+        "neurons": classification["neurons"],
+        "natural_sparsity": float(backbone.layers["natural_sparsity"].mean()),
+        "active_rule": classification["active_rule"],
+        "policy": classification["policy"],
+        "share": classification["share"],
+        "hot": classification["hot"],
+        "carried": classification["carried"],
+    }
 
 
 def contrasts(
@@ -71,32 +61,32 @@ def contrasts(
     """Loss under the first minus loss under the second, for every model that has both.
 
     At the reference level the coldest, of every layer and of the model, against their matched
-    random draws, among all and among the cold, against every other order of their scope, and
-    against the coldest by later methods; and all cold against all hot neurons.
+    random draws, among all and among the cold, against the coldest by later methods and, by layer,
+    against every other order that takes as many of each; and all cold against all hot neurons.
     """
     pairs = []
-    for coldest in orders.named("drop_cold"):
+    for coldest in orders.named(COLDEST):
         drawn = [o for among in (ALL, COLD) for o in orders.matched(coldest, among)]
         others = [
             o
             for o in orders.all
-            if o.scope == coldest.scope and o.sparsifier not in ("drop_random", "drop_cold")
+            if o.scope == coldest.scope == LAYER and o.order not in (RANDOM, COLDEST)
         ]
         later = [
-            o for o in orders.named("drop_cold") if orders.all.index(o) > orders.all.index(coldest)
+            o for o in orders.named(COLDEST) if orders.all.index(o) > orders.all.index(coldest)
         ]
         named = [o.method for o in (*drawn, *others, *later)]
         pairs += [((coldest.method, level), (name, level)) for name in named]
-        hottest = orders.named("keep_cold", coldest.scope)
-        pairs += [((coldest.method, "cold"), (o.method, "hot")) for o in hottest]
+        hottest = orders.named(HOTTEST, coldest.scope)
+        pairs += [((coldest.method, COLD_SET.text), (o.method, HOT_SET.text)) for o in hottest]
     by_key = {(arm.model, arm.method, arm.level): arm for arm in arms}
-    found = []
-    for model, own in losses.items():
+    compared = []
+    for model, of_model in losses.items():
         for first, second in pairs:
             one, other = by_key.get((model, *first)), by_key.get((model, *second))
-            if one and other and own.members(REASONING, one, other):
-                found.append(_contrast(own, one, other))
-    return found
+            if one and other and of_model.members(REASONING, one, other):
+                compared.append(_contrast(of_model, one, other))
+    return compared
 
 
 def decomposition(
@@ -115,12 +105,11 @@ def decomposition(
         return next((by_key[model, o.method] for o in named if (model, o.method) in by_key), None)
 
     rows = []
-    for model, own in losses.items():
-        even = orders.coldest(LAYER)
-        random = chosen(model, orders.matched(even)) if even else None
+    for model, of_model in losses.items():
+        random = chosen(model, orders.even())
         for scope in (LAYER, MODEL):
             coldest = orders.coldest(scope)
-            if coldest is None or REASONING not in own.tasks:
+            if coldest is None or REASONING not in of_model.tasks:
                 continue
             steps: list[tuple[str, Arm | None]] = [
                 (LAYERS, random if scope == MODEL else None),
@@ -129,9 +118,9 @@ def decomposition(
                 ("", chosen(model, [coldest])),
             ]
             for (part, first), (_, second) in itertools.pairwise(steps):
-                if first and second and own.members(REASONING, first, second):
+                if first and second and of_model.members(REASONING, first, second):
                     # A lower accuracy is a higher loss, so the order turns round.
-                    estimate, low, high = own.difference(second, first, REASONING)
+                    estimate, low, high = of_model.difference(second, first, REASONING)
                     head = {"model": model, "scope": scope, "part": part}
                     sides = {"first": first.method, "second": second.method}
                     rows.append(head | sides | {"estimate": estimate, "low": low, "high": high})
@@ -158,16 +147,4 @@ def _side(arm: Arm, tasks: Sequence[str]) -> dict[str, Any]:
     return {"method": arm.method, "level": arm.level, "neuron_sparsity": share}
 
 
-def dense_rows(model: str, samples: pl.DataFrame, targets: pl.DataFrame) -> list[dict[str, Any]]:
-    """Accuracy and chance of the unpruned model per task, and per task and step count; of tasks
-    whose answers are right or wrong."""
-    found = []
-    answers = samples.filter(pl.col("correct").is_not_null())
-    for by in (("task",), ("task", "steps")):
-        facts = answers.group_by(by).agg(
-            reasoning=pl.col("reasoning").first(), accuracy=pl.col("correct").mean(), n=pl.len()
-        )
-        levels = chance(targets, answers, by)
-        for row in facts.join(levels, on=by).sort(by).iter_rows(named=True):
-            found.append({"model": model, "steps": None} | row)
-    return found
+ANALYSIS = StudyAnalysis(FINDING, finding)

@@ -76,7 +76,12 @@ def interval(
 def share_interval(
     tasks: Sequence[Changes], seeds: Sequence[np.ndarray], confidence: float
 ) -> tuple[float, float]:
-    """The same of a share right: values are 0 to 1, and the questions are added around a half."""
+    """The same of a share right; values are 0 to 1.
+
+    The added questions lie around a half: half a one at 1.5, half a one at -0.5 and a whole one at
+    0.5. They spread as much as the two right and the two wrong that Agresti and Coull add (The
+    American Statistician 1998, 52:119-126).
+    """
     around = [Changes(task.values - 0.5, task.clusters) for task in tasks]
     low, high = interval(around, seeds, confidence)
     return max(0.0, low + 0.5), min(1.0, high + 0.5)

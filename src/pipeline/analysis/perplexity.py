@@ -6,16 +6,26 @@ from typing import Any
 import numpy as np
 
 from pipeline.analysis.arms import Arm, Text
+from pipeline.analysis.base import StudyAnalysis
 from pipeline.analysis.bootstrap import Resamples
+from pipeline.analysis.material import Material
+from pipeline.tables.curves import PERPLEXITY
+
+
+def perplexity(study: Material) -> list[dict[str, Any]]:
+    """A row for every arm and task that scores texts.
+
+    Paired by text: one resample draws the same texts for the pruned and for the dense model.
+    """
+    settings = study.settings
+    resamples = Resamples(study.seed, settings.bootstrap, settings.confidence)
+    return perplexities(study.arms, study.dense, resamples)
 
 
 def perplexities(
     arms: Sequence[Arm], dense: Mapping[str, Arm], resamples: Resamples
 ) -> list[dict[str, Any]]:
-    """A row for every arm and task that scores texts; `dense` by model.
-
-    Paired by text: one resample draws the same texts for the pruned and for the dense model.
-    """
+    """Rows of PERPLEXITY; `dense` by model."""
     return [
         _row(arm, dense[arm.model], task, text, resamples)
         for arm in arms
@@ -60,3 +70,6 @@ def _row(arm: Arm, dense: Arm, task: str, text: Text, resamples: Resamples) -> d
 
 def _draws(arm: Arm, task: str, text: Text, resamples: Resamples) -> np.ndarray:
     return resamples.mean(task, arm.method, text.nats, text.tokens)
+
+
+ANALYSIS = StudyAnalysis(PERPLEXITY, perplexity)

@@ -6,17 +6,31 @@ as well, so a departure from p^k is a description and no test.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import polars as pl
 
 from pipeline.analysis.arms import Arm
+from pipeline.analysis.base import StudyAnalysis
+from pipeline.analysis.chance import chance
 from pipeline.analysis.intervals import Changes, share_interval
+from pipeline.analysis.material import Material, Rows
+from pipeline.tables.correlations import STEPS
 
-Rows = list[dict[str, Any]]
 #: Rates of failure of a step that are tried, -log p.
 _RATES = np.logspace(-5, 1.5, 400)
+
+
+def steps(study: Material) -> Rows:
+    """Rows of STEPS of the pruned arms."""
+    by_steps = {
+        model: {
+            (task, count): level
+            for task, count, level in chance(study.targets, rows, ("task", "steps")).iter_rows()
+        }
+        for model, rows in study.answers.items()
+    }
+    return of_steps(study.pruned, study.answers, by_steps, study.settings.confidence)
 
 
 def of_steps(
@@ -83,5 +97,8 @@ def equal_steps(
     right = np.clip(chance + (1 - chance) * survive, 1e-9, 1 - 1e-9)
     kept, lost = stayed * sizes, (1 - stayed) * sizes
     likelihood = (kept * np.log(right) + lost * np.log1p(-right)).sum(axis=1)
-    found: np.ndarray = right[int(np.argmax(likelihood))]
-    return found
+    likeliest: np.ndarray = right[int(np.argmax(likelihood))]
+    return likeliest
+
+
+ANALYSIS = StudyAnalysis(STEPS, steps)

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline import characters
 from pipeline.calibration.base import CorpusKind
 from pipeline.config.calibration import Corpus
 from pipeline.errors import UserError, at
+from pipeline.store import characters
 
 
 def documents(where: str, corpus: Corpus) -> Iterator[str]:

@@ -5,12 +5,11 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pipeline import characters, jsonl
 from pipeline.calibration.base import CorpusKind, no_commit, read_beginning
 from pipeline.config.calibration import Corpus
-from pipeline.digest import SOURCE_ROOT, identity_of_file
-from pipeline.errors import UserError, at
-from pipeline.registry import unknown_name
+from pipeline.errors import UserError, at, unknown_name
+from pipeline.store import characters, jsonl
+from pipeline.store.digest import SOURCE_ROOT, identity_of_file
 
 BUILTIN_CORPORA = SOURCE_ROOT.parent / "resources" / "calibration"
 

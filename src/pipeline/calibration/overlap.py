@@ -14,6 +14,11 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
+
+from pipeline.config.calibration import Corpus
+from pipeline.errors import UserError
+from pipeline.tasks import task as tasks
 
 #: Ranges of characters of scripts without spaces, after NFKC.
 _SPACELESS = (
@@ -92,3 +97,34 @@ def overlap(corpus: Iterable[str], items: Sequence[str], n: int) -> Overlap:
 
 def _runs(words: tuple[str, ...], length: int) -> Iterable[tuple[str, ...]]:
     return (words[i : i + length] for i in range(len(words) - length + 1))
+
+
+def compared(texts: Iterable[str], corpus: Corpus, task_names: Sequence[str]) -> dict[str, Any]:
+    """Body of tables.overlap.OVERLAP: how many of the tasks' items the texts of a corpus give away.
+
+    Raises UserError, with the first of the items, where there are some and the configuration does
+    not allow it.
+    """
+    prompts: list[str] = []
+    origin: list[tuple[str, int]] = []
+    for task in map(tasks.find, task_names):
+        for index, item in enumerate(task.items()):
+            prompts.append(task.question(item))
+            origin.append((task.name, index))
+    shared = overlap(texts, prompts, corpus.overlap_ngram)
+    items = shared.documents + shared.ngrams
+    if items and not corpus.allow_overlap:
+        name, index = origin[items[0]]
+        raise UserError(
+            f"calibration corpus {corpus.source!r} shares {len(shared.documents)} whole "
+            f"prompts and {len(shared.ngrams)} runs of {corpus.overlap_ngram} words with the "
+            f"evaluation tasks; for example item {index} of {name}: {prompts[items[0]]!r}. Use "
+            "another corpus, a larger overlap_ngram where such runs are common, or allow_overlap: "
+            "true, which the report will show"
+        )
+    return {
+        "overlap_ngram": corpus.overlap_ngram,
+        "shared_documents": len(shared.documents),
+        "shared_ngrams": len(shared.ngrams),
+        "allowed": bool(items),
+    }

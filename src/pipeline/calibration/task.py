@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from pipeline import tasks
 from pipeline.calibration.base import CorpusKind, no_commit, read_beginning
 from pipeline.config.calibration import Corpus
+from pipeline.tasks import task as tasks
 
 
 def documents(where: str, corpus: Corpus) -> Iterator[str]:

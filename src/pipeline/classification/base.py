@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class PolicyEvidence:
     """What a policy may look at: a profile's neurons, those of the same model on another corpus in
     the same order, and the rise of held-out loss, in nats a token, when a set of neurons,
     (neurons,) bool, is removed. The last two are there for policies that ask for them."""
@@ -22,7 +22,7 @@ class Evidence:
     other: "pl.DataFrame | None" = None
     rise: Callable[[np.ndarray], float] | None = None
 
-    def beside(self, other: "pl.DataFrame") -> "Evidence":
+    def beside(self, other: "pl.DataFrame") -> "PolicyEvidence":
         """With another profile of the same neurons, whatever the order of its rows; ValueError when
         they are others."""
         key = ["layer", "neuron"]
@@ -31,7 +31,7 @@ class Evidence:
             raise ValueError("the two profiles do not cover the same neurons")
         return replace(self, other=paired)
 
-    def costing(self, rise: Callable[[np.ndarray], float]) -> "Evidence":
+    def costing(self, rise: Callable[[np.ndarray], float]) -> "PolicyEvidence":
         """With a measure of what removing neurons costs."""
         return replace(self, rise=rise)
 
@@ -47,12 +47,18 @@ class Policy(Protocol):
     options: ClassVar[frozenset[str]]
     needs: ClassVar[str]
 
-    def scores(self, evidence: Evidence, config: Classification, group: np.ndarray) -> np.ndarray:
+    def scores(
+        self, evidence: PolicyEvidence, config: Classification, group: np.ndarray
+    ) -> np.ndarray:
         """What the neurons at the indices `group` are ranked by; the largest is the hottest."""
         ...
 
     def hot_count(
-        self, scores: np.ndarray, evidence: Evidence, config: Classification, order: np.ndarray
+        self,
+        scores: np.ndarray,
+        evidence: PolicyEvidence,
+        config: Classification,
+        order: np.ndarray,
     ) -> int:
         """How many are hot; `scores` and the neurons' indices `order` go from hot to cold."""
         ...

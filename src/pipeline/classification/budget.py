@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.classification.base import Evidence
+from pipeline.classification.base import PolicyEvidence
 from pipeline.classification.coverage import Coverage
 from pipeline.config.classification import Classification
 
@@ -11,7 +11,11 @@ class Budget(Coverage):
     """Hot is the most active `share` of the neurons."""
 
     def hot_count(
-        self, scores: np.ndarray, evidence: Evidence, config: Classification, order: np.ndarray
+        self,
+        scores: np.ndarray,
+        evidence: PolicyEvidence,
+        config: Classification,
+        order: np.ndarray,
     ) -> int:
         """Nearest whole number of neurons."""
         return round(config.number("share") * scores.size)

@@ -4,14 +4,14 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.classification.base import Evidence
+from pipeline.classification.base import PolicyEvidence
 from pipeline.config.classification import Classification
-from pipeline.ranking import heat_ranks
+from pipeline.numerics.ranking import heat_ranks
 from pipeline.registry import POLICIES
 
 
 def classify(
-    evidence: Evidence, config: Classification, exact_zeros: bool
+    evidence: PolicyEvidence, config: Classification, exact_zeros: bool
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """(columns of tables.classes.CLASSES, body of CLASSIFICATION) for one profile.
 

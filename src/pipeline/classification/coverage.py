@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from pipeline.classification.base import Evidence
-from pipeline.concentration import smallest
+from pipeline.classification.base import PolicyEvidence
 from pipeline.config.classification import Classification
+from pipeline.numerics.concentration import smallest
 
 
 class Coverage:
@@ -19,14 +19,20 @@ class Coverage:
     needs: ClassVar[str] = ""
     column = "active"
 
-    def scores(self, evidence: Evidence, config: Classification, group: np.ndarray) -> np.ndarray:
+    def scores(
+        self, evidence: PolicyEvidence, config: Classification, group: np.ndarray
+    ) -> np.ndarray:
         """Activations by token."""
         tokens = np.maximum(evidence.neurons["tokens"].to_numpy(), 1)
         scores: np.ndarray = (evidence.neurons[self.column].to_numpy() / tokens)[group]
         return scores
 
     def hot_count(
-        self, scores: np.ndarray, evidence: Evidence, config: Classification, order: np.ndarray
+        self,
+        scores: np.ndarray,
+        evidence: PolicyEvidence,
+        config: Classification,
+        order: np.ndarray,
     ) -> int:
         """The first count whose running sum reaches share * total."""
         return smallest(evidence.neurons[self.column].to_numpy()[order], config.number("share"))

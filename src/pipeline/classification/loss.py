@@ -26,7 +26,7 @@ class Removal:
         self, model: Any, sequences: Sequence[Sequence[int]], special: Sequence[int]
     ) -> None:
         self.model = model
-        self.shape = view(model)
+        self.layout = view(model)
         self.device = next(model.parameters()).device
         self.batches = list(batches(sequences, _BATCH, special, str(self.device)))
         self._whole: float | None = None
@@ -42,9 +42,9 @@ class Removal:
         """Mean loss in nats a token."""
         import torch
 
-        masks = np.split(~removed, np.cumsum([ffn.d_ff for ffn in self.shape.ffns])[:-1])
+        masks = np.split(~removed, np.cumsum([ffn.d_ff for ffn in self.layout.ffns])[:-1])
         with ExitStack() as ends:
-            for ffn, mask in zip(self.shape.ffns, masks, strict=True):
+            for ffn, mask in zip(self.layout.ffns, masks, strict=True):
                 kept = torch.from_numpy(mask).to(self.device)
                 ends.callback(ffn.replace(kept.mul).remove)
             found = text_loss(self.model, self.batches)

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.classification.base import Evidence
+from pipeline.classification.base import PolicyEvidence
 from pipeline.classification.coverage import Coverage
 from pipeline.classification.loss import Removal
 from pipeline.config.classification import Classification
 from pipeline.config.models import Model
 from pipeline.models.loading import load
+from pipeline.numerics.search import halved_whole
 
 #: The cold set's size is found to this share of the neurons.
 _RESOLUTION = 1 / 512
@@ -37,7 +38,11 @@ class Perplexity(Coverage):
         return Removal(loaded, sequences, tokenizer.all_special_ids).rise
 
     def hot_count(
-        self, scores: np.ndarray, evidence: Evidence, config: Classification, order: np.ndarray
+        self,
+        scores: np.ndarray,
+        evidence: PolicyEvidence,
+        config: Classification,
+        order: np.ndarray,
     ) -> int:
         """By bisection: loss need not grow with every neuron, so this is one crossing of the bound.
 
@@ -53,13 +58,8 @@ class Perplexity(Coverage):
             removed[order[order.size - cold :]] = True
             return rise(removed)
 
-        fine, dear = 0, order.size
-        if costs(dear) <= allowed:
+        if costs(order.size) <= allowed:
             return 0
-        while dear - fine > max(1, round(_RESOLUTION * order.size)):
-            middle = (fine + dear) // 2
-            if costs(middle) <= allowed:
-                fine = middle
-            else:
-                dear = middle
-        return order.size - fine
+        width = max(1, round(_RESOLUTION * order.size))
+        cold = halved_whole(lambda cold: costs(cold) <= allowed, 0, order.size, width)
+        return order.size - cold

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pipeline.concentration import carried, gini, smallest
-from pipeline.ranking import heat_ranks
+from pipeline.numerics.concentration import carried, gini, smallest
+from pipeline.numerics.ranking import heat_ranks
 
 #: PowerInfer's share of all activations, and its share of the neurons when it compares corpora.
 _COVERED, _TOP = 0.8, 0.2

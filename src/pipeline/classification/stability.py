@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from pipeline.classification.base import Evidence
-from pipeline.concentration import smallest
+from pipeline.classification.base import PolicyEvidence
 from pipeline.config.classification import Classification
-from pipeline.ranking import heat_ranks
+from pipeline.numerics.concentration import smallest
+from pipeline.numerics.ranking import heat_ranks
 
 if TYPE_CHECKING:
     import polars as pl
@@ -20,7 +20,9 @@ class Stability:
     options: ClassVar[frozenset[str]] = frozenset({"share", "other"})
     needs: ClassVar[str] = "profile"
 
-    def scores(self, evidence: Evidence, config: Classification, group: np.ndarray) -> np.ndarray:
+    def scores(
+        self, evidence: PolicyEvidence, config: Classification, group: np.ndarray
+    ) -> np.ndarray:
         """The smaller of the two figures."""
         if evidence.other is None:
             raise ValueError("stability is about two profiles, and there is one")
@@ -29,7 +31,11 @@ class Stability:
         return np.minimum(*depths)
 
     def hot_count(
-        self, scores: np.ndarray, evidence: Evidence, config: Classification, order: np.ndarray
+        self,
+        scores: np.ndarray,
+        evidence: PolicyEvidence,
+        config: Classification,
+        order: np.ndarray,
     ) -> int:
         """Those that are hot on both."""
         return int((scores >= 1).sum())

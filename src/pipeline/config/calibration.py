@@ -37,9 +37,7 @@ class Corpus(Section):
         "counts as a word, and so does a character of a script without spaces: for Chinese and "
         "Japanese give twice as many, for Thai four times",
     )
-    shards: Shards = Field(
-        1, description="jobs that tokenizing and the search for overlap are divided among"
-    )
+    shards: Shards = Field(1, description="jobs that tokenizing is divided among")
     allow_overlap: bool = Field(
         False, description="go on in spite of shared documents or n-grams; the report says so"
     )

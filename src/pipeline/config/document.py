@@ -8,30 +8,83 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from pipeline.config.base import Name
+from pipeline.config.methods import Method
 from pipeline.config.study import StudyConfig
+from pipeline.config.written import MethodDefaults, MethodEntry
 from pipeline.registry import PARTS
 
 _OPENING = """\
 # Configuration
 
-A study is one YAML file, complete in itself; `config.yaml` is the default one and `configs/` holds
-others. Unknown keys, values out of range and names that nothing defines are refused before any job
-starts; `python -m pipeline check --config FILE` does that check alone.
+A study is one YAML file, which holds what differs from the defaults; `config.yaml` is the default
+study and `configs/` holds others. Unknown keys, values out of range and names that nothing defines
+are refused before any job starts; `python -m pipeline check FILE` does that check alone.
 
 A *name* is chosen by you: up to 64 letters, digits and `. _ + -`, a letter or digit first. Keys
 without a default must be given.
 
-This page is written from the types in `src/pipeline/config/` by `make docs`.
+Editors that know JSON schemas complete and check keys as you write where the file's first line is
+`# yaml-language-server: $schema=PATH`, with the path of `docs/config.schema.json` from the file.
+
+This page and that schema are written from the types in `src/pipeline/config/` by `make docs`.
+"""
+_DEFAULTS = """\
+## Defaults, method defaults and grids
+
+Every key has its default in the tables of this page, and nowhere else. A default that is written
+out changes nothing, so a file needs no more than the keys without one.
+
+    python -m pipeline check --complete FILE
+
+prints the study with every key in it, as a file that is the same study wherever it stands.
+
+**`method_defaults`** holds keys of methods, which every method has that does not give them itself,
+and `options` of parts by the part's name:
+
+```yaml
+method_defaults:
+  corpus: reasoning
+  options:
+    spon: {steps: 150}
+```
+
+A method's own key replaces the default as a whole, and so does its `null`. Options are taken one by
+one: a method with `compensation: {name: spon, sites: all}` has these 150 steps, too.
+
+**A grid** makes several methods of one entry: one for every combination of the values under its
+key `grid`, with the entry's other keys in common. All keys of a method can be in a grid, except
+`levels` and `seeds`, which are lists by themselves. This entry stands for `int8_plain`,
+`int8_spon`, `int4_plain` and `int4_spon`, in this order:
+
+```yaml
+methods:
+  bits:
+    name: "{quantization}_{compensation}"
+    sparsifier: teal
+    levels: [0.5]
+    grid:
+      quantization: [int8, int4]
+      compensation: {plain: null, spon: {name: spon, sites: all}}
+```
+
+- Values are a list, or a mapping of words to values, which values with options need. In names a
+  value of a list stands for itself, and one of a mapping is its word.
+- `name` says how the methods are named: `{method}` stands for the entry's name, here `bits`, and
+  `{KEY}` for the word of that key's value. Without `name` all of them are put together, as in
+  `bits_int8_plain`.
+- `null` in a list has no word, and `""` in a mapping is none. The mark before it goes as well: an
+  entry `teal` with `grid: {compensation: [null, spon]}` stands for `teal` and `teal_spon`.
 """
 _NAME = TypeAdapter(Name).json_schema()
 
 
 def markdown() -> str:
-    """The whole page: plain top-level keys in one table, then a section for each of the others."""
+    """The whole page: plain top-level keys in one table, what is shared by methods, then a section
+    for each of the other keys."""
     schema = StudyConfig.model_json_schema()
     sections = {key: _section(field) for key, field in schema["properties"].items()}
     plain = {key: schema["properties"][key] for key, model in sections.items() if not model}
-    parts = [_OPENING, *_table({**schema, "properties": plain})]
+    parts = [_OPENING, *_table({**schema, "properties": plain}), "", _DEFAULTS, *_shared()]
     for key, model in sections.items():
         if model:
             definition = schema["$defs"][model]
@@ -41,6 +94,18 @@ def markdown() -> str:
         if key == "methods":
             parts += [line for kind in PARTS for line in _entries(kind)]
     return "\n".join(parts) + "\n"
+
+
+def _shared() -> Iterator[str]:
+    """A table of the keys that stand for others."""
+    yield "| key | default | meaning |"
+    yield "|---|---|---|"
+    for place, model in (("method_defaults", MethodDefaults), ("methods.NAME", MethodEntry)):
+        fields = model.model_json_schema()["properties"]
+        own = {key: field for key, field in fields.items() if key not in Method.model_fields}
+        for key, field in own.items():
+            default = json.dumps(field.get("default", {}))
+            yield _line((f"`{place}.{key}`", f"`{default}`", field["description"]))
 
 
 def _entries(kind: str) -> Iterator[str]:

@@ -5,61 +5,12 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    PlainValidator,
-    ValidationError,
-    WithJsonSchema,
-    field_validator,
-)
+from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema, field_validator
 
 from pipeline.config.base import Name, Section, Seed
+from pipeline.config.level import Level
+from pipeline.numerics.measures import Measure
 from pipeline.registry import PARTS
-
-#: As many neurons as the cold or the hot set has; and all of a model, of methods without a level.
-_BOUNDARIES = ("cold", "hot")
-WHOLE = "whole"
-#: Layers or deciles of a model are numbered below it.
-_MOST_PARTS = 100_000
-#: The pattern of weight pruning that removes whole FFN neurons.
-CHANNELS = "channels"
-
-
-def _level(value: Any) -> float | int | str:
-    """One message for a wrong level, where a union would give one for each of its members."""
-    if isinstance(value, str) and value in (*_BOUNDARIES, WHOLE):
-        return value
-    if type(value) is int and 0 <= value <= _MOST_PARTS:
-        return value
-    if isinstance(value, float) and 0 < value < 1:
-        return value
-    raise ValueError(
-        "a level is a share above 0 and below 1, 'cold', 'hot' or 'whole', or a part's number"
-    )
-
-
-#: A share, of what the method says; the exact boundary of the classification, all cold or all hot;
-#: of a sparsifier that removes one part of the model, the number of the part; `whole` of a method
-#: that has no levels.
-Level = Annotated[
-    float | int | str,
-    PlainValidator(_level),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
-                {"enum": [*_BOUNDARIES, WHOLE]},
-                {"type": "integer", "minimum": 0, "maximum": _MOST_PARTS},
-            ]
-        }
-    ),
-]
-
-
-def level_text(level: float | int | str) -> str:
-    """A level as it stands in paths and tables: a share in full, so different levels differ."""
-    return str(level)
 
 
 class Part(Section):
@@ -67,6 +18,13 @@ class Part(Section):
 
     name: str
     options: dict[str, Any] = Field(default_factory=dict)
+
+
+def flat(part: Mapping[str, Any]) -> dict[str, Any]:
+    """A part with its options beside its name, those of a Part included."""
+    if set(part) == {"name", "options"} and isinstance(part["options"], Mapping):
+        return {"name": part["name"], **part["options"]}
+    return dict(part)
 
 
 def _part(kind: str) -> Callable[[Any], Any]:
@@ -80,10 +38,7 @@ def _part(kind: str) -> Callable[[Any], Any]:
         if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
             raise ValueError("give a name, or a mapping with `name` and options beside it")
         PARTS[kind].check(value["name"])
-        options = {key: option for key, option in value.items() if key != "name"}
-        if set(value) == {"name", "options"} and isinstance(value["options"], Mapping):
-            # As a part is written out.
-            options = dict(value["options"])
+        options = {key: option for key, option in flat(value).items() if key != "name"}
         return Part(name=value["name"], options=_options(kind, value["name"], options))
 
     return read
@@ -97,6 +52,17 @@ def _options(kind: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     except ValidationError as error:
         raise ValueError("; ".join(_problem(name, kinds, p) for p in error.errors())) from None
     return found
+
+
+def check_options(kind: str, name: str, given: Mapping[str, Any]) -> None:
+    """ValueError for options that a part does not take; one that it needs may be left out."""
+    kinds = PARTS[kind].load(name).Options
+    try:
+        kinds.model_validate(dict(given))
+    except ValidationError as error:
+        wrong = [problem for problem in error.errors() if problem["type"] != "missing"]
+        if wrong:
+            raise ValueError("; ".join(_problem(name, kinds, p) for p in wrong)) from None
 
 
 def _problem(name: str, kinds: type[Section], problem: Mapping[str, Any]) -> str:
@@ -113,15 +79,19 @@ def _problem(name: str, kinds: type[Section], problem: Mapping[str, Any]) -> str
     return f"{name}, {key}: {problem['input']!r} is refused: {problem['msg']}{hint}"
 
 
-def _field(kind: str) -> Any:
-    schema = {
+def part_schema(kind: str) -> dict[str, Any]:
+    """The JSON schema of a part of a method, options left open."""
+    return {
         "anyOf": [
             {"enum": sorted(PARTS[kind])},
             {"type": "object", "description": "with `name` and options"},
             {"type": "null"},
         ]
     }
-    return Annotated[Part | None, BeforeValidator(_part(kind)), WithJsonSchema(schema)]
+
+
+def _field(kind: str) -> Any:
+    return Annotated[Part | None, BeforeValidator(_part(kind)), WithJsonSchema(part_schema(kind))]
 
 
 class Method(Section):
@@ -157,12 +127,10 @@ class Method(Section):
         "for as many neurons as the set has; for `drop_decile` deciles from 1, the coldest, to 10; "
         "for `drop_cold_layer` layers from 0; `whole` for a method without levels",
     )
-    measure: Literal["neuron_sparsity", "ffn_weight_sparsity", "model_weight_sparsity"] | None = (
-        Field(
-            None,
-            description="achieved measure, natural zeros included, that levels are shares of; null "
-            "for what the sparsifier itself goes by",
-        )
+    measure: Measure | None = Field(
+        None,
+        description="achieved measure, natural zeros included, that levels are shares of; null "
+        "for what the sparsifier itself goes by",
     )
     sparse_from: Literal["start", "continuation"] | Annotated[int, Field(ge=0, le=2**20)] = Field(
         "start",

@@ -1,7 +1,5 @@
 """`profile`: how activations are measured."""
 
-from typing import Literal
-
 from pydantic import Field
 
 from pipeline.config.base import BatchSize, Section, Shards
@@ -24,13 +22,5 @@ class Profile(Section):
     shards: Shards = Field(2, description="jobs that the calibration set is divided among")
     cett: float = Field(
         0.2, gt=0, lt=1, description="relative FFN output error that fixes the CETT threshold"
-    )
-    collect: list[Literal["hessian", "residuals"]] = Field(
-        [],
-        description="what else to collect: second moments of all linear inputs, or samples of the "
-        "residual stream with the neurons that they make active",
-    )
-    residual_tokens: int = Field(
-        4096, ge=1, le=10_000_000, description="most tokens whose residual stream is collected"
     )
     cett_tokens: int = Field(4096, ge=1, le=4096, description="tokens the threshold is fitted on")

@@ -1,65 +1,37 @@
 """A whole study's configuration.
 
-`parse_study` turns a mapping into a `Study` or explains, key by key, what is wrong with it.
+`parse_study` turns a mapping into a `StudyConfig` or explains, key by key, what is wrong with it.
 """
 
 import copy
-import difflib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any
 
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from pipeline.config.analysis import Analysis
-from pipeline.config.base import Name, Section, Seed
-from pipeline.config.calibration import Corpus
-from pipeline.config.classification import Classification
-from pipeline.config.evaluation import Evaluation, is_task_file
+from pipeline.config.base import Name
+from pipeline.config.evaluation import is_task_file
+from pipeline.config.level import COLD, HOT, SHARE
 from pipeline.config.methods import Method
-from pipeline.config.models import DEVICE, PLACE, SIZE, Model, source_kind
-from pipeline.config.profile import Profile
-from pipeline.errors import UserError
-from pipeline.registry import unknown_name
+from pipeline.config.models import source_kind
+from pipeline.config.refusals import causes, explain
+from pipeline.config.sections import StudySections
+from pipeline.config.written import WrittenStudy, stands_elsewhere, write_out
+from pipeline.errors import UserError, unknown_name
 
-#: What to give where the whole form is wrong, in YAML's words.
-_FORMS = {
-    "tuple_type": "a list, in brackets",
-    "dict_type": "a mapping of names to their keys",
-    "model_type": "keys and values",
-}
-#: What to give where a text is not of its pattern.
-_PATTERNS = {
-    TypeAdapter(Name).json_schema()["pattern"]: "a name is letters, digits and . _ + -, without "
-    "spaces, and starts with a letter or a digit",
-    DEVICE: "give cpu, cuda, or cuda:1 for the second GPU",
-    PLACE: "give cpu, or the number of a GPU in quotes",
-    SIZE: "give a number and KB, MB, GB, TB, KiB, MiB, GiB or TiB, for instance 16GiB",
-}
-#: Characters of a refused value that are shown.
-_SHOWN = 200
 #: Jobs that Snakemake plans in minutes.
 MOST_JOBS = 100_000
 #: Folders in `results` beside the studies' own.
 NO_STUDIES = ("faults", "logs", "reference", "shared", "timing")
 
 
-class StudyConfig(Section):
-    """A whole study."""
+class StudyConfig(StudySections):
+    """A whole study, every method with all of its keys."""
 
-    study: Name = Field(description="results go to results/STUDY")
-    seed: Seed = Field(
-        0,
-        description="of resamples and permutations; what a method draws goes by its `seeds`",
-    )
-    models: dict[Name, Model] = Field(min_length=1)
-    calibration: dict[Name, Corpus] = Field(min_length=1)
-    profile: Profile = Field(default_factory=Profile)
-    classification: dict[Name, Classification] = Field(min_length=1)
     methods: dict[Name, Method] = Field(min_length=1)
-    evaluation: Evaluation
-    analysis: Analysis = Field(default_factory=Analysis)
 
     @model_validator(mode="after")
     def _references(self) -> "StudyConfig":
@@ -84,12 +56,13 @@ class StudyConfig(Section):
             self._boundary_has_one_scope(name, method)
         self._jobs_can_be_planned()
         levels = {level for method in self.methods.values() for level in method.levels}
-        shares = sorted(level for level in levels if isinstance(level, float))
-        chosen = "reference_level" in self.analysis.model_fields_set
-        if shares and chosen and self.analysis.reference_level not in shares:
+        shares = sorted(level.share for level in levels if level.kind == SHARE)
+        level, usual = self.analysis.reference_level, Analysis().reference_level
+        # The default counts as not chosen, whether or not it is written.
+        if shares and level not in (*shares, usual):
             raise UserError(
-                f"analysis.reference_level: {self.analysis.reference_level} is no level of any "
-                f"method; there are {', '.join(map(str, shares))}"
+                f"analysis.reference_level: {level} is no level of any method; there are "
+                f"{', '.join(map(str, shares))}"
             )
         return self
 
@@ -107,7 +80,7 @@ class StudyConfig(Section):
 
     def _boundary_has_one_scope(self, name: str, method: Method) -> None:
         """Levels `cold` and `hot` mean the classification's own sets, ranked as it ranks them."""
-        if not {"cold", "hot"} & set(method.levels) or not method.classification:
+        if not {COLD, HOT} & set(method.levels) or not method.classification:
             return
         scope = self.classification[method.classification].scope
         if scope != method.scope:
@@ -118,7 +91,8 @@ class StudyConfig(Section):
 
 
 def parse_study(values: Mapping[str, Any], base: Path | None = None) -> StudyConfig:
-    """A validated study; raises UserError with the path, the value and what is allowed.
+    """A validated study of what a file holds, with defaults filled in and grids written out; raises
+    UserError with the path, the value and what is allowed.
 
     Relative places of models, corpora and task files are made absolute from `base`, the
     configuration file's folder.
@@ -126,11 +100,44 @@ def parse_study(values: Mapping[str, Any], base: Path | None = None) -> StudyCon
     if base:
         values = _located(values, base)
         _check_hub_ids(values, base)
+    if problems := _problems(values):
+        raise _refusal([explain(problem, WrittenStudy) for problem in problems])
+    entries: dict[str, str] = {}
     try:
-        return StudyConfig.model_validate(dict(values))
+        complete, entries = write_out(values)
+        return StudyConfig.model_validate(complete)
     except ValidationError as error:
-        lines = [_explain(problem) for problem in _causes(error.errors(include_url=False))]
-        raise UserError("the configuration is refused:\n  " + "\n  ".join(lines)) from None
+        problems = causes(error.errors(include_url=False))
+        lines = [explain(problem, StudyConfig) for problem in problems]
+        raise _refusal([line + _of_grid(line, entries) for line in lines]) from None
+    except UserError as error:
+        raise _refusal([str(error)]) from None
+
+
+def _problems(values: Mapping[str, Any]) -> list[Any]:
+    """What is wrong with a study as it is written, each in its place."""
+    try:
+        WrittenStudy.model_validate(dict(values))
+    except ValidationError as error:
+        return [
+            problem
+            for problem in causes(error.errors(include_url=False))
+            if problem["type"] != "missing" or not stands_elsewhere(values, problem["loc"])
+        ]
+    return []
+
+
+def _refusal(lines: Sequence[str]) -> UserError:
+    return UserError("the configuration is refused:\n  " + "\n  ".join(lines))
+
+
+def _of_grid(line: str, entries: Mapping[str, str]) -> str:
+    """Where the method that a line begins with is one of a grid's: which entry's."""
+    # Names may hold dots, so the longest that fits is meant.
+    names = (name for name in entries if line.startswith(f"methods.{name}"))
+    name = max(names, key=len, default="")
+    entry = entries.get(name, name)
+    return f" ({name} is of the grid of methods.{entry})" if entry != name else ""
 
 
 def _located(values: Mapping[str, Any], base: Path) -> dict[str, Any]:
@@ -173,55 +180,3 @@ def _check_hub_ids(values: Mapping[str, Any], base: Path) -> None:
 def _sections(mapping: Any) -> list[dict[str, Any]]:
     entries = mapping.values() if isinstance(mapping, dict) else ()
     return [entry for entry in entries if isinstance(entry, dict) and "source" in entry]
-
-
-def _causes(problems: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Problems without those that follow from one further in: a list loses its refused members, and
-    may then be called too short."""
-    inner = {problem["loc"][:depth] for problem in problems for depth in range(len(problem["loc"]))}
-    return [problem for problem in problems if problem["loc"] not in inner]
-
-
-def _explain(problem: Mapping[str, Any]) -> str:
-    # A refused name of an entry stands in the path, followed by this.
-    where = ".".join(str(part) for part in problem["loc"] if part != "[key]")
-    if problem["type"] == "extra_forbidden":
-        known = _keys_at(problem["loc"][:-1])
-        return f"{where}: unknown key. " + _nearest(str(problem["loc"][-1]), known)
-    if problem["type"] == "missing":
-        return f"{where}: this key is missing"
-    message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] in _FORMS:
-        message = f"give {_FORMS[problem['type']]}"
-    if problem["type"] == "string_pattern_mismatch":
-        message = _PATTERNS.get(problem["ctx"]["pattern"], message)
-    if not where:
-        return message
-    return f"{where}: {_shown(problem['input'])} is refused: {message}"
-
-
-def _shown(value: Any) -> str:
-    """A value as it was given, cut where it is long."""
-    try:
-        text = repr(value)
-    except ValueError:
-        # Python writes out no whole number of more than 4,300 digits.
-        text = "a number of thousands of digits"
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return (f"Did you mean {near[0]!r}? " if near else "") + f"Allowed: {', '.join(known)}"
-
-
-def _keys_at(location: tuple[Any, ...]) -> list[str]:
-    """Keys allowed in the section at `location`; names inside mappings are passed over."""
-    model: Any = StudyConfig
-    parts = iter(location)
-    for part in parts:
-        model = model.model_fields[str(part)].annotation
-        if get_origin(model) is dict:
-            next(parts, None)
-            model = get_args(model)[1]
-    return sorted(model.model_fields)

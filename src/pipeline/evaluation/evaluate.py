@@ -13,10 +13,11 @@ from pipeline.evaluation.harness import Harness
 from pipeline.evaluation.lengths import refuse_long
 from pipeline.models.forward import START, Forward
 from pipeline.models.lengths import positions
-from pipeline.models.meter import Meter, figures
+from pipeline.models.sparsity import Meter, figures
 from pipeline.models.tokens import end_tokens
 from pipeline.models.views import view
-from pipeline.tasks import Task, find
+from pipeline.numerics.measures import MEASURES
+from pipeline.tasks.task import Task, find
 
 Rows = list[dict[str, Any]]
 
@@ -131,9 +132,7 @@ def _sparsity_row(task: str, basis: str, sparse_from: str | int) -> dict[str, An
         "task": task,
         "tokens": 0,
         "basis": basis,
-        "neuron_sparsity": 0.0,
-        "ffn_weight_sparsity": 0.0,
-        "model_weight_sparsity": 0.0,
+        **dict.fromkeys(MEASURES, 0.0),
         "sparse_from": str(sparse_from),
         "nonfinite": 0,
         "refused": None,

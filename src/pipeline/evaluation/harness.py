@@ -11,11 +11,11 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from pipeline.digest import of_value
 from pipeline.evaluation.form import in_form
 from pipeline.models.forward import Forward
-from pipeline.task_format import METRICS, Form
-from pipeline.tasks import Task
+from pipeline.store.digest import of_value
+from pipeline.tasks.format import METRICS, Form
+from pipeline.tasks.task import Task
 
 
 class Harness:

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from pipeline import tasks
 from pipeline.config.evaluation import Evaluation
 from pipeline.errors import UserError
 from pipeline.models.tokens import encode
-from pipeline.tasks import Form, Task
+from pipeline.tasks import task as tasks
+from pipeline.tasks.task import Form, Task
 
 
 def refuse_long(config: Evaluation, tokenizer: Any, limit: int | None) -> None:

@@ -9,17 +9,14 @@ from pipeline.kernels.interface import (
     sparse_linear,
 )
 from pipeline.kernels.packed import PackedFFN, PackedLinear
-from pipeline.kernels.patching import Patched, patch
 
 __all__ = [
     "Availability",
     "PackedFFN",
     "PackedLinear",
-    "Patched",
     "available_backends",
     "pack_ffn",
     "pack_linear",
-    "patch",
     "sparse_ffn",
     "sparse_linear",
 ]

@@ -25,18 +25,18 @@ def entry_of(kind: str, name: str) -> Any:
     return PARTS[kind].load(name)
 
 
-def apply(plan: Plan, shape: ModelView, ends: ExitStack) -> Forward:
+def apply(plan: Plan, layout: ModelView, ends: ExitStack) -> Forward:
     """Apply all parts in place, in their order; hooks last as long as `ends`. What is told of the
     model's passes."""
     weights = plan.of("weights")
-    written.apply(weights, shape)
-    pruned = written.pruned(weights, shape)
+    written.apply(weights, layout)
+    pruned = written.pruned(weights, layout)
     gone = [weights.get("dropped")]
     if gone[0] is not None:
         # Before the weights are quantized, which go in groups.
-        remove(gone[0].astype(bool), shape)
+        remove(gone[0].astype(bool), layout)
     if part := plan.parts.get("quantization"):
-        quantize(part, shape)
+        quantize(part, layout)
     sparsifier = plan.of("sparsifier")
     if plan.sparse_from == START:
         # Neurons that no token has can go with their weights.
@@ -44,10 +44,10 @@ def apply(plan: Plan, shape: ModelView, ends: ExitStack) -> Forward:
     removed = _either(gone)
     forward = Forward(sparse_from=plan.sparse_from, removed=removed, pruned=pruned)
     if sparsifier:
-        attach(plan.parts["sparsifier"], sparsifier, Masks(shape, forward, ends))
-    fold(plan.of("compensation"), shape)
+        attach(plan.parts["sparsifier"], sparsifier, Masks(layout, forward, ends))
+    fold(plan.of("compensation"), layout)
     if removed is not None:
-        remove(removed, shape)
+        remove(removed, layout)
     return forward
 
 
@@ -56,23 +56,23 @@ def attach(part: Mapping[str, Any], arrays: Arrays, masks: Masks) -> None:
     entry_of("sparsifier", part["name"])().attach(masks, arrays, options_of("sparsifier", part))
 
 
-def quantize(part: Mapping[str, Any], shape: ModelView) -> None:
+def quantize(part: Mapping[str, Any], layout: ModelView) -> None:
     """Quantize every linear layer of the blocks, in place."""
     import torch
 
     quantizer, options = entry_of("quantization", part["name"])(), options_of("quantization", part)
     with torch.no_grad():
-        for block in shape.blocks:
+        for block in layout.blocks:
             for _, module in linear_layers(block):
                 own = matrix(module)
                 own.copy_(quantizer.quantize(own.detach(), options))
 
 
-def remove(dropped: np.ndarray, shape: ModelView, how: str = "zero") -> None:
+def remove(dropped: np.ndarray, layout: ModelView, how: str = "zero") -> None:
     """Remove neurons, (layers, d_ff) bool, from the model in place, by `zero` or by `slice`."""
     import torch
 
-    for ffn, row in zip(shape.ffns, dropped, strict=True):
+    for ffn, row in zip(layout.ffns, dropped, strict=True):
         getattr(ffn, how)(torch.from_numpy(row).to(ffn.down.weight.device))
 
 

@@ -110,7 +110,7 @@ def _configured(model: Any, made: set[str]) -> str:
     """Tell the configuration of biases that the model did not have, zeros where it wants more."""
     import torch
 
-    shape: ModelView = view(model)
+    layout: ModelView = view(model)
     keys = [
         key
         for key, ends in _BIASES.items()
@@ -118,7 +118,7 @@ def _configured(model: Any, made: set[str]) -> str:
     ]
     for key in keys:
         setattr(model.config, key, True)
-        for block in shape.blocks:
+        for block in layout.blocks:
             for name, module in linear_layers(block):
                 if name.endswith(_BIASES[key]) and module.bias is None:
                     zeros = module.weight.new_zeros(module.weight.shape[0])

@@ -7,17 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.config.methods import level_text
-from pipeline.digest import of_bytes, of_value
+from pipeline.config.level import SHARE
 from pipeline.methods.apply import attach, entry_of, options_of, quantize, remove
 from pipeline.methods.compensation.sites import Repair, fold
 from pipeline.methods.masks import Masks
 from pipeline.methods.plan import Arrays, Asked, Plan, Refused, named, under
-from pipeline.methods.sparsifier import MEASURED_TOKENS, Curve, Evidence
+from pipeline.methods.sparsifiers.base import MEASURED_TOKENS, Curve, Evidence
+from pipeline.methods.sparsifiers.static import shared_with_coldest
 from pipeline.methods.target import BOUND, reach, settle
 from pipeline.methods.weights import layers, written
 from pipeline.models.forward import START, Forward
-from pipeline.models.meter import Meter, figures
+from pipeline.models.sparsity import Meter, figures
+from pipeline.store.digest import of_bytes, of_value
 
 
 def prepare(asked: Asked, evidence: Evidence) -> tuple[Arrays, Curve]:
@@ -52,14 +53,13 @@ def fit(
     found, or nothing where the method has nothing to prepare; `text` is what a compensation is
     fitted on, where it is another than the evidence's.
     """
-    level = level_text(asked.level)
     facts: dict[str, Any] = {
         "parts": asked.parts,
-        "level": level,
+        "level": asked.level.text,
         "seed": asked.seed,
         "measure": asked.measure,
         "sparse_from": asked.sparse_from,
-        "neurons": sum(ffn.d_ff for ffn in evidence.shape.ffns),
+        "neurons": sum(ffn.d_ff for ffn in evidence.layout.ffns),
         "cold": None if evidence.hot is None else int((~evidence.hot).sum()),
     }
     fitting = _Fitting(asked, evidence, prepared)
@@ -74,8 +74,9 @@ def fit(
     except Refused as reason:
         return Plan(**facts, reach=fitting.reach, refused=str(reason)), []
     return Plan(
-        **facts, arrays=fitting.arrays, share=fitting.share, reach=fitting.reach, achieved=achieved
-    ), fitting.curve
+        **facts, arrays=fitting.arrays, share=fitting.share, reach=fitting.reach,
+        achieved=achieved, shared_with_coldest=fitting.shared,
+    ), fitting.curve  # fmt: skip
 
 
 class _Fitting:
@@ -89,6 +90,7 @@ class _Fitting:
         self.share: float | None = None
         self.reach: tuple[float, float] | None = None
         self.curve: Curve = []
+        self.shared: float | None = None
         self.forward = Forward()
         self._pruned: dict = {}
         self._gone: np.ndarray | None = None
@@ -104,7 +106,7 @@ class _Fitting:
         """Raise Refused for what makes no sense on this model, before any work."""
         for kind in ("weights", "sparsifier"):
             if found := self.part(kind):
-                found[0].check(self.evidence.shape, found[1])
+                found[0].check(self.evidence.layout, found[1])
         if found := self.part("compensation"):
             found[0].check(self.asked.parts)
 
@@ -114,23 +116,23 @@ class _Fitting:
         if found is None:
             return
         pruner, options, _ = found
-        shape = self.evidence.shape
+        layout = self.evidence.layout
         own = under(self.prepared, "weights")
         if own:
-            written.apply(own, shape)
+            written.apply(own, layout)
         else:
-            share = self.asked.level if options.share is None else options.share
-            own = layers.prune(self.evidence, pruner, options, float(share))
-        self._pruned = written.pruned(own, shape)
+            share = self.asked.level.share if options.share is None else options.share
+            own = layers.prune(self.evidence, pruner, options, share)
+        self._pruned = written.pruned(own, layout)
         if "dropped" in own:
             self._gone = own["dropped"].astype(bool)
-            remove(self._gone, shape)
+            remove(self._gone, layout)
         self.arrays |= named(own, "weights")
 
     def quantization(self) -> None:
         """Quantize the matrices."""
         if part := self.asked.parts.get("quantization"):
-            quantize(part, self.evidence.shape)
+            quantize(part, self.evidence.layout)
 
     def sparsifier(self, ends: ExitStack) -> None:
         """Find the setting, and hook the sparsifier on the model."""
@@ -144,35 +146,37 @@ class _Fitting:
             own, self.curve = entry.prepare(self.evidence, options)
         level = self.asked.level
 
-        def at(share: Any) -> Arrays:
+        def at(share: float) -> Arrays:
             found: Arrays = entry.at(self.evidence, own, options, share)
             return found
 
         measure = self.asked.measure
         if measure is None:
-            self.share = float(level) if isinstance(level, float) else None
-            arrays = at(level)
+            self.share = level.share if level.kind == SHARE else None
+            arrays = entry.at_level(self.evidence, own, options, level)
         else:
 
             def achieved(share: float) -> float:
                 forward = self._forward()
                 with ExitStack() as own_ends:
-                    attach(part, at(share), Masks(self.evidence.shape, forward, own_ends))
+                    attach(part, at(share), Masks(self.evidence.layout, forward, own_ends))
                     found = figures(_counts(self.evidence, forward))
                 return found["total"][measure]
 
             most = entry.most(self.evidence)
             self.reach = reach(achieved, most)
-            self.share = settle(achieved, float(level), self.reach, most, measure)
+            self.share = settle(achieved, level.share, self.reach, most, measure)
             missed = achieved(self.share)
-            if abs(missed - float(level)) > BOUND:
+            if abs(missed - level.share) > BOUND:
                 raise Refused(
-                    f"{measure} {level} cannot be met within {BOUND}: on this model the method "
-                    f"jumps past it, and {missed:.3f} is nearest"
+                    f"{measure} {level.text} cannot be met within {BOUND}: on this model the "
+                    f"method jumps past it, and {missed:.3f} is nearest"
                 )
             arrays = at(self.share)
-        attach(part, arrays, Masks(self.evidence.shape, self.forward, ends))
+        attach(part, arrays, Masks(self.evidence.layout, self.forward, ends))
         self.arrays |= named(arrays, "sparsifier")
+        if entry.static and entry.seeded:
+            self.shared = shared_with_coldest(arrays["dropped"].astype(bool), self.evidence.neurons)
 
     def compensation(
         self, teacher: Callable[[], Any], text: Sequence[Sequence[int]] | None
@@ -190,7 +194,7 @@ class _Fitting:
         )
         repair = Repair(evidence, self.forward, teacher)
         biases, curve = entry.fit(repair, options)
-        fold(biases, self.evidence.shape)
+        fold(biases, self.evidence.layout)
         self.arrays |= named(biases, "compensation")
         self.curve = [*self.curve, *curve]
 
@@ -203,7 +207,7 @@ def _counts(evidence: Evidence, forward: Forward) -> list[dict[str, int]]:
     """What is skipped on some of the calibration text."""
     import torch
 
-    meter = Meter(evidence.shape, forward)
+    meter = Meter(evidence.layout, forward)
     base = evidence.model.base_model
     with torch.inference_mode(), meter.watching(base):
         for batch in evidence.batched(MEASURED_TOKENS):

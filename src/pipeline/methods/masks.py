@@ -33,8 +33,8 @@ class Masks:
     Values are set to zero at the tokens where the method is at work, and nowhere else.
     """
 
-    def __init__(self, shape: ModelView, forward: Forward, ends: ExitStack) -> None:
-        self.shape = shape
+    def __init__(self, layout: ModelView, forward: Forward, ends: ExitStack) -> None:
+        self.layout = layout
         self.forward = forward
         self.ends = ends
 
@@ -50,7 +50,7 @@ class Masks:
         `rest` adds to the output what it makes of the other channels, reading `extra` weights a
         token for that. ValueError for a down projection, whose inputs are `neurons`.
         """
-        if any(module is ffn.down.module for ffn in self.shape.ffns):
+        if any(module is ffn.down.module for ffn in self.layout.ffns):
             raise ValueError("the inputs of a down projection are neurons")
         left: list[torch.Tensor] = []
 
@@ -87,7 +87,7 @@ class Masks:
     ) -> None:
         """An FFN goes without the neurons that `skip` marks; `sees` names what Seen is to hold
         besides h. `rest` as for `inputs`; `extra` are weights read beyond the FFN's own."""
-        ffn = self.shape.ffns[layer]
+        ffn = self.layout.ffns[layer]
         left: list[torch.Tensor] = []
         held: dict[str, torch.Tensor] = {}
         for name in sees:

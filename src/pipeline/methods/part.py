@@ -1,21 +1,73 @@
-"""What every part of a method is."""
+"""What every part of a method says of itself, for fitting, planning and the page."""
 
-from collections.abc import Mapping
+import inspect
+import textwrap
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from pipeline.config.base import Section
+from pipeline.config.roles import METHOD, Role
 
 
 class NoOptions(Section):
     """A part without options."""
 
 
-class Part:
-    """Base of weight pruning, quantizations, sparsifiers and compensations."""
+@dataclass(frozen=True)
+class Cost:
+    """What fitting a part takes, beyond loading the model and measuring what a level achieves.
 
+    About `tokens` go through the model, fewer where the calibration text is short; the whole text
+    goes through it `passes` times; `trained` sequences do so with gradients, and through the
+    original model beside it. `copies` is how many times the model's weights are in memory at most.
+    """
+
+    tokens: float = 0
+    passes: float = 0
+    trained: int = 0
+    copies: int = 1
+
+    @staticmethod
+    def of_all(costs: Iterable["Cost"]) -> "Cost":
+        """The cost of parts that are fitted one after the other."""
+        each = list(costs)
+        return Cost(
+            sum(cost.tokens for cost in each),
+            sum(cost.passes for cost in each),
+            sum(cost.trained for cost in each),
+            max((cost.copies for cost in each), default=1),
+        )
+
+
+class Part:
+    """Base of weight pruning, quantizations, sparsifiers and compensations.
+
+    The docstring of every part that is registered ends with `Sample:` and a method that has it, in
+    YAML and indented; `sample` returns it.
+    """
+
+    #: What figures and sentences call it.
+    label: str
+    #: Arm, control or method of a study, see `config.roles`.
+    role: Role = METHOD
     Options: type[Section] = NoOptions
     #: True where the result depends on the seed.
     seeded = False
+    #: The loss that fitting it brings down step by step, with its unit; empty where nothing is
+    #: trained.
+    objective = ""
     #: Options that name a corpus, and what is read of it: its profile or its sequences.
     reads: Mapping[str, str] = {}
     #: Option that names another method, whose plan at the same level this one is fitted on.
     follows: str | None = None
+
+    @classmethod
+    def cost(cls, options: Any) -> Cost:
+        """What fitting it takes with these options, an instance of `Options`."""
+        return Cost()
+
+    @classmethod
+    def sample(cls) -> str:
+        """A method with this part, as YAML; empty where the docstring holds none."""
+        return textwrap.dedent(inspect.cleandoc(cls.__doc__ or "").partition("Sample:\n\n")[2])

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.artifacts import Manifest
+from pipeline.config.level import Level
 from pipeline.errors import UserError
 from pipeline.models.forward import START
 from pipeline.registry import PARTS
+from pipeline.store.artifacts import Manifest
 from pipeline.tables.plan import PLAN, PLAN_ARRAYS
 
 Arrays = dict[str, np.ndarray]
@@ -28,11 +29,16 @@ class Asked:
     """
 
     parts: Mapping[str, Mapping[str, Any]]
-    level: float | int | str
+    level: Level
     measure: str | None = None
     sparse_from: str | int = START
     scope: str = "model"
     seed: int = 0
+
+    @classmethod
+    def of(cls, level: float | int | str, seed: int = 0, **config: Any) -> "Asked":
+        """What is asked for in plain values, as a rule hands them on."""
+        return cls(level=Level.of(level), seed=seed, **config)
 
     def options(self, kind: str) -> Mapping[str, Any]:
         """The options of one part."""
@@ -132,6 +138,24 @@ class Plan:
                 f"{arrays}: not the arrays of {document.name}; remove both and run again"
             )
         return plan
+
+
+def by_tables(parts: Mapping[str, Mapping[str, Any]], measure: str | None) -> bool:
+    """True where fitting needs tables alone and no model: neurons are removed for good, by a share
+    or a set of them, and nothing else is done. `parts` and `measure` as in Asked."""
+    alone = list(parts) == ["sparsifier"] and measure is None
+    return alone and bool(PARTS["sparsifier"].load(parts["sparsifier"]["name"]).static)
+
+
+def reads(parts: Mapping[str, Mapping[str, Any]], kind: str) -> list[str]:
+    """Corpora that options of the parts name and of which fitting reads a `kind`: "profile" or
+    "sequences"."""
+    return [
+        part["options"][option]
+        for name, part in parts.items()
+        for option, what in PARTS[name].load(part["name"]).reads.items()
+        if what == kind and part["options"][option] is not None
+    ]
 
 
 def under(arrays: Mapping[str, np.ndarray], kind: str) -> Arrays:

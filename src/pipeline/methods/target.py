@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from pipeline.methods.plan import Refused
+from pipeline.numerics.search import Bracket
 
 #: How near the target is near enough, in shares; a fifth of what is promised on held-out text.
 TOLERANCE = 0.002
@@ -44,26 +45,16 @@ def settle(
     if not low < target < high:
         return ends_off[1]
     best = (float("inf"), 0.0)
-    left, right = (0.0, low - target), (most, high - target)
-    moved = 0
+    bracket = Bracket((0.0, low - target), (most, high - target))
     for rest in range(_MEASUREMENTS, 0, -1):
-        width = right[0] - left[0]
-        if best[0] <= TOLERANCE or width <= _NARROW:
+        if best[0] <= TOLERANCE or bracket.width <= _NARROW:
             break
-        rise = right[1] - left[1]
-        share = (left[0] + right[0]) / 2
-        if rise > 0 and width <= _NARROW * 2 ** (rest - 1):
-            margin = 0.02 * width
-            share = left[0] - left[1] * width / rise
-            share = min(max(share, left[0] + margin), right[0] - margin)
+        share = bracket.middle
+        if bracket.rises and bracket.width <= _NARROW * 2 ** (rest - 1):
+            margin = 0.02 * bracket.width
+            share = max(bracket.false_position, bracket.left[0] + margin)
+            share = min(share, bracket.right[0] - margin)
         off = achieved(share) - target
         best = min(best, (abs(off), share))
-        if off <= 0:
-            left = share, off
-            right = (right[0], right[1] / 2) if moved < 0 else right
-            moved = -1
-        else:
-            right = share, off
-            left = (left[0], left[1] / 2) if moved > 0 else left
-            moved = 1
+        bracket.narrow(share, off)
     return min(best, ends_off)[1] if best[0] > TOLERANCE else best[1]

@@ -40,3 +40,29 @@ def batches(
             attention[index, : len(row)] = 1
         counted = attention.bool() & ~torch.isin(tokens, excluded)
         yield Batch(chosen, tokens.to(device), attention.to(device), counted.to(device))
+
+
+def places_of(mask: "torch.Tensor") -> "torch.Tensor":
+    """(tokens,) places of the marked tokens among all of a batch, for `mask` (sequences, length)
+    bool."""
+    return mask.flatten().nonzero().flatten()
+
+
+def at_places(values: "torch.Tensor", places: "torch.Tensor | slice | None") -> "torch.Tensor":
+    """(tokens, channels) of the tokens at some places of a batch, or at all of them for None.
+
+    `values` are (sequences, length, channels), or the same as (sequences * length, channels), as
+    some architectures (OPT) hand them on. A slice copies nothing.
+    """
+    rows = values.reshape(-1, values.shape[-1])
+    if places is None:
+        return rows
+    if isinstance(places, slice):
+        return rows[places]
+    return rows.index_select(0, places.to(rows.device))
+
+
+def marked(values: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
+    """(tokens, channels) of the tokens that `mask`, (sequences, length) bool, marks; `values` as
+    for `at_places`."""
+    return at_places(values, places_of(mask))

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pipeline.models.batches import Batch
+from pipeline.models.batches import Batch, marked
 
 if TYPE_CHECKING:
     import torch
@@ -53,12 +53,8 @@ class Blocks:
         """The counted tokens of all batches, (tokens, channels)."""
         import torch
 
-        return torch.cat(
-            [
-                each.reshape(*batch.counted.shape, each.shape[-1])[batch.counted]
-                for batch, each in zip(self.batches, values, strict=True)
-            ]
-        )
+        pairs = zip(self.batches, values, strict=True)
+        return torch.cat([marked(each, batch.counted) for batch, each in pairs])
 
     @contextmanager
     def inputs(self, modules: "Sequence[torch.nn.Module]") -> "Iterator[dict[Any, list]]":

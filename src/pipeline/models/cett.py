@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.numerics.search import Bracket, halved
+
 if TYPE_CHECKING:
     import torch
 
 #: Halvings of the bracket; the threshold is then within 1e-9 of the largest contribution.
-_BISECTIONS = 30
+_HALVINGS = 30
 #: Tokens that bracket the threshold where there are more, and that a curve is drawn from: each
 #: value of CETT costs a down projection of all of its tokens.
 _FEW = 256
@@ -48,7 +50,7 @@ class Tail:
         return tail.norm(dim=1).double() / self.whole.double()
 
     def mean(self, eps: float) -> float:
-        """Mean over the tokens."""
+        """Mean CETT over the tokens that count."""
         return float(self.each(eps).mean())
 
 
@@ -64,20 +66,10 @@ def fit_threshold(tail: Tail, target: float) -> tuple[float, float]:
     # There the tail is the whole output, and CETT is 1.
     high = float(tail.contribution.max())
     few = tail.few()
-    eps = _bisected(few, 0.0, high, target)
+    eps = halved(lambda eps: few.mean(eps) <= target, 0.0, high, _HALVINGS)
     if len(few.inner) == len(tail.inner):
         return eps, tail.mean(eps)
     return _refined(tail, *_bracket(tail, eps, high, target), target)
-
-
-def _bisected(tail: Tail, low: float, high: float, target: float) -> float:
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        if tail.mean(middle) <= target:
-            low = middle
-        else:
-            high = middle
-    return low
 
 
 Point = tuple[float, float]
@@ -98,20 +90,16 @@ def _bracket(tail: Tail, eps: float, most: float, target: float) -> tuple[Point,
 
 
 def _refined(tail: Tail, low: Point, high: Point, target: float) -> Point:
-    """The lower end of the bracket once it is narrow, by false position; an end that stays where it
-    is twice counts half (the Illinois rule), so both ends move."""
-    below, above, moved = low[1] - target, high[1] - target, 0
-    while high[0] - low[0] > _RELATIVE * high[0]:
-        eps = low[0] - below * (high[0] - low[0]) / (above - below)
-        if not low[0] < eps < high[0]:
-            eps = (low[0] + high[0]) / 2
+    """The lower end of the bracket once it is narrow, by false position."""
+    bracket = Bracket((low[0], low[1] - target), (high[0], high[1] - target))
+    while bracket.width > _RELATIVE * bracket.right[0]:
+        eps = bracket.false_position
+        if not bracket.left[0] < eps < bracket.right[0]:
+            eps = bracket.middle
         cett = tail.mean(eps)
+        bracket.narrow(eps, cett - target)
         if cett <= target:
-            low, below, above = (eps, cett), cett - target, above / (2 if moved < 0 else 1)
-            moved = -1
-        else:
-            high, above, below = (eps, cett), cett - target, below / (2 if moved > 0 else 1)
-            moved = 1
+            low = eps, cett
     return low
 
 

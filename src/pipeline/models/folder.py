@@ -47,7 +47,7 @@ class Tensor:
 
     @property
     def elements(self) -> int:
-        """Numbers in it."""
+        """How many numbers the tensor holds."""
         return prod(self.shape)
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.models.batches import at_places, places_of
+
 if TYPE_CHECKING:
     import torch
 
@@ -94,8 +96,7 @@ class Forward:
     def counted_of(self, values: "torch.Tensor") -> "torch.Tensor":
         """Of (sequences, length, channels), or the same as (sequences * length, channels), what
         belongs to tokens that count: (tokens, channels)."""
-        rows = values.reshape(-1, values.shape[-1])
-        return rows if self._places is None else rows.index_select(0, self._places)
+        return at_places(values, self._places)
 
     @property
     def working(self) -> int:
@@ -129,7 +130,7 @@ class Forward:
             self._running = running = running if ended is None else running & ~ended
             marked = running[:, None]
         self.counted = marked
-        places = marked.flatten().nonzero().squeeze(1)
+        places = places_of(marked)
         self.tokens = len(places)
         self._places = None if self.tokens == marked.numel() else places
         self.present = marked if self.begins else tokens.new_ones(tokens.shape).bool()

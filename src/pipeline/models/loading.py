@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.models import Model
-from pipeline.digest import LARGE_FILE, of_files
 from pipeline.errors import UserError
 from pipeline.models import tokens
 from pipeline.models.folder import weight_files
 from pipeline.models.resolve import refuse_unfit, tokenizer_files
 from pipeline.models.source import files
+from pipeline.store.digest import LARGE_FILE, of_files
 
 
 def load(model: Model, record: Mapping[str, Any], whole: bool = True) -> tuple[Any, Any]:

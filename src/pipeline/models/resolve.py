@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.models import Model
-from pipeline.digest import of_files
 from pipeline.errors import UserError, at
 from pipeline.models import folder as model_folder
 from pipeline.models import tokens
 from pipeline.models.lengths import positions
 from pipeline.models.source import Files, files, reading, settings
 from pipeline.models.views import EXACT_ZERO_ACTIVATIONS, view
+from pipeline.store.digest import of_files
 
 _TOKENIZER_FILES = ("tokenizer*", "special_tokens_map.json", "vocab*", "merges.txt", "*.jinja")
 
@@ -47,8 +47,8 @@ def resolve(name: str, model: Model) -> dict[str, Any]:
     """The body of model.json (tables.model.MODEL); the UserErrors of `open_model`."""
     opened = open_model(name, model)
     found, empty = opened.files, opened.model
-    shape = view(empty)
-    first = shape.ffns[0]
+    layout = view(empty)
+    first = layout.ffns[0]
     return {
         "name": name,
         "kind": model.kind,
@@ -58,15 +58,15 @@ def resolve(name: str, model: Model) -> dict[str, Any]:
         "config_digest": of_files(found.folder, [found.folder / "config.json"]),
         "tokenizer_digest": of_files(found.folder, tokenizer_files(found.folder)),
         "architecture": type(empty).__name__,
-        "layers": len(shape.ffns),
+        "layers": len(layout.ffns),
         "d_model": first.down.out_features,
         "d_ff": first.d_ff,
         "gated": first.gated,
         "activation": first.activation,
         "exact_zeros": first.activation in EXACT_ZERO_ACTIVATIONS,
         "parameters": sum(p.numel() for p in empty.parameters()),
-        "ffn_weights": shape.ffn_weights,
-        "linear_weights": shape.linear_weights,
+        "ffn_weights": layout.ffn_weights,
+        "linear_weights": layout.linear_weights,
         "vocabulary": empty.config.vocab_size,
         "positions": positions(empty.config),
         "dtype": model.dtype,

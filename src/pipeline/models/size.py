@@ -33,7 +33,7 @@ class Size:
 
 
 def of_record(record: Mapping[str, Any]) -> Size:
-    """From the body of model.json."""
+    """The size that the body of a model.json tells."""
     return Size(record["parameters"], record["layers"], record["d_ff"], record["vocabulary"])
 
 

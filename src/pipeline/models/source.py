@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.models import Model
-from pipeline.digest import SOURCE_ROOT, identity_of_files, of_value
-from pipeline.errors import UserError
-from pipeline.registry import unknown_name
+from pipeline.errors import UserError, unknown_name
+from pipeline.store.digest import SOURCE_ROOT, identity_of_files, of_value
 
 BUILTIN_MODELS = SOURCE_ROOT.parent / "resources" / "models"
 _PATTERNS = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py")
@@ -56,6 +55,8 @@ def local_folder(model: Model) -> Path:
             raise UserError(unknown_name("built-in model", name, _builtin()))
         return folder
     folder = Path(model.source).expanduser()
+    if not folder.is_dir():
+        raise UserError(f"model folder {model.source} is not there; give a folder, or a Hub id")
     _refuse_adapter(folder)
     if not (folder / "config.json").is_file():
         raise UserError(

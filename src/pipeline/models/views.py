@@ -197,14 +197,6 @@ def _cut(module: "torch.nn.Module", rows: Any, columns: Any) -> None:
         setattr(module, name, size)
 
 
-def counted(inner: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
-    """h of the tokens that `mask`, (sequences, length) bool, marks: (tokens, d_ff).
-
-    Some architectures (OPT) hand h on as (sequences * length, d_ff).
-    """
-    return inner.reshape(*mask.shape, inner.shape[-1])[mask]
-
-
 @dataclass(frozen=True)
 class ModelView:
     """All FFNs of a model in order, and its transformer blocks."""

@@ -1,4 +1,4 @@
-"""What a few methods need beyond the profile, collected only where a configuration asks for it."""
+"""What predictors are trained on beyond the profile: a sample of the residual stream."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -8,7 +8,6 @@ import numpy as np
 from pipeline.errors import UserError
 from pipeline.models.batches import batches
 from pipeline.models.views import EXACT_ZERO_ACTIVATIONS, FFNView, input_device, view
-from pipeline.profiling.inputs import inputs_of
 from pipeline.profiling.sample import longest, sampled
 from pipeline.profiling.watching import watching
 
@@ -16,49 +15,6 @@ if TYPE_CHECKING:
     import torch
 
 Arrays = dict[str, np.ndarray]
-
-#: Tokens whose outer products are added in float32.
-_TOKENS = 1024
-
-
-def second_moments(
-    model: Any, sequences: Sequence[Sequence[int]], special: Sequence[int], batch_size: int
-) -> Arrays:
-    """Mean of x x^T over all counted tokens for every linear input x, (channels, channels) float32.
-
-    Names are LAYER/LINEARS, as in channels.parquet. SparseGPT's Hessian (arXiv 2301.00774) is twice
-    this and a multiple of the identity. Products of 1,024 tokens are float32 and sums of them
-    float64; memory is 8 bytes an element, for all layers at once. Tokens with a non-finite value
-    are left out.
-    """
-    import torch
-
-    shape = view(model)
-    sums: dict[str, torch.Tensor] = {}
-    counts: dict[str, int] = {}
-
-    def adding(name: str) -> Any:
-        def add(values: "torch.Tensor") -> None:
-            finite = values.float()
-            finite = finite[finite.isfinite().all(1)]
-            counts[name] = counts.get(name, 0) + len(finite)
-            product = (finite.T @ finite).double()
-            sums[name] = sums[name].add_(product) if name in sums else product
-
-        return add
-
-    device = input_device(model)
-    with torch.inference_mode(), watching(lambda channels: _TOKENS) as watch:
-        probe = torch.tensor([list(sequences[0][:2])], device=device)
-        inputs = inputs_of(shape.blocks, shape.ffns, lambda: model.base_model(input_ids=probe))
-        for layer, found in enumerate(inputs):
-            for given in found:
-                watch.input(given.module, adding(f"{layer}/{given.linears}"))
-        for batch in batches(sequences, batch_size, special, str(device)):
-            watch.run(model, batch)
-    return {
-        name: (total / max(1, counts[name])).float().cpu().numpy() for name, total in sums.items()
-    }
 
 
 def residual_sample(
@@ -80,7 +36,7 @@ def residual_sample(
     """
     import torch
 
-    shape = view(model)
+    layout = view(model)
     most, drawn = longest(tokens), sampled(sequences, tokens)
     rows = [sequences[index][:most] for index in drawn]
     parts: dict[str, list[np.ndarray]] = {}
@@ -90,12 +46,11 @@ def residual_sample(
 
     device = input_device(model)
     with torch.inference_mode(), watching() as watch:
-        for layer, (ffn, least) in enumerate(zip(shape.ffns, above, strict=True)):
+        for layer, (ffn, least) in enumerate(zip(layout.ffns, above, strict=True)):
             if ffn.before is None:
                 raise UserError(
                     f"{type(model).__name__}: no norm stands before this model's FFNs, so there is "
-                    "no residual stream of the kind that predictors read; take residuals out of "
-                    "profile.collect"
+                    "no residual stream of the kind that predictors read"
                 )
             watch.input(ffn.before, keeping(f"{layer}/residual", _plain))
             watch.hidden(ffn, keeping(f"{layer}/active", _packing(ffn, least)))

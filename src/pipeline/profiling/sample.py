@@ -37,7 +37,7 @@ def profile_sample(
     """
     import torch
 
-    shape = view(model)
+    layout = view(model)
     device = input_device(model)
     drawn = sampled(sequences, config.cett_tokens)
     rows = [sequences[index][: longest(config.cett_tokens)] for index in drawn]
@@ -58,7 +58,7 @@ def profile_sample(
         return receive
 
     with torch.inference_mode(), watching() as watch:
-        for layer, ffn in enumerate(shape.ffns):
+        for layer, ffn in enumerate(layout.ffns):
             watch.hidden(ffn, receiver(layer, ffn))
         watch.run(model, batch)
     return found

@@ -36,16 +36,16 @@ def profile_shard(
     """
     import torch
 
-    shape = view(model)
+    layout = view(model)
     device = input_device(model)
     neurons: list[pl.DataFrame] = []
     channels: list[pl.DataFrame] = []
     with torch.inference_mode():
         probe = torch.tensor([list(sequences[0][:2])], device=device)
-        inputs = inputs_of(shape.blocks, shape.ffns, lambda: model.base_model(input_ids=probe))
+        inputs = inputs_of(layout.blocks, layout.ffns, lambda: model.base_model(input_ids=probe))
         layers = [
             _Layer(ffn, found, least)
-            for ffn, found, least in zip(shape.ffns, inputs, above, strict=True)
+            for ffn, found, least in zip(layout.ffns, inputs, above, strict=True)
         ]
         with watching(chunk if device.type == "cpu" else None) as watch:
             for layer in layers:
@@ -97,7 +97,7 @@ class _Layer:
         self.moments: list[Moments] = []
 
     def begin(self) -> None:
-        """Start a block."""
+        """Start counting a block anew."""
         self.moments = [
             Moments(found.channels, self.above if found.neurons else None) for found in self.inputs
         ]
@@ -130,7 +130,7 @@ class _Layer:
                 yield _rows({**key, "linears": given.linears}, channel=index, **columns)
 
     def bins(self, **key: int) -> Iterator[pl.DataFrame]:
-        """Rows of HISTOGRAMS, over all blocks."""
+        """Rows of HISTOGRAMS, summed over all blocks."""
         for tensor, histogram in self.histograms.items():
             yield _rows({**key, "tensor": tensor}, **histogram.columns())
 

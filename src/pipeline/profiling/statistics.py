@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline import histograms
+from pipeline.numerics import histograms
 
 if TYPE_CHECKING:
     import torch

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pipeline.models.batches import Batch
+from pipeline.models.batches import Batch, at_places, places_of
 from pipeline.models.views import FFNView
 
 if TYPE_CHECKING:
@@ -40,18 +40,12 @@ class Watch:
 
     def run(self, model: Any, batch: Batch) -> None:
         """Run the blocks over a batch; the language-model head is not needed for any statistic."""
-        self._places, self._parts = batch.counted.flatten().nonzero().flatten(), {}
+        self._places, self._parts = places_of(batch.counted), {}
         model.base_model(input_ids=batch.tokens, attention_mask=batch.attention, use_cache=False)
 
     def _hand(self, values: "torch.Tensor", receive: "Receiver") -> None:
-        # Some architectures (OPT) hand h on as (sequences * length, d_ff).
-        rows = values.reshape(-1, values.shape[-1])
-        for tokens in self._tokens(rows.shape[1]):
-            receive(
-                rows[tokens]
-                if isinstance(tokens, slice)
-                else rows.index_select(0, tokens.to(rows.device))
-            )
+        for places in self._tokens(values.shape[-1]):
+            receive(at_places(values, places))
 
     def _tokens(self, channels: int) -> "list[torch.Tensor | slice]":
         """The batch's counted tokens, in parts of the size for so many channels."""

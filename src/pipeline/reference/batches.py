@@ -12,7 +12,7 @@ from pipeline.registry import FAMILIES
 
 
 @dataclass(frozen=True)
-class Batch:
+class TrainingBatch:
     """Packed rows, all arrays `(rows, row_length)`.
 
     `segments` numbers the examples of a row from 1 (0 is padding), `positions` restart with each
@@ -32,7 +32,7 @@ def batches(
     row_length: int,
     question_weight: float,
     curriculum_batches: int,
-) -> Iterator[Batch]:
+) -> Iterator[TrainingBatch]:
     """Endless batches from one seed; sizes grow from the easiest third to all of them."""
     rng = random.Random(seed)
     progress = [0.0]
@@ -44,7 +44,9 @@ def batches(
     produced = 0
     while True:
         progress[0] = min(1.0, produced / max(1, curriculum_batches))
-        batch = Batch(*(np.zeros((rows, row_length), dtype=t) for t in (int, int, int, np.float32)))
+        batch = TrainingBatch(
+            *(np.zeros((rows, row_length), dtype=t) for t in (int, int, int, np.float32))
+        )
         batch.tokens[:] = PAD
         for row in range(rows):
             at, segment = 0, 1

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pipeline.numbers import percent
 from pipeline.reference.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -82,15 +81,15 @@ def _dense(facts: Mapping[str, Any]) -> list[str]:
 
 
 def _shares(row: Mapping[str, Any]) -> str:
-    return f"{percent(row['accuracy'])} | {percent(row['chance'])} | {row['n']}"
+    return f"{row['accuracy']:.1%} | {row['chance']:.1%} | {row['n']}"
 
 
 def _sparsity(facts: Mapping[str, Any]) -> list[str]:
     lines = ["## Natural sparsity", "", "On the built-in reasoning corpus.", ""]
     lines += ["| layer | inactive (token, neuron) pairs |", "|---|---|"]
     for layer, row in enumerate(facts["layers"]):
-        lines.append(f"| {layer} | {percent(row['natural_sparsity'])} |")
-    share = percent(facts["hot_share"])
+        lines.append(f"| {layer} | {row['natural_sparsity']:.1%} |")
+    share = f"{facts['hot_share']:.1%}"
     return [*lines, "", f"{share} of the neurons carry 80 % of all activations.", ""]
 
 
@@ -102,6 +101,6 @@ def _loss(curve: Rows) -> list[str]:
         "| step | nats a token | zero share |", "|---|---|---|",
     ]  # fmt: skip
     for row in curve[len(curve) - 1 :: -max(1, len(curve) // 12)][::-1]:
-        zero = "" if row["zero_share"] is None else percent(row["zero_share"])
+        zero = "" if row["zero_share"] is None else f"{row['zero_share']:.1%}"
         lines.append(f"| {row['step']} | {row['loss']:.4f} | {zero} |")
     return lines

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import replacing, write_text
 from pipeline.reference.items import Item, evaluation_items, training_items
 from pipeline.reference.vocabulary import save_tokenizer
 from pipeline.registry import FAMILIES
+from pipeline.store.artifacts import replacing, write_text
 
 ITEMS_PER_TASK = 500
 #: Corpus -> documents; the shortest give it more than 100,000 tokens.

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.numbers import NOTHING, number, percent, points, span
+from pipeline.numerics.measures import FFN_WEIGHTS, MODEL_WEIGHTS, NEURONS
+from pipeline.report.numbers import NOTHING, number, percent, points, span
 from pipeline.tables.curves import DENSE, REASONING
 
 Row = Mapping[str, Any]
@@ -12,10 +13,10 @@ Rows = Sequence[Row]
 #: How far what was achieved may be from the level that methods are compared at.
 BOUND = 0.03
 #: Achieved measures as people read them.
-MEASURES = {
-    "neuron_sparsity": "FFN neurons skipped",
-    "ffn_weight_sparsity": "FFN weights not read",
-    "model_weight_sparsity": "weights of the blocks' linear layers not read",
+MEASURES: Mapping[str, str] = {
+    NEURONS: "FFN neurons skipped",
+    FFN_WEIGHTS: "FFN weights not read",
+    MODEL_WEIGHTS: "weights of the blocks' linear layers not read",
 }
 
 

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UserError, at
-from pipeline.numbers import count, number, percent
 from pipeline.report.compared import compared, markdown
+from pipeline.report.numbers import count, number, percent
 from pipeline.tables.curves import CURVES, PERPLEXITY
-from pipeline.tables.finding import FINDING
 from pipeline.tables.training import CARD
-from pipeline.tasks import find
+from pipeline.tasks.task import find
 
 FIGURE = Path("docs/accuracy-lost.svg")
 #: What methods are compared at.
@@ -79,10 +78,18 @@ def between(text: str, name: str, body: str) -> str:
     return whole
 
 
+def _sentences(path: Path) -> list[str]:
+    """The finding in sentences, one a line; UserError when the study has none yet."""
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; run the study first") from error
+
+
 def main(readme: Path, results: Path, models: Path, full: Path) -> None:
     """Rewrite the README's parts and copy the figure beside the documents; the table of methods
     only where the full study has been run."""
-    sentences = FINDING.read(results / "analyse" / "finding.json")["sentences"]
+    sentences = _sentences(results / "report" / "finding.txt")
     cards = [CARD.read(path) for path in sorted(models.glob("*/card.json"))]
     # The coldest first.
     cards.sort(key=lambda card: -card["natural_sparsity"])

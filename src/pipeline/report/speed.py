@@ -7,9 +7,9 @@ promises to make again byte for byte.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.kernels.rules import ACTIVE, CHANNELS, SLICED, THRESHOLD, UNGATED_THRESHOLD
-from pipeline.numbers import number, percent, points, span
-from pipeline.report.figures import by_method, looks
+from pipeline.models.skips import ACTIVE, CHANNELS, SLICED, THRESHOLD, UNGATED_THRESHOLD
+from pipeline.report.looks import by_method, looks
+from pipeline.report.numbers import number, percent, points, span
 from pipeline.report.render import html
 from pipeline.report.style import INK, Spec, finished, header, nothing
 from pipeline.tables.curves import DENSE, REASONING
@@ -36,10 +36,11 @@ def placed(
     """Conditions on the mean of the reasoning tasks with the speed-up that was measured.
 
     `curves` are rows of tables.curves.CURVES, `forms` the kernels' form by method, `speeds` rows of
-    kernels.speed.speeds of one shape, `models` by name the bodies of tables.model.MODEL. `speed_up`
-    is of the blocks' linear layers, with `low` and `high`: at the share that the condition achieved
-    the FFN is as fast as measured, or, where input channels are skipped, all of them are. Between
-    measured shares time is on a straight line; beyond the last one it is that one's.
+    decoding.timing.speeds of one shape, `models` by name the bodies of tables.model.MODEL.
+    `speed_up` is of the blocks' linear layers, with `low` and `high`: at the share that the
+    condition achieved the FFN is as fast as measured, or, where input channels are skipped, all of
+    them are. Between measured shares time is on a straight line; beyond the last one it is that
+    one's.
     """
     found = []
     for row in curves:
@@ -80,8 +81,9 @@ def time_at(speeds: Rows, form: str, share: float, of: str = "ratio") -> float:
     return float(1 / rows[-1][of])
 
 
-def figure(rows: Rows) -> Spec:
-    """Points of accuracy lost against the measured speed-up, a panel a model."""
+def figure(rows: Rows, methods: Rows) -> Spec:
+    """Points of accuracy lost against the measured speed-up, a panel a model; `methods` are all of
+    the study (Study.methods)."""
     import altair as alt
 
     if not rows:
@@ -105,7 +107,7 @@ def figure(rows: Rows) -> Spec:
         axis=alt.Axis(values=[0.5, 1, 1.5, 2, 3, 4, 6, 8, 10], format="~g"),
     )
     y = alt.Y("loss:Q", title="Accuracy lost, points")
-    look = by_method(looks(sorted({row["method"] for row in rows})))
+    look = by_method(looks({row["method"] for row in rows}, methods))
     ends = base.mark_rule(strokeWidth=1)
     dense = alt.Chart(alt.InlineData(values=[{"speed": 1}]))
     layers = [

@@ -1,5 +1,6 @@
 """What all figures share: type face, colours, and a figure that says why it is empty."""
 
+from collections.abc import Sized
 from typing import Any
 
 Spec = dict[str, Any]
@@ -7,6 +8,16 @@ Spec = dict[str, Any]
 # Text is measured with Liberation Sans, which comes with the renderer; Arial has the same widths.
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 INK, QUIET, GRID = "#222222", "#5c5c5c", "#e6e6e6"
+#: Okabe and Ito's colours, told apart by most eyes; the yellow one is darker, to be seen on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B8860B", "#56B4E9")
+#: The same and black, for more than six.
+PALETTE = (*COLOURS, "#000000")
+SHAPES = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down")
+
+
+def columns_for(facets: Sized) -> int:
+    """How many facets stand side by side."""
+    return {1: 1, 2: 2, 4: 2}.get(len(facets), 3)
 
 
 def nothing(text: str) -> Spec:

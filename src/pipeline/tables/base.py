@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artifacts import (
+from pipeline.errors import UserError
+from pipeline.store.artifacts import (
     Manifest,
     read_json,
     read_parquet,
@@ -14,7 +15,6 @@ from pipeline.artifacts import (
     write_parquet,
     write_safetensors,
 )
-from pipeline.errors import UserError
 
 if TYPE_CHECKING:
     import polars as pl

@@ -6,7 +6,7 @@ from pipeline.tables.base import Column, Table
 
 CORRELATIONS = Table(
     "correlations",
-    2,
+    3,
     "One row a level, backbone (or all of them), method and measure.",
     {
         "level": Column("String", "neuron (deciles), layer, removal or condition"),
@@ -33,6 +33,12 @@ CORRELATIONS = Table(
             "two-sided, from permutations of the units within their backbones and strata; null for "
             "what is descriptive: conditions, and all removals of a backbone together, whose order "
             "is their design",
+            nullable=True,
+        ),
+        "least_p": Column(
+            "Float64",
+            "the smallest p that so many units can give, that of a rising or falling order "
+            "everywhere; above 1 - confidence nothing can be told; null where p is null",
             nullable=True,
         ),
     },

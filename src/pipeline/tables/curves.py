@@ -1,5 +1,6 @@
 """Analysis results: accuracy lost against achieved sparsity."""
 
+from pipeline.numerics.measures import MEASURES
 from pipeline.tables.base import Column, Table
 
 #: Method of an unpruned model's rows, and the task that stands for the mean of the reasoning tasks.
@@ -8,11 +9,6 @@ DENSE, REASONING = "dense", "reasoning"
 
 #: What methods that remove neurons for good are compared at; others at an achieved measure.
 NEURONS_REMOVED = "neurons_removed"
-
-
-def is_part(level: str) -> bool:
-    """True for a level that numbers one part of the model, and is no share and no set."""
-    return level.isdecimal()
 
 
 _MEASURE = Column(
@@ -58,7 +54,7 @@ _MEASURES = {
 
 _SPARSITY = {
     f"{measure}_{basis}": Column("Float64", f"achieved, {basis}")
-    for measure in ("neuron_sparsity", "ffn_weight_sparsity", "model_weight_sparsity")
+    for measure in MEASURES
     for basis in ("imposed", "total")
 }
 

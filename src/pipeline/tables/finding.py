@@ -1,13 +1,12 @@
-"""finding.json: the study's answer, computed; every figure of the page's opening stands here."""
+"""finding.json: the facts behind the study's answer; the report puts them in sentences."""
 
 from pipeline.tables.base import Document
 
 FINDING = Document(
     "finding",
-    4,
-    "The answer in sentences, and the figures behind them.",
+    5,
+    "The figures behind the study's answer, which the report's finding.txt puts in words.",
     {
-        "sentences": "sentences with figures and intervals",
         "confidence": "coverage of every interval in this study",
         "bootstrap": "resamples behind every interval of texts",
         "reference_level": "level at which orders of removal are compared",

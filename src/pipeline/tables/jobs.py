@@ -10,7 +10,8 @@ JOBS = Document(
     "All jobs of a study as it was last started; tells what is in use, done, and left.",
     {
         "study": "name of the study",
-        "jobs": "folder of results -> rule, identity, device, and the work that the job is",
+        "jobs": "folder of results -> rule, identity, those of its inputs by their names, device, "
+        "and the work that the job is",
     },
 )
 

@@ -77,7 +77,8 @@ HISTOGRAMS = Table(
     "histograms",
     1,
     "How often a tensor's values fall between two magnitudes; only bins that hold something. "
-    "`pipeline.histograms.quantile` takes percentiles of |x| from it, within a relative 1/128.",
+    "`pipeline.numerics.histograms.quantile` takes percentiles of |x| from it, within a relative "
+    "1/128.",
     {
         **LAYER,
         "tensor": Column(

@@ -4,7 +4,7 @@ Active is a neuron as `natural_sparsity` counts it: with h != 0 where the activa
 zeros, and otherwise with a contribution above the layer's CETT threshold.
 """
 
-from pipeline.tables.base import Arrays, Column, Table
+from pipeline.tables.base import Column, Table
 from pipeline.tables.neurons import LAYER, LAYERS
 
 _SEQUENCE = Column("Int64", "index of the sequence in sequences.parquet, from 0")
@@ -94,27 +94,5 @@ PROMPT_OVERLAPS = Table(
         "by_chance": Column(
             "Float64", "what neurons that fire as often, each for itself, would have"
         ),
-    },
-)
-
-HESSIAN = Arrays(
-    "hessian",
-    1,
-    "Second moments of every linear input, collected on demand. Products of 1,024 tokens are "
-    "float32, sums of them float64.",
-    {"LAYER/LINEARS": "float32 (channels, channels): mean of x x^T over all tokens"},
-)
-
-RESIDUALS = Arrays(
-    "residuals",
-    1,
-    "The residual stream before every FFN's norm, collected on demand: what PowerInfer's "
-    "predictors read. A row a sampled token, in one order for all layers.",
-    {
-        "sequence": "int32 (tokens,): index of the sequence in sequences.parquet",
-        "position": "int32 (tokens,): place in the sequence",
-        "LAYER/residual": "float32 (tokens, d_model)",
-        "LAYER/active": "uint8 (tokens, d_ff / 8, rounded up): a bit a neuron, the first in the "
-        "highest bit; as `active` in tokens.parquet",
     },
 )

@@ -1,5 +1,6 @@
 """Evaluation results: every item, and the sparsity measured while evaluating."""
 
+from pipeline.numerics.measures import FFN_WEIGHTS, MODEL_WEIGHTS, NEURONS
 from pipeline.tables.base import Column, Table
 
 SAMPLES = Table(
@@ -85,9 +86,9 @@ SPARSITY = Table(
         "task": Column("String", "task name"),
         "tokens": Column("Int64", "tokens evaluated"),
         "basis": Column("String", "imposed (by the method) or total (natural zeros included)"),
-        "neuron_sparsity": Column("Float64", "share of FFN neurons skipped"),
-        "ffn_weight_sparsity": Column("Float64", "share of FFN weights that need not be read"),
-        "model_weight_sparsity": Column("Float64", "the same over all linear layers of the blocks"),
+        NEURONS: Column("Float64", "share of FFN neurons skipped"),
+        FFN_WEIGHTS: Column("Float64", "share of FFN weights that need not be read"),
+        MODEL_WEIGHTS: Column("Float64", "the same over all linear layers of the blocks"),
         "sparse_from": Column(
             "String", "where the method starts in a sequence; in texts always at the start"
         ),

@@ -15,22 +15,32 @@ SEQUENCES = Table(
 
 DOCUMENTS = Table(
     "documents",
-    1,
-    "Documents that one job has tokenized and searched; `sequences` is cut from all of them.",
+    2,
+    "Documents that one job has tokenized; `sequences` is cut from all of them.",
     {
         "index": Column("Int64", "place in the corpus, from 0"),
         "document": Column("String", "digest of the document's text"),
+        "characters": Column("Int64", "characters from its beginning on that were tokenized"),
         "tokens": Column("List:Int32", "token ids, special tokens included"),
-        "whole": Column("List:Int32", "evaluation items whose whole text stands in it"),
-        "partial": Column("List:Int32", "further items of which it holds a run of words"),
         "commit": Column("String", "Hub commit of a Hub dataset", nullable=True),
+    },
+)
+
+TEXTS = Table(
+    "texts",
+    1,
+    "The text that a calibration corpus was cut from, to be compared with the evaluation tasks.",
+    {
+        "index": Column("Int64", "place in the corpus, from 0"),
+        "document": Column("String", "digest of the document's text"),
+        "text": Column("String", "the document, or of a long one as much as was tokenized"),
     },
 )
 
 CORPUS = Document(
     "corpus",
-    3,
-    "What a calibration corpus holds and how it relates to the evaluation tasks.",
+    4,
+    "What a calibration corpus holds.",
     {
         "commit": "Hub commit of a Hub dataset, or null",
         "documents": "number of documents",
@@ -38,10 +48,5 @@ CORPUS = Document(
         "tokens": "number of tokens, special ones included",
         "unknown_share": "share of the tokens that stand for what the tokenizer does not know, "
         "special ones left out; above a tenth a corpus is refused",
-        "overlap_ngram": "words in a row that count as overlap; a mark counts as a word, and so "
-        "does a character of a script without spaces",
-        "shared_documents": "evaluation items whose whole text stands in the corpus",
-        "shared_ngrams": "evaluation items that share a run of that many words with the corpus",
-        "allowed": "true when overlap was found and the configuration allows it",
     },
 )

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.config.level import WHOLE
 from pipeline.errors import UserError
 from pipeline.methods.compensation.mean_bias import MeanBias
 from pipeline.methods.compensation.sites import Repair, fold, modules
@@ -37,7 +38,7 @@ class OneLinear(torch.nn.Module):
         if bias is not None:
             self.block.down.bias = torch.nn.Parameter(torch.tensor(bias))
         ffn = FFNView((), Projection(self.block.down), "relu", self.block, None)
-        self.shape = ModelView([ffn], [self.block])
+        self.layout = ModelView([ffn], [self.block])
 
     @property
     def base_model(self):
@@ -52,8 +53,8 @@ def repair_of(student, original, rows, forward, batch_size=16):
     evidence = evidence_of(student, rows, batch_size=batch_size)
     repair = Repair(evidence, forward, lambda: original)
     if isinstance(student, OneLinear):
-        vars(evidence)["shape"] = student.shape
-        vars(repair)["original_shape"] = original.shape
+        vars(evidence)["layout"] = student.layout
+        vars(repair)["original_layout"] = original.layout
     return repair
 
 
@@ -75,7 +76,7 @@ def test_what_a_threshold_left_out_by_hand(bias):
     student, original = OneLinear(WEIGHT, bias), OneLinear(WEIGHT, bias)
     with ExitStack() as ends:
         forward = Forward()
-        masks = Masks(student.shape, forward, ends)
+        masks = Masks(student.layout, forward, ends)
         Teal().attach(masks, {"settings": np.array([[1.0]])}, None)
         found = mean_bias(repair_of(student, original, THREE_TOKENS, forward))
     assert found["0/down"].tolist() == pytest.approx([5, 2, 0.25, -1.5])
@@ -151,9 +152,9 @@ def numbers(model):
 
 def masked(student, ends, threshold=0.4):
     """TEAL at one threshold everywhere."""
-    forward, shape = Forward(), view(student)
-    settings = np.full((len(shape.blocks), len(list(linear_layers(shape.blocks[0])))), threshold)
-    Teal().attach(Masks(shape, forward, ends), {"settings": settings}, None)
+    forward, layout = Forward(), view(student)
+    settings = np.full((len(layout.blocks), len(list(linear_layers(layout.blocks[0])))), threshold)
+    Teal().attach(Masks(layout, forward, ends), {"settings": settings}, None)
     return forward
 
 
@@ -191,9 +192,9 @@ def test_pruning_alone_leaves_the_mean_of_what_its_weights_made(make_model, arch
         "compensation": {"name": "mean_bias", "options": {"sites": "down"}},
     }
     evidence = evidence_of(copy.deepcopy(original), TEXT)
-    plan, _ = fit(Asked(parts, "whole"), evidence, {}, lambda: original)
+    plan, _ = fit(Asked(parts, WHOLE), evidence, {}, lambda: original)
     alone = evidence_of(copy.deepcopy(original), TEXT)
-    fit(Asked({"weights": parts["weights"]}, "whole"), alone, {}, pytest.fail)
+    fit(Asked({"weights": parts["weights"]}, WHOLE), alone, {}, pytest.fail)
     seen = watched(alone.model, Forward(), TEXT)
     for place, found in plan.of("compensation").items():
         gone = numbers(original)[place][0] - numbers(alone.model)[place][0]

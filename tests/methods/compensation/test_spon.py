@@ -8,6 +8,7 @@ import pytest
 import scipy.special
 import torch
 
+from pipeline.config.level import WHOLE, Level
 from pipeline.methods.apply import apply
 from pipeline.methods.compensation import spon
 from pipeline.methods.compensation.sites import biases, fold, modules
@@ -38,7 +39,7 @@ def learned(model, compensation, level=0.7, text=TEXT, **facts):
     if compensation:
         parts["compensation"] = compensation
     evidence = evidence_of(copy.deepcopy(model), text, **facts)
-    return fit(Asked(parts, level), evidence, {}, lambda: copy.deepcopy(model))
+    return fit(Asked(parts, Level.of(level)), evidence, {}, lambda: copy.deepcopy(model))
 
 
 def sparse(model, plan, rows=TEXT):
@@ -64,9 +65,9 @@ def divergence(teacher, student):
 def thresholds(model, rows):
     """Settings of TEAL at which every linear layer skips about half of its inputs: the middle of
     the widest gap near the median, so that small changes skip nothing else."""
-    shape, read = view(model), {}
+    layout, read = view(model), {}
     with ExitStack() as ends, torch.no_grad():
-        for block in shape.blocks:
+        for block in layout.blocks:
             for _, module in linear_layers(block):
                 hook = module.register_forward_pre_hook(
                     lambda m, given: read.setdefault(m, []).append(given[0].abs().flatten())
@@ -74,7 +75,7 @@ def thresholds(model, rows):
                 ends.callback(hook.remove)
         model(rows)
     settings = []
-    for block in shape.blocks:
+    for block in layout.blocks:
         settings.append([])
         for _, module in linear_layers(block):
             sizes = torch.cat(read[module]).sort().values
@@ -293,7 +294,7 @@ def test_an_interrupted_training_ends_with_the_same_bytes(model, monkeypatch, tm
 
     def run(checkpoint=None):
         evidence = evidence_of(copy.deepcopy(model), TEXT, checkpoint=checkpoint)
-        return fit(Asked(parts, 0.5), evidence, {}, lambda: copy.deepcopy(model))
+        return fit(Asked(parts, Level.of(0.5)), evidence, {}, lambda: copy.deepcopy(model))
 
     undisturbed = run()
     kind, steps, stop_at = KINDS[name], [], 7
@@ -332,7 +333,7 @@ def test_a_checkpoint_of_another_text_does_not_count(model, tmp_path):
 
 def test_refusals_say_why(model):
     evidence = evidence_of(copy.deepcopy(model), TEXT)
-    plan, curve = fit(Asked({"compensation": part()}, "whole"), evidence, {}, pytest.fail)
+    plan, curve = fit(Asked({"compensation": part()}, WHOLE), evidence, {}, pytest.fail)
     assert not plan.arrays and not curve
     assert plan.refused == (
         "nothing is left out, so the loss is at its minimum from the start; the control of the "
@@ -343,7 +344,7 @@ def test_refusals_say_why(model):
         "sparsifier": TEAL,
         "compensation": part("spon_dense"),
     }
-    plan, curve = fit(Asked(parts, 0.5), evidence, {}, pytest.fail)
+    plan, curve = fit(Asked(parts, Level.of(0.5)), evidence, {}, pytest.fail)
     assert not plan.arrays and not curve
     assert plan.refused == ("the control is of the dense model; there is also sparsifier, weights")
 
@@ -360,7 +361,7 @@ def test_the_control_lowers_the_cross_entropy_of_its_text_and_needs_no_teacher(m
     # Few words, whose frequencies a bias can learn.
     text = random_text(120, words=20)
     evidence = evidence_of(copy.deepcopy(model), text)
-    plan, curve = fit(Asked({"compensation": compensation}, "whole"), evidence, {}, pytest.fail)
+    plan, curve = fit(Asked({"compensation": compensation}, WHOLE), evidence, {}, pytest.fail)
 
     def loss(logits):
         """Of words only: what special tokens cost does not count."""
@@ -394,7 +395,7 @@ def test_vectors_of_a_bfloat16_model_take_steps_that_bfloat16_could_not(make_mod
     model = make_model(hidden_act="gelu_pytorch_tanh").bfloat16()
     kept = {}
     monkeypatch.setattr(
-        spon, "biases", lambda best, shape: kept.update(best) or biases(best, shape)
+        spon, "biases", lambda best, layout: kept.update(best) or biases(best, layout)
     )
     _, curve = learned(model, part(steps=8, every=4, learning_rate=0.01))
     assert all(vector.dtype == torch.float32 for vector in kept.values())

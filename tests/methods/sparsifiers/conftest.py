@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pipeline.methods.masks import Masks
-from pipeline.methods.sparsifier import Evidence
+from pipeline.methods.sparsifiers.base import Evidence
 from pipeline.models.forward import Forward
 from pipeline.models.views import FFNView, ModelView, Projection, linear_layers
 from pipeline.profiling.collect import residual_sample
@@ -36,7 +36,7 @@ def make_evidence():
     def make(model, rows=None, **facts):
         rows = random_text(24) if rows is None else rows
         found = evidence_of_text(model, rows, batch_size=8, **facts)
-        above = [np.full(ffn.d_ff, 0.2) for ffn in found.shape.ffns]
+        above = [np.full(ffn.d_ff, 0.2) for ffn in found.layout.ffns]
         found.residuals = lambda text, tokens: residual_sample(
             model, text, SPECIAL_IDS, above, tokens, 8
         )
@@ -84,7 +84,7 @@ class Sparsifier:
         forward = forward or Forward()
         with ExitStack() as ends:
             ends.enter_context(forward.watching(self.evidence.model))
-            masks = Masks(self.evidence.shape, forward, ends)
+            masks = Masks(self.evidence.layout, forward, ends)
             SPARSIFIERS.load(self.name)().attach(masks, arrays, self.options)
             yield forward
 
@@ -99,12 +99,15 @@ def sparsifier(evidence_of):
     def make(name, of="gated-silu", **options):
         evidence = evidence_of(of) if isinstance(of, str) else of
         own = {**SMALL.get(name, {}), **options}
-        if name == "percentile" and not evidence.shape.ffns[0].gated:
+        if name == "percentile" and not evidence.layout.ffns[0].gated:
             own.setdefault("outputs", ("up", "down"))
         entry = SPARSIFIERS.load(name)()
         chosen = entry.Options(**own)
-        entry.check(evidence.shape, chosen)
-        return Sparsifier(name, evidence, chosen, entry, entry.prepare(evidence, chosen)[0])
+        entry.check(evidence.layout, chosen)
+        prepared, curve = entry.prepare(evidence, chosen)
+        # The page shows the curves of those that say what they train.
+        assert bool(curve) == bool(entry.objective)
+        return Sparsifier(name, evidence, chosen, entry, prepared)
 
     return make
 
@@ -125,7 +128,7 @@ def reads():
     """A function: a view and something that runs the model -> what every linear layer of the blocks
     was handed last, by (layer, name), (tokens, channels) each."""
 
-    def of(shape, run):
+    def of(layout, run):
         found = {}
 
         def note(layer, name):
@@ -134,7 +137,7 @@ def reads():
             )
 
         with ExitStack() as ends:
-            for layer, block in enumerate(shape.blocks):
+            for layer, block in enumerate(layout.blocks):
                 for name, module in linear_layers(block):
                     hook = module.register_forward_pre_hook(note(layer, name))
                     ends.callback(hook.remove)

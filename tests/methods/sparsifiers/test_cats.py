@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.histograms import RELATIVE_ERROR
 from pipeline.methods.masks import Seen
 from pipeline.methods.plan import Refused
+from pipeline.numerics.histograms import RELATIVE_ERROR
 
 
 def test_neurons_by_hand(rules):

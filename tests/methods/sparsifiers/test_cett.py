@@ -54,7 +54,7 @@ def test_the_mean_error_on_the_sample_is_what_was_asked_for(sparsifier, kind):
     """Of the dense model's h, by the definition; the sample has a step at every contribution."""
     made = sparsifier("cett", kind)
     blocks, hidden = made.evidence.blocks, made.evidence.blocks.first
-    for layer, ffn in enumerate(made.evidence.shape.ffns):
+    for layer, ffn in enumerate(made.evidence.layout.ffns):
         with blocks.inputs([ffn.down.module]) as read:
             hidden = blocks.run(layer, hidden)
         h = blocks.counted(read[ffn.down.module]).double()

@@ -73,7 +73,7 @@ def generate(made):
         with made.attached(share, forward):
             hooks = [
                 ffn.watch(lambda h, layer=layer: seen[layer].append(h.clone()))
-                for layer, ffn in enumerate(made.evidence.shape.ffns)
+                for layer, ffn in enumerate(made.evidence.layout.ffns)
             ]
             model.generate(
                 prompts, attention_mask=(prompts != 0).long(), max_new_tokens=6,
@@ -129,7 +129,7 @@ def told(made, tokens, share=0.5, forward=None, attention=None):
 def test_a_texts_masks_are_those_of_its_tokens_so_far(made, reads, logits):
     tokens = PROMPTS[:1]
     masks = told(made, tokens)
-    ffn = made.evidence.shape.ffns[0]
+    ffn = made.evidence.layout.ffns[0]
     seen = []
     hook = ffn.watch(seen.append)
     logits(made.evidence.model, tokens)
@@ -172,7 +172,7 @@ def test_a_choice_keeps_the_neurons_of_the_text_before_it(made, logits):
         return told(made, given, forward=forward, attention=(given != 0).long())
 
     masks, seen = of(tokens), []
-    hook = made.evidence.shape.ffns[0].watch(seen.append)
+    hook = made.evidence.layout.ffns[0].watch(seen.append)
     logits(made.evidence.model, tokens)
     hook.remove()
     for sequence, (start, end) in enumerate(((3, 8), (5, 6))):

@@ -70,9 +70,9 @@ def test_an_ffn_as_plain_numpy_has_it(sparsifier, passed, plain, layer):
 def test_an_ffn_without_a_gate_as_plain_numpy_has_it(sparsifier, reads, logits):
     """fc1's output is compared before the activation, so large negative ones count as large."""
     made = sparsifier("percentile", "opt", outputs=("up",))
-    threshold, (_, ffn) = made.at(0.4)["up"][1], made.evidence.shape.ffns
+    threshold, (_, ffn) = made.at(0.4)["up"][1], made.evidence.layout.ffns
     with made.attached(0.4):
-        found = reads(made.evidence.shape, lambda: logits(made.evidence.model))
+        found = reads(made.evidence.layout, lambda: logits(made.evidence.model))
     fc1 = ffn.inner[0]
     weight, bias = (p.detach().double().numpy() for p in (fc1.weight, fc1.bias))
     up = found[1, "fc1"].double().numpy() @ weight.T + bias

@@ -121,7 +121,7 @@ def test_what_is_predicted_of_an_ffn_without_a_gate(sparsifier, kind, reads, log
     """The skipped neurons are those with low logits of the stream before the norm."""
     made = sparsifier("predicted", kind, **QUICK)
     arrays, streams = made.at(0.5), {}
-    ffns = made.evidence.shape.ffns
+    ffns = made.evidence.layout.ffns
     with made.attached(0.5) as forward:
         hooks = [
             ffn.before.register_forward_pre_hook(
@@ -149,7 +149,7 @@ def test_neurons_of_the_other_set_are_never_computed(
     made = sparsifier("predicted", make_evidence(model, hot=HOT), neurons=neurons, **QUICK)
     for share in (0.0, 0.5):
         with made.attached(share):
-            found = reads(made.evidence.shape, lambda: logits(model))
+            found = reads(made.evidence.layout, lambda: logits(model))
         for layer in range(2):
             h = found[layer, "mlp.down_proj"].numpy()
             assert (h[:, never[layer]] == 0).all()
@@ -238,7 +238,7 @@ def test_the_rank_is_the_smallest_whose_predictor_keeps_perplexity_within_the_bo
         entry, options = Predicted(), Options(rank=tried, **schedule)
         arrays = {**entry.prepare(wide, options)[0], "thresholds": np.zeros(1)}
         with ExitStack() as ends:
-            masks = Masks(wide.shape, Forward(), ends)
+            masks = Masks(wide.layout, Forward(), ends)
             entry.attach(masks, {**arrays, "allowed": np.ones((1, 64))}, options)
             rises[tried] = math.exp(text_loss(wide.model, batches) - dense) - 1
         if tried == rank:
@@ -251,10 +251,10 @@ def test_the_rank_is_the_smallest_whose_predictor_keeps_perplexity_within_the_bo
 def test_each_of_two_layers_may_cost_half_of_the_bound(evidence_of, monkeypatch, part, rank):
     """In nats: a rise of perplexity by 0.2 is one of the loss by log 1.2. 16 is the most there is
     of a stream of 16, taken where no rank is good enough."""
-    shape = evidence_of("gated-relu").shape
+    layout = evidence_of("gated-relu").layout
 
     def loss(*_):
-        attached = any(ffn.down.module._forward_pre_hooks for ffn in shape.ffns)
+        attached = any(ffn.down.module._forward_pre_hooks for ffn in layout.ffns)
         return 3 + part * math.log(1.2) * attached
 
     monkeypatch.setattr("pipeline.methods.sparsifiers.predicted.text_loss", loss)

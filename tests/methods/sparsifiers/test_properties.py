@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from pipeline.methods.inputs_by_token import largest
 from pipeline.methods.plan import Refused
+from pipeline.methods.sparsifiers.by_input import largest
 from pipeline.methods.sparsifiers.cett import within
+from pipeline.methods.sparsifiers.thresholds import above
 from pipeline.methods.sparsifiers.wina import kept
-from pipeline.methods.thresholds import above
 from pipeline.registry import SPARSIFIERS
 
 NAMES = [name for name in SPARSIFIERS if not SPARSIFIERS.load(name).static]
@@ -85,7 +85,7 @@ def test_a_higher_share_skips_no_fewer_pairs_and_at_1_all(known, logits, reads, 
     model, shares, zeros = made.evidence.model, (0.0, 0.2, 0.4, 0.6, 0.8, 1.0), []
     for share in shares:
         with made.attached(share):
-            found = inputs(reads(made.evidence.shape, lambda: logits(model)), name)
+            found = inputs(reads(made.evidence.layout, lambda: logits(model)), name)
         zeros.append(sum(int((x == 0).sum()) for x in found.values()))
     assert zeros == sorted(zeros) and zeros[1] < zeros[-2]
     assert zeros[-1] == sum(x.numel() for x in found.values())
@@ -95,22 +95,22 @@ def test_a_higher_share_skips_no_fewer_pairs_and_at_1_all(known, logits, reads, 
 def test_what_is_told_is_what_is_zero(known, logits, reads, name):
     """Nothing that is told to be skipped is read, and what is skipped is told or zero anyway."""
     made = known(name, "gated-silu")
-    model, shape = made.evidence.model, made.evidence.shape
-    dense = reads(shape, lambda: logits(model))
+    model, layout = made.evidence.model, made.evidence.layout
+    dense = reads(layout, lambda: logits(model))
     with made.attached(0.5) as forward:
-        found = reads(shape, lambda: logits(model))
+        found = reads(layout, lambda: logits(model))
         skipped = {
             layer: torch.stack([m for m in (t.before, t.gate, t.hidden) if m is not None]).any(0)
             for layer, t in forward.skipped.items()
         }
-    for layer, ffn in enumerate(shape.ffns):
+    for layer, ffn in enumerate(layout.ffns):
         mask = skipped[layer].reshape(-1, ffn.d_ff)
         assert mask.any() and not mask.all()
         assert torch.equal(found[layer, "mlp.down_proj"] == 0, mask)
     for module, mask in forward.kept.items():
         ((layer, place),) = [
             (layer, name)
-            for layer, block in enumerate(shape.blocks)
+            for layer, block in enumerate(layout.blocks)
             for name, found_module in block.named_modules()
             if found_module is module
         ]

@@ -143,10 +143,10 @@ def one_layer(module, x, left, right, threshold):
 def test_every_linear_layer_is_the_sum_of_both_parts(sparsifier, logits, kind):
     """Of the very input that reached it in the sparse model."""
     made = sparsifier("rsparse", kind, alphas=(0.6,))
-    arrays, shape = made.at(0.4), made.evidence.shape
+    arrays, layout = made.at(0.4), made.evidence.layout
     modules = {
         f"{layer}/{name}": module
-        for layer, block in enumerate(shape.blocks)
+        for layer, block in enumerate(layout.blocks)
         for name, module in linear_layers(block)
     }
     given, got = {}, {}
@@ -173,7 +173,7 @@ def test_every_linear_layer_is_the_sum_of_both_parts(sparsifier, logits, kind):
 @pytest.mark.parametrize("share", [0.3, 0.6])
 def test_a_block_as_plain_numpy_has_it(sparsifier, passed, plain, layer, share):
     made = sparsifier("rsparse", "gated-silu", alphas=(0.6,))
-    arrays, block = made.at(share), made.evidence.shape.blocks[layer]
+    arrays, block = made.at(share), made.evidence.layout.blocks[layer]
     with made.attached(share):
         seen = passed(made.evidence.model, layer)
 
@@ -193,7 +193,7 @@ def test_nothing_is_lost_with_the_full_rank(sparsifier, logits, kind):
     """However much is skipped, the rest goes through a matrix that is the same."""
     made = sparsifier("rsparse", kind)
     full = {}
-    for layer, block in enumerate(made.evidence.shape.blocks):
+    for layer, block in enumerate(made.evidence.layout.blocks):
         for name, module in linear_layers(block):
             weight = matrix(module).detach()
             left, right = low_rank(weight, min(weight.shape))
@@ -212,7 +212,7 @@ def test_extra_weights_are_those_of_the_factors(sparsifier, logits):
     made = sparsifier("rsparse", "gated-silu", alphas=(0.5,))
     with made.attached(0.5) as forward:
         logits(made.evidence.model)
-    block = made.evidence.shape.blocks[1]
+    block = made.evidence.layout.blocks[1]
     # 256 * 0.25 / 32 = 2 ranks of 32; 128 * 0.25 / 24 = 1 of 24; 384 * 0.25 / 40 = 2 of 40.
     assert forward.extra[block.self_attn.q_proj] == 64
     assert forward.extra[block.self_attn.k_proj] == 24

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from pipeline.methods.static import Neurons, Tables
+from pipeline.methods.sparsifiers.static import Neurons, Tables
 from pipeline.registry import SPARSIFIERS
 
 MINE = [[4.0, 1, 9, 2], [3, 3, 0, 8]]

@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 import torch
 
-from pipeline.histograms import RELATIVE_ERROR, Magnitudes
-from pipeline.methods.thresholds import above, limit
+from pipeline.methods.sparsifiers.thresholds import above, limit
+from pipeline.numerics.histograms import RELATIVE_ERROR, Magnitudes
 from tests.methods.evidence import SPECIAL_IDS
 
 NAN, INFINITE = float("nan"), float("inf")
@@ -65,7 +65,7 @@ def read(evidence_of, reads):
             tokens = torch.tensor([row])
             counted = ~torch.isin(tokens[0], torch.tensor(SPECIAL_IDS))
             with torch.inference_mode():
-                one = reads(evidence.shape, lambda given=tokens: evidence.model(given))
+                one = reads(evidence.layout, lambda given=tokens: evidence.model(given))
             for place, x in one.items():
                 found.setdefault(place, []).append(x[counted].abs().numpy())
         return {place: np.concatenate(parts) for place, parts in found.items()}

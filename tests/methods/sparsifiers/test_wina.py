@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.methods.inputs_by_token import column_norms
+from pipeline.methods.sparsifiers.by_input import column_norms
 from pipeline.methods.sparsifiers.wina import kept
 
 

@@ -9,7 +9,7 @@ import torch
 from pipeline.methods.apply import remove
 from pipeline.methods.weights import layers, written
 from pipeline.models.forward import Forward
-from pipeline.models.meter import Meter, figures
+from pipeline.models.sparsity import Meter, figures
 from pipeline.models.views import linear_layers, matrix, view
 from pipeline.registry import ARCHITECTURES, WEIGHTS
 from tests.methods.evidence import SPECIAL_IDS, evidence_of, random_text
@@ -202,9 +202,9 @@ def test_only_the_matrices_of_the_blocks_are_pruned_and_by_exactly_the_share(
             if key.endswith("bias"):
                 parameter.uniform_(-0.3, 0.3)
     arrays, found = pruned(model, name, 0.3)
-    shape = view(found)
-    left = written.pruned(arrays, shape)
-    matrices = {m.weight for block in shape.blocks for _, m in linear_layers(block)}
+    layout = view(found)
+    left = written.pruned(arrays, layout)
+    matrices = {m.weight for block in layout.blocks for _, m in linear_layers(block)}
     for (key, before), (_, after) in zip(
         model.named_parameters(), found.named_parameters(), strict=True
     ):
@@ -222,12 +222,12 @@ def test_only_the_matrices_of_the_blocks_are_pruned_and_by_exactly_the_share(
         assert mask.dtype == torch.bool and torch.equal(mask, matrix(module) != 0)
     # What is measured is what was asked for.
     forward = Forward(pruned=left)
-    meter = Meter(shape, forward)
+    meter = Meter(layout, forward)
     with torch.inference_mode(), meter.watching(found):
         found(torch.tensor([[1, 5, 9]]))
     measured = figures(meter.counts())["imposed"]
     gone = sum(int((~mask).sum()) for mask in left.values())
-    assert measured["model_weight_sparsity"] == gone / shape.linear_weights
+    assert measured["model_weight_sparsity"] == gone / layout.linear_weights
     assert measured["neuron_sparsity"] == 0
 
 

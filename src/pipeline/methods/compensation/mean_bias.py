@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from pipeline.config.base import Section
+from pipeline.config.roles import CONTROL
 from pipeline.errors import UserError
 from pipeline.methods.compensation.sites import Repair, Sites, modules
-from pipeline.methods.part import Part
+from pipeline.methods.part import Cost, Part
 from pipeline.methods.plan import Arrays, Refused
-from pipeline.methods.sparsifier import Curve
-from pipeline.models.views import counted, matrix
+from pipeline.methods.sparsifiers.base import Curve
+from pipeline.models.batches import marked
+from pipeline.models.views import matrix
 
 if TYPE_CHECKING:
     import torch
@@ -28,12 +30,28 @@ class Options(Section):
 
 
 class MeanBias(Part):
-    """One pass over the calibration text, all sites at once."""
+    """The mean of what was left out, by one pass over the calibration text, all sites at once.
 
+    Sample:
+
+        sparsifier: teal
+        compensation: {name: mean_bias, sites: all}
+        corpus: reasoning
+        levels: [0.5]
+    """
+
+    label = "mean bias"
+    role = CONTROL
     Options = Options
 
+    @classmethod
+    def cost(cls, options: Any) -> Cost:
+        """One pass over the calibration text; the original's matrices beside the model, and sums of
+        twice their precision."""
+        return Cost(passes=1, copies=3)
+
     def check(self, parts: Any) -> None:
-        """Refused where nothing was left out."""
+        """Raise Refused where nothing was left out."""
         if list(parts) == ["compensation"]:
             raise Refused("nothing is left out, so there is no mean to make up for")
 
@@ -41,7 +59,7 @@ class MeanBias(Part):
         """The biases; float64 sums over all tokens that count."""
         import torch
 
-        evidence, sites = repair.evidence, modules(repair.evidence.shape, options.sites)
+        evidence, sites = repair.evidence, modules(repair.evidence.layout, options.sites)
         base, read, made = evidence.model.base_model, _Means(), _Means()
         with ExitStack() as ends, torch.inference_mode():
             for place, module in sites.items():
@@ -59,7 +77,7 @@ class MeanBias(Part):
                 read.mask = made.mask = batch.counted
                 base(input_ids=batch.tokens, attention_mask=batch.attention, use_cache=False)
         found = {}
-        for place, module in modules(repair.original_shape, options.sites).items():
+        for place, module in modules(repair.original_layout, options.sites).items():
             whole = matrix(module).detach().double() @ read.of(place)
             if module.bias is not None:
                 whole = whole + module.bias.detach().double()
@@ -80,7 +98,7 @@ class _Means:
         """The values of a batch, (sequences, length, channels) or with both in one."""
         if self.mask is None:
             raise ValueError("no batch is at hand")
-        kept = counted(values, self.mask).double()
+        kept = marked(values, self.mask).double()
         self._sums[place] = self._sums.get(place, 0.0) + kept.sum(0)
         self._tokens[place] = self._tokens.get(place, 0) + len(kept)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from pipeline.methods.plan import Arrays
-from pipeline.methods.sparsifier import Evidence
+from pipeline.methods.sparsifiers.base import Evidence
 from pipeline.models.forward import Forward
 from pipeline.models.views import ModelView, linear_layers, matrix, view
 
@@ -35,27 +35,27 @@ class Repair:
         return self.teacher()
 
     @cached_property
-    def original_shape(self) -> ModelView:
-        """Its view."""
+    def original_layout(self) -> ModelView:
+        """The original model's view."""
         return view(self.original)
 
 
-def modules(shape: ModelView, sites: Sites) -> "dict[str, torch.nn.Module]":
+def modules(layout: ModelView, sites: Sites) -> "dict[str, torch.nn.Module]":
     """LAYER/LINEAR -> module of the sites."""
     return {
         f"{layer}/{name}": module
-        for layer, (block, ffn) in enumerate(zip(shape.blocks, shape.ffns, strict=True))
+        for layer, (block, ffn) in enumerate(zip(layout.blocks, layout.ffns, strict=True))
         for name, module in linear_layers(block)
         if sites == "all" or module is ffn.down.module
     }
 
 
-def fold(arrays: Mapping[str, np.ndarray], shape: ModelView) -> None:
+def fold(arrays: Mapping[str, np.ndarray], layout: ModelView) -> None:
     """Add a plan's biases, (outputs,) each, to those of the model's linear layers, in place; a
     layer without bias is given one."""
     import torch
 
-    found = modules(shape, "all")
+    found = modules(layout, "all")
     with torch.no_grad():
         for place, values in arrays.items():
             module = found[place]
@@ -67,9 +67,9 @@ def fold(arrays: Mapping[str, np.ndarray], shape: ModelView) -> None:
                 module.bias.add_(added)
 
 
-def biases(vectors: "Mapping[str, torch.Tensor]", shape: ModelView) -> Arrays:
+def biases(vectors: "Mapping[str, torch.Tensor]", layout: ModelView) -> Arrays:
     """W alpha, (outputs,) float32, of vectors alpha in the layers' inputs."""
-    found = modules(shape, "all")
+    found = modules(layout, "all")
     return {
         place: (matrix(found[place]).detach().double() @ alpha.detach().double())
         .float()

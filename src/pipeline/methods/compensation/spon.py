@@ -19,16 +19,17 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from pipeline.config.base import Name, Section
-from pipeline.digest import of_value
+from pipeline.config.roles import CONTROL
 from pipeline.errors import UserError
 from pipeline.methods.compensation.sites import Repair, Sites, biases, modules
-from pipeline.methods.part import Part
+from pipeline.methods.descent import Schedule, train
+from pipeline.methods.part import Cost, Part
 from pipeline.methods.plan import Arrays, Refused
-from pipeline.methods.sparsifier import Curve
-from pipeline.methods.training import Schedule, train
+from pipeline.methods.sparsifiers.base import Curve
 from pipeline.models.batches import Batch, batches
 from pipeline.models.loss import text_loss
 from pipeline.models.views import matrix
+from pipeline.store.digest import of_value
 
 if TYPE_CHECKING:
     import torch
@@ -64,12 +65,27 @@ class Options(Section):
 
 
 class Spon(Part):
-    """Vectors learned against the original model."""
+    """Vectors learned against the original model.
 
+    Sample:
+
+        sparsifier: teal
+        compensation: {name: spon, sites: down, steps: 300}
+        corpus: reasoning
+        levels: [0.5]
+    """
+
+    label = "SPON"
+    objective = "KL divergence from the original model's next token, nats a token"
     Options: type[Section] = Options
     #: The order of the text is drawn.
     seeded = True
     reads: Mapping[str, str] = {"corpus": "sequences"}
+
+    @classmethod
+    def cost(cls, options: Any) -> Cost:
+        """All steps, though training may stop before; the student, the original and gradients."""
+        return Cost(trained=options.steps * options.batch, copies=3)
 
     def check(self, parts: Mapping[str, Any]) -> None:
         """Refused where nothing was left out."""
@@ -87,7 +103,7 @@ class Spon(Part):
         return distance(student[:, :-1], teacher[:, :-1], followed)
 
     def held_out(self, training: "_Training") -> float:
-        """The same over the held-out text."""
+        """The loss over the held-out text, a mean over its tokens in nats."""
         import torch
 
         total, tokens = 0.0, 0
@@ -117,7 +133,7 @@ class Spon(Part):
         text = [list(map(int, sequence)) for sequence in evidence.sequences]
         with ExitStack() as ends:
             vectors = {}
-            for place, module in modules(evidence.shape, options.sites).items():
+            for place, module in modules(evidence.layout, options.sites).items():
                 vectors[place] = _zeros(module)
                 hook = module.register_forward_hook(_adding(vectors[place], matrix(module)))
                 ends.callback(hook.remove)
@@ -133,11 +149,22 @@ class Spon(Part):
                 "compensation",
                 of_value([type(self).__name__, options.model_dump(), evidence.fingerprint, text]),
             )
-        return biases(best, evidence.shape), curve
+        return biases(best, evidence.layout), curve
 
 
 class SponDense(Spon):
-    """Vectors of the dense model, learned on the text itself."""
+    """Vectors of the dense model, learned on the text itself.
+
+    Sample:
+
+        compensation: spon_dense
+        corpus: reasoning
+        levels: [whole]
+    """
+
+    label = "SPON of the dense model"
+    objective = "cross-entropy of the next token, nats a token"
+    role = CONTROL
 
     def check(self, parts: Mapping[str, Any]) -> None:
         """Refused beside another part."""
@@ -157,7 +184,7 @@ class SponDense(Spon):
         return losses[batch.counted[:, 1:]].mean()
 
     def held_out(self, training: "_Training") -> float:
-        """The same over the held-out text."""
+        """The loss over the held-out text, a mean over its tokens in nats."""
         found = text_loss(training.repair.evidence.model, training.held_out)
         if found is None:
             raise UserError("the held-out text has no token to predict; give more text")
@@ -191,7 +218,7 @@ class _Training:
         return self._logits(self.repair.evidence.model, batch)
 
     def teacher(self, batch: Batch) -> Any:
-        """Those of the original model."""
+        """Logits of the original model, (sequences, length, vocabulary)."""
         import torch
 
         with torch.no_grad():
@@ -218,7 +245,7 @@ def _zeros(module: "torch.nn.Module") -> "torch.Tensor":
 
 
 def _precise(values: "torch.Tensor") -> "torch.Tensor":
-    """In float32, or in a longer type as they are."""
+    """Values in float32, or in a longer type as they are."""
     import torch
 
     return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -12,8 +12,16 @@ if TYPE_CHECKING:
 
 
 class Bfloat16(Part):
-    """Eight bits of exponent."""
+    """Sixteen bits, eight of them of the exponent.
 
+    Sample:
+
+        quantization: bf16
+        corpus: reasoning
+        levels: [whole]
+    """
+
+    label = "bfloat16"
     name = "bfloat16"
 
     def quantize(self, weight: "torch.Tensor", options: Any) -> "torch.Tensor":
@@ -25,6 +33,14 @@ class Bfloat16(Part):
 
 
 class Float16(Bfloat16):
-    """Five bits of exponent."""
+    """Sixteen bits, five of them of the exponent.
 
+    Sample:
+
+        quantization: fp16
+        corpus: reasoning
+        levels: [whole]
+    """
+
+    label = "float16"
     name = "float16"

@@ -22,7 +22,7 @@ class Options(Section):
 
 
 class Integers(Part):
-    """Base of both."""
+    """Base of the quantizations to whole numbers."""
 
     Options = Options
     bits = 8
@@ -34,10 +34,27 @@ class Integers(Part):
 
 
 class Int8(Integers):
-    """Eight bits."""
+    """Whole numbers of eight bits.
+
+    Sample:
+
+        quantization: int8
+        corpus: reasoning
+        levels: [whole]
+    """
+
+    label = "int8"
 
 
 class Int4(Integers):
-    """Four bits."""
+    """Whole numbers of four bits.
 
+    Sample:
+
+        quantization: {name: int4, group: 32}
+        corpus: reasoning
+        levels: [whole]
+    """
+
+    label = "int4"
     bits = 4

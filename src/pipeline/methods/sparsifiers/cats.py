@@ -9,28 +9,37 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.kernels.rules import THRESHOLD, LayerRules, Threshold
 from pipeline.methods.masks import Masks, Seen
 from pipeline.methods.plan import Arrays, Refused
-from pipeline.methods.sparsifier import Evidence, Sparsifier
-from pipeline.methods.thresholds import above, limit
+from pipeline.methods.sparsifiers.base import Evidence, Sparsifier
+from pipeline.methods.sparsifiers.thresholds import above, limit
 from pipeline.models.forward import Skipped
+from pipeline.models.skips import THRESHOLD, LayerRules, Threshold
 from pipeline.models.views import ModelView
 
 
 class Cats(Sparsifier):
-    """Arrays: `thresholds` (layers,) of |act(gate)|."""
+    """Neurons with a small output of the gate are skipped. Arrays: `thresholds` (layers,) of
+    |act(gate)|.
 
+    Sample:
+
+        sparsifier: cats
+        corpus: reasoning
+        levels: [0.5, 0.7]
+    """
+
+    label = "CATS"
     kernel_form = THRESHOLD
 
-    def check(self, shape: ModelView, options: Any) -> None:
-        """Refused without a gate."""
-        if not shape.ffns[0].gated:
+    def check(self, layout: ModelView, options: Any) -> None:
+        """Raise Refused for an FFN without a gate."""
+        if not layout.ffns[0].gated:
             raise Refused("this model's FFN has no gate, whose output CATS compares")
 
     def at(self, evidence: Evidence, prepared: Arrays, options: Any, share: float) -> Arrays:
-        """The same share in every layer."""
-        layers = range(len(evidence.shape.ffns))
+        """Thresholds that the same share of every layer's neurons stays within."""
+        layers = range(len(evidence.layout.ffns))
         found = [limit(evidence.magnitudes(layer, "ffn.activation"), share) for layer in layers]
         return {"thresholds": np.array(found)}
 
@@ -40,9 +49,9 @@ class Cats(Sparsifier):
             masks.neurons(layer, _rule(float(threshold)), sees=("gate",))
 
     def for_kernels(
-        self, arrays: Arrays, options: Any, shape: ModelView, from_start: bool
+        self, arrays: Arrays, options: Any, layout: ModelView, from_start: bool
     ) -> list[LayerRules]:
-        """The thresholds as they are."""
+        """The thresholds as they are, a layer each."""
         return [LayerRules(neurons=Threshold(float(each))) for each in arrays["thresholds"]]
 
 

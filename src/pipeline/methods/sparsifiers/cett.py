@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.methods.masks import Masks, Seen
 from pipeline.methods.plan import Arrays
-from pipeline.methods.sparsifier import Evidence, Sparsifier
+from pipeline.methods.sparsifiers.base import Evidence, Sparsifier
 from pipeline.models.cett import Tail, fit_threshold
 from pipeline.models.forward import Skipped
 
@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 
 
 class Cett(Sparsifier):
-    """Arrays: `thresholds` (layers,) of the contribution."""
+    """Neurons with a small contribution are skipped. Arrays: `thresholds` (layers,) of it.
+
+    Sample:
+
+        sparsifier: cett
+        corpus: reasoning
+        levels: [0.1, 0.2]
+    """
+
+    label = "CETT"
 
     def __init__(self) -> None:
         self._tails: tuple[Evidence, list[Tail]] | None = None
@@ -41,14 +50,14 @@ class Cett(Sparsifier):
     def attach(self, masks: Masks, arrays: Arrays, options: Any) -> None:
         """Hook every layer's threshold."""
         for layer, threshold in enumerate(arrays["thresholds"]):
-            norms = masks.shape.ffns[layer].down_norms().float()
+            norms = masks.layout.ffns[layer].down_norms().float()
             masks.neurons(layer, _rule(float(threshold), norms))
 
 
 def _tails(evidence: Evidence) -> list[Tail]:
     blocks = evidence.blocks
     hidden, found = blocks.first, []
-    for layer, ffn in enumerate(evidence.shape.ffns):
+    for layer, ffn in enumerate(evidence.layout.ffns):
         with blocks.inputs([ffn.down.module]) as read:
             hidden = blocks.run(layer, hidden)
         inner = blocks.counted(read[ffn.down.module]).float()

@@ -5,12 +5,25 @@ The curve passes the end of the cold set at level `cold`; beyond it hot neurons 
 
 import numpy as np
 
-from pipeline.methods.static import Neurons, Ordered
-from pipeline.ranking import heat_ranks
+from pipeline.config.roles import ARM, COLDEST
+from pipeline.methods.sparsifiers.static import Neurons, Ordered
+from pipeline.numerics.ranking import heat_ranks
 
 
 class DropCold(Ordered):
-    """Coldest first."""
+    """Coldest first.
+
+    Sample:
+
+        sparsifier: drop_cold
+        corpus: reasoning
+        classification: coverage80
+        levels: [0.25, 0.5, cold]
+    """
+
+    label = "coldest first"
+    role = ARM
+    order = COLDEST
 
     def scores(self, neurons: Neurons, seed: int) -> np.ndarray:
         """Ranks as the classification's, from the coldest."""

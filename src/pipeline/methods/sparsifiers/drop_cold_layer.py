@@ -2,12 +2,23 @@
 
 import numpy as np
 
-from pipeline.methods.static import Neurons, Parted
+from pipeline.config.roles import ARM
+from pipeline.methods.sparsifiers.static import Neurons, Parted
 
 
 class DropColdLayer(Parted):
-    """The cold neurons of one layer."""
+    """The cold neurons of one layer.
 
+    Sample:
+
+        sparsifier: drop_cold_layer
+        corpus: reasoning
+        classification: coverage80
+        levels: [0, 1]
+    """
+
+    label = "cold neurons of one layer"
+    role = ARM
     part = "layer"
     numbers = (0, float("inf"))
 

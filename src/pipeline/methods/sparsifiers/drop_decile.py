@@ -6,13 +6,24 @@ What each part of the activity range is worth by itself; a curve that goes on re
 
 import numpy as np
 
-from pipeline.methods.static import Neurons, Parted
-from pipeline.ranking import deciles
+from pipeline.config.roles import ARM
+from pipeline.methods.sparsifiers.static import Neurons, Parted
+from pipeline.numerics.ranking import deciles
 
 
 class DropDecile(Parted):
-    """One decile of activation frequency."""
+    """One decile of activation frequency.
 
+    Sample:
+
+        sparsifier: drop_decile
+        corpus: reasoning
+        classification: coverage80
+        levels: [1, 10]
+    """
+
+    label = "one decile of activity"
+    role = ARM
     part = "decile"
     numbers = (1, 10)
     scopes = ("layer", "model")

@@ -15,9 +15,10 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.config.base import Name, Section
+from pipeline.config.roles import CONTROL, RANDOM
 from pipeline.methods.plan import Refused
-from pipeline.methods.static import Neurons, Ordered
-from pipeline.ranking import scrambled
+from pipeline.methods.sparsifiers.static import Neurons, Ordered
+from pipeline.numerics.ranking import scrambled
 
 
 class Options(Section):
@@ -34,8 +35,20 @@ class Options(Section):
 
 
 class DropRandom(Ordered):
-    """A uniform draw without replacement; a higher level removes a superset."""
+    """A uniform draw without replacement; a higher level removes a superset.
 
+    Sample:
+
+        sparsifier: {name: drop_random, among: all}
+        corpus: reasoning
+        classification: coverage80
+        levels: [0.25, cold]
+        seeds: [0, 1, 2]
+    """
+
+    label = "drawn at random"
+    role = CONTROL
+    order = RANDOM
     seeded = True
     Options = Options
     follows = "match"

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.methods.inputs_by_token import largest
 from pipeline.methods.masks import Masks, Seen
 from pipeline.methods.plan import Arrays
-from pipeline.methods.sparsifier import Evidence, Sparsifier
+from pipeline.methods.sparsifiers.base import Evidence, Sparsifier
+from pipeline.methods.sparsifiers.by_input import largest
 from pipeline.models.forward import CONTINUATION, Forward, Skipped
 
 if TYPE_CHECKING:
@@ -21,19 +21,28 @@ if TYPE_CHECKING:
 
 
 class Griffin(Sparsifier):
-    """Arrays: `kept`, () int64, the neurons of a layer that are kept."""
+    """Neurons that the prompt uses are kept. Arrays: `kept`, () int64, how many of each layer.
 
+    Sample:
+
+        sparsifier: griffin
+        corpus: reasoning
+        levels: [0.5]
+        sparse_from: continuation
+    """
+
+    label = "GRIFFIN"
     #: The prompt is what the neurons are chosen by, so it is dense.
     sparse_from = CONTINUATION
 
     def at(self, evidence: Evidence, prepared: Arrays, options: Any, share: float) -> Arrays:
-        """All but the share, in every layer."""
-        width = evidence.shape.ffns[0].d_ff
+        """The number of neurons that a layer keeps where the share goes."""
+        width = evidence.layout.ffns[0].d_ff
         return {"kept": np.array(width - round(share * width))}
 
     def attach(self, masks: Masks, arrays: Arrays, options: Any) -> None:
-        """Hook every layer."""
-        for layer in range(len(masks.shape.ffns)):
+        """Hook the choice of every layer."""
+        for layer in range(len(masks.layout.ffns)):
             masks.neurons(layer, _Rule(masks.forward, int(arrays["kept"])))
 
 

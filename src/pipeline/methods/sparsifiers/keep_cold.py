@@ -2,14 +2,27 @@
 
 import numpy as np
 
+from pipeline.config.roles import ARM, HOTTEST
 from pipeline.methods.plan import Refused
-from pipeline.methods.sparsifier import Evidence
-from pipeline.methods.static import Neurons, Ordered
-from pipeline.ranking import heat_ranks
+from pipeline.methods.sparsifiers.base import Evidence
+from pipeline.methods.sparsifiers.static import Neurons, Ordered
+from pipeline.numerics.ranking import heat_ranks
 
 
 class KeepCold(Ordered):
-    """Hottest first, up to the hot set."""
+    """Hottest first, up to the hot set.
+
+    Sample:
+
+        sparsifier: keep_cold
+        corpus: reasoning
+        classification: coverage80
+        levels: [0.1, hot]
+    """
+
+    label = "hottest first"
+    role = ARM
+    order = HOTTEST
 
     def scores(self, neurons: Neurons, seed: int) -> np.ndarray:
         """Ranks as the classification's, from the hottest."""

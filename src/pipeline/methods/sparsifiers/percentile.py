@@ -15,8 +15,8 @@ from pydantic import Field, field_validator
 from pipeline.config.base import Section
 from pipeline.methods.masks import Masks, Seen
 from pipeline.methods.plan import Arrays, Refused
-from pipeline.methods.sparsifier import Evidence, Sparsifier
-from pipeline.methods.thresholds import above, limit
+from pipeline.methods.sparsifiers.base import Evidence, Sparsifier
+from pipeline.methods.sparsifiers.thresholds import above, limit
 from pipeline.models.forward import Skipped
 from pipeline.models.views import ModelView
 
@@ -39,19 +39,28 @@ class Options(Section):
 
 
 class Percentile(Sparsifier):
-    """Arrays: `gate`, `up`, `down`, (layers,) thresholds each, of those that are switched on."""
+    """Small outputs of the projections become zero. Arrays: `gate`, `up` and `down`, (layers,)
+    thresholds each, of those that are switched on.
 
+    Sample:
+
+        sparsifier: {name: percentile, outputs: [gate, up]}
+        corpus: reasoning
+        levels: [0.5, 0.7]
+    """
+
+    label = "percentile thresholds"
     Options = Options
 
-    def check(self, shape: ModelView, options: Any) -> None:
-        """Refused for the gate of an FFN that has none."""
-        if "gate" in options.outputs and not shape.ffns[0].gated:
+    def check(self, layout: ModelView, options: Any) -> None:
+        """Raise Refused for the gate of an FFN that has none."""
+        if "gate" in options.outputs and not layout.ffns[0].gated:
             raise Refused("this model's FFN has no gate; leave `gate` out of `outputs`")
 
     def at(self, evidence: Evidence, prepared: Arrays, options: Any, share: float) -> Arrays:
         """The same share of every output, in every layer."""
         tensors = {"gate": "ffn.gate", "up": "ffn.up", "down": "ffn.output"}
-        layers = range(len(evidence.shape.ffns))
+        layers = range(len(evidence.layout.ffns))
         return {
             name: np.array(
                 [limit(evidence.magnitudes(layer, tensors[name]), share) for layer in layers]
@@ -61,7 +70,7 @@ class Percentile(Sparsifier):
 
     def attach(self, masks: Masks, arrays: Arrays, options: Any) -> None:
         """Hook every layer's thresholds."""
-        for layer, ffn in enumerate(masks.shape.ffns):
+        for layer, ffn in enumerate(masks.layout.ffns):
             own = {name: float(values[layer]) for name, values in arrays.items()}
             inner = {name for name in own if name != "down"}
             if inner:

@@ -20,10 +20,12 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.config.base import Section
-from pipeline.kernels.rules import ACTIVE, Chosen, LayerRules
+from pipeline.methods.descent import Schedule
 from pipeline.methods.masks import Masks, Seen
+from pipeline.methods.part import Cost
 from pipeline.methods.plan import Arrays, Refused
-from pipeline.methods.predictor import (
+from pipeline.methods.sparsifiers.base import Curve, Evidence, Sparsifier
+from pipeline.methods.sparsifiers.predictor import (
     Predictor,
     adapt,
     first_rank,
@@ -31,10 +33,9 @@ from pipeline.methods.predictor import (
     quality,
     threshold_for,
 )
-from pipeline.methods.sparsifier import Curve, Evidence, Sparsifier
-from pipeline.methods.training import Schedule
 from pipeline.models.forward import Forward, Skipped
 from pipeline.models.loss import text_loss
+from pipeline.models.skips import ACTIVE, Chosen, LayerRules
 from pipeline.models.views import ModelView
 
 if TYPE_CHECKING:
@@ -68,10 +69,21 @@ class Options(Section):
 
 
 class Predicted(Sparsifier):
-    """Arrays: `LAYER/first` (rank, d_model), `LAYER/second` (d_ff, rank); `thresholds`, `ranks`,
-    `recall`, `precision`, (layers,) each, the latter two of the predictor alone and on held-out
-    tokens; `allowed` (layers, d_ff) uint8, 1 for neurons that may be computed."""
+    """Neurons that a small network calls inactive are skipped.
 
+    Arrays: `LAYER/first` (rank, d_model) and `LAYER/second` (d_ff, rank); `thresholds`, `ranks`,
+    `recall` and `precision`, (layers,) each, the latter two of the predictor alone and on held-out
+    tokens; `allowed` (layers, d_ff) uint8, 1 for neurons that may be computed.
+
+    Sample:
+
+        sparsifier: {name: predicted, form: linear, rank: 64}
+        corpus: reasoning
+        levels: [0.5, 0.7]
+    """
+
+    label = "predictor"
+    objective = "cross-entropy of which neurons are active, nats a neuron"
     Options = Options
     kernel_form = ACTIVE
 
@@ -84,13 +96,18 @@ class Predicted(Sparsifier):
         return True
 
     @classmethod
+    def cost(cls, options: Any) -> Cost:
+        """The sample of what the predictors read; they are trained on it without the model."""
+        return Cost(tokens=options.tokens)
+
+    @classmethod
     def needs_classification(cls, options: Mapping[str, Any]) -> bool:
-        """Where only some neurons may be computed."""
+        """True where only hot, or only cold, neurons may be computed."""
         return bool(options["neurons"] != "all")
 
-    def check(self, shape: ModelView, options: Any) -> None:
-        """Refused where no norm stands before the FFNs."""
-        if shape.ffns[0].before is None:
+    def check(self, layout: ModelView, options: Any) -> None:
+        """Raise Refused where no norm stands before the FFNs."""
+        if layout.ffns[0].before is None:
             raise Refused(
                 "no norm stands before this model's FFNs, so there is no residual stream of the "
                 "kind that predictors read"
@@ -102,7 +119,7 @@ class Predicted(Sparsifier):
         _allowed(evidence, options)
         sample = self._sampled(evidence, options)
         found, curve = {}, []
-        for layer in range(len(evidence.shape.ffns)):
+        for layer in range(len(evidence.layout.ffns)):
             predictor, rows = _fitted(evidence, options, sample, layer)
             found[f"{layer}/first"] = predictor.first.cpu().numpy()
             found[f"{layer}/second"] = predictor.second.cpu().numpy()
@@ -116,7 +133,7 @@ class Predicted(Sparsifier):
 
         sample = self._sampled(evidence, options)
         columns: dict[str, list[float]] = {"thresholds": [], "recall": [], "precision": []}
-        for layer in range(len(evidence.shape.ffns)):
+        for layer in range(len(evidence.layout.ffns)):
             predictor = _of(prepared, layer, options.form, sample.device)
             with torch.inference_mode():
                 logits = predictor.logits(sample.residual(layer))
@@ -143,9 +160,9 @@ class Predicted(Sparsifier):
 
     def attach(self, masks: Masks, arrays: Arrays, options: Any) -> None:
         """Hook every layer's predictor."""
-        for layer in range(len(masks.shape.ffns)):
+        for layer in range(len(masks.layout.ffns)):
             predictor = _of(arrays, layer, options.form)
-            device = masks.shape.ffns[layer].down.weight.device
+            device = masks.layout.ffns[layer].down.weight.device
             threshold, allowed = float(arrays["thresholds"][layer]), arrays["allowed"][layer]
             rule = _rule(predictor, threshold, allowed, device)
             # The predictor is read at every token.
@@ -153,11 +170,11 @@ class Predicted(Sparsifier):
             masks.neurons(layer, rule, sees=("residual",), extra=own)
 
     def for_kernels(
-        self, arrays: Arrays, options: Any, shape: ModelView, from_start: bool
+        self, arrays: Arrays, options: Any, layout: ModelView, from_start: bool
     ) -> list[LayerRules]:
         """The predictors, which run before the kernels at every token."""
         found = []
-        for layer, ffn in enumerate(shape.ffns):
+        for layer, ffn in enumerate(layout.ffns):
             predictor = _of(arrays, layer, options.form)
             skip = _skips(
                 predictor, float(arrays["thresholds"][layer]), arrays["allowed"][layer],
@@ -172,21 +189,21 @@ class _Sample:
 
     def __init__(self, evidence: Evidence, options: Any) -> None:
         self.arrays = evidence.residuals(evidence.training, options.tokens)
-        self.shape = evidence.shape
+        self.layout = evidence.layout
         #: Training and scoring go where the model is.
         self.device = next(evidence.model.parameters()).device
 
     def residual(self, layer: int) -> "torch.Tensor":
-        """(tokens, d_model) float32."""
+        """The residual stream of a layer's sampled tokens, (tokens, d_model) float32."""
         import torch
 
         return torch.from_numpy(self.arrays[f"{layer}/residual"]).to(self.device)
 
     def active(self, layer: int) -> "torch.Tensor":
-        """(tokens, d_ff) bool."""
+        """The neurons that a layer's sampled tokens make active, (tokens, d_ff) bool."""
         import torch
 
-        width = self.shape.ffns[layer].d_ff
+        width = self.layout.ffns[layer].d_ff
         bits = np.unpackbits(self.arrays[f"{layer}/active"], axis=1, count=width)
         return torch.from_numpy(bits.astype(bool)).to(self.device)
 
@@ -204,7 +221,7 @@ def _fitted(
     evidence: Evidence, options: Any, sample: _Sample, layer: int
 ) -> tuple[Predictor, Curve]:
     """The predictor of a layer, of the rank asked for or the smallest that is good enough."""
-    ffn = evidence.shape.ffns[layer]
+    ffn = evidence.layout.ffns[layer]
     inputs, active = sample.residual(layer), sample.active(layer)
     made: dict[int, tuple[Predictor, Curve]] = {}
     schedule = Schedule(
@@ -226,13 +243,13 @@ def _fitted(
         return of_rank(options.rank)
     held_out = evidence.in_batches(evidence.held_out)
     dense = text_loss(evidence.model, held_out)
-    bound = math.log1p(options.bound) / len(evidence.shape.ffns)
+    bound = math.log1p(options.bound) / len(evidence.layout.ffns)
 
     def good(rank: int) -> bool:
         everywhere = np.ones(ffn.d_ff, dtype=np.uint8)
         rule = _rule(of_rank(rank)[0], 0.0, everywhere, ffn.down.weight.device)
         with ExitStack() as ends:
-            Masks(evidence.shape, Forward(), ends).neurons(layer, rule, sees=("residual",))
+            Masks(evidence.layout, Forward(), ends).neurons(layer, rule, sees=("residual",))
             loss = text_loss(evidence.model, held_out)
         return dense is None or loss is None or loss - dense <= bound
 
@@ -252,8 +269,8 @@ def _of(arrays: Arrays, layer: int, form: str, device: "torch.device | str" = "c
 
 
 def _allowed(evidence: Evidence, options: Any) -> np.ndarray:
-    """(layers, d_ff) bool."""
-    ffns = evidence.shape.ffns
+    """(layers, d_ff) bool: neurons that may be computed at all."""
+    ffns = evidence.layout.ffns
     if options.neurons == "all":
         return np.ones((len(ffns), ffns[0].d_ff), dtype=bool)
     if evidence.hot is None:

@@ -17,11 +17,11 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from pipeline.config.base import Section
-from pipeline.methods.inputs_by_token import column_norms
 from pipeline.methods.masks import Masks, Seen
 from pipeline.methods.plan import Arrays
-from pipeline.methods.sparsifier import Evidence, Sparsifier
-from pipeline.methods.thresholds import above
+from pipeline.methods.sparsifiers.base import Evidence, Sparsifier
+from pipeline.methods.sparsifiers.by_input import column_norms
+from pipeline.methods.sparsifiers.thresholds import above
 from pipeline.models.forward import Skipped
 from pipeline.models.views import linear_layers, matrix
 
@@ -49,9 +49,19 @@ class Options(Section):
 
 
 class RSparse(Sparsifier):
-    """Arrays: `LAYER/LINEAR/threshold` of the score, `.../alpha`, and the factors `.../left`
-    (outputs, rank) and `.../right` (rank, inputs), absent at rank 0."""
+    """Small inputs go through a matrix of low rank.
 
+    Arrays: `LAYER/LINEAR/threshold` of the score, `.../alpha`, and the factors `.../left` (outputs,
+    rank) and `.../right` (rank, inputs), absent at rank 0.
+
+    Sample:
+
+        sparsifier: {name: rsparse, alphas: [1.0, 0.9, 0.7]}
+        corpus: reasoning
+        levels: [0.5, 0.7]
+    """
+
+    label = "R-Sparse"
     Options = Options
 
     def __init__(self) -> None:
@@ -65,7 +75,7 @@ class RSparse(Sparsifier):
         factors = self._factors[1]
         blocks = evidence.blocks
         hidden = blocks.first
-        for layer, block in enumerate(evidence.shape.blocks):
+        for layer, block in enumerate(evidence.layout.blocks):
             named = list(linear_layers(block))
             with blocks.inputs([module for _, module in named]) as read:
                 hidden = blocks.run(layer, hidden)
@@ -82,7 +92,7 @@ class RSparse(Sparsifier):
 
     def attach(self, masks: Masks, arrays: Arrays, options: Any) -> None:
         """Hook threshold and low rank of every linear layer."""
-        for layer, block in enumerate(masks.shape.blocks):
+        for layer, block in enumerate(masks.layout.blocks):
             for name, module in linear_layers(block):
                 self._attach(masks, layer, module, arrays, f"{layer}/{name}")
 
@@ -109,7 +119,7 @@ class RSparse(Sparsifier):
         def skip(seen: Seen) -> Skipped:
             return Skipped(hidden=~keep(seen.hidden))
 
-        if module is masks.shape.ffns[layer].down.module:
+        if module is masks.layout.ffns[layer].down.module:
             masks.neurons(layer, skip, rest=rest, extra=extra)
         else:
             masks.inputs(module, keep, rest, extra)

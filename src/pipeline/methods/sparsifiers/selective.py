@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.config.base import Name, Section
-from pipeline.methods.static import Neurons, Ordered
+from pipeline.methods.sparsifiers.static import Neurons, Ordered
 
 
 class Options(Section):
@@ -18,8 +18,17 @@ class Options(Section):
 
 
 class Selective(Ordered):
-    """Least selective for the target first."""
+    """Least selective for the target first.
 
+    Sample:
+
+        sparsifier: {name: selective, distractor: prose}
+        corpus: reasoning
+        classification: coverage80
+        levels: [0.25, 0.5]
+    """
+
+    label = "least selective first"
     reads: Mapping[str, str] = {"distractor": "profile"}
     Options = Options
 

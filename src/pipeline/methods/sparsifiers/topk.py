@@ -12,10 +12,10 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.config.base import Section
-from pipeline.methods.inputs_by_token import largest
 from pipeline.methods.masks import Masks, Seen
 from pipeline.methods.plan import Arrays
-from pipeline.methods.sparsifier import Evidence, Sparsifier
+from pipeline.methods.sparsifiers.base import Evidence, Sparsifier
+from pipeline.methods.sparsifiers.by_input import largest
 from pipeline.models.forward import Skipped
 
 if TYPE_CHECKING:
@@ -31,18 +31,27 @@ class Options(Section):
 
 
 class TopK(Sparsifier):
-    """Arrays: `kept`, () int64, the neurons of a layer that are kept."""
+    """The largest neurons of every token are kept. Arrays: `kept`, () int64, how many of each
+    layer.
 
+    Sample:
+
+        sparsifier: {name: topk, by: contribution}
+        corpus: reasoning
+        levels: [0.5, 0.7]
+    """
+
+    label = "top-k (oracle)"
     Options = Options
 
     def at(self, evidence: Evidence, prepared: Arrays, options: Any, share: float) -> Arrays:
-        """All but the share, in every layer."""
-        width = evidence.shape.ffns[0].d_ff
+        """The number of neurons that a layer keeps where the share goes."""
+        width = evidence.layout.ffns[0].d_ff
         return {"kept": np.array(width - round(share * width))}
 
     def attach(self, masks: Masks, arrays: Arrays, options: Any) -> None:
-        """Hook every layer."""
-        for layer, ffn in enumerate(masks.shape.ffns):
+        """Hook the choice of every layer."""
+        for layer, ffn in enumerate(masks.layout.ffns):
             weigh = ffn.down_norms().float() if options.by == "contribution" else None
             masks.neurons(layer, _rule(int(arrays["kept"]), weigh))
 

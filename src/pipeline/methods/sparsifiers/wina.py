@@ -8,8 +8,8 @@ magnitude; here every layer is weighed by its own columns, and none is rotated.
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pipeline.methods.inputs_by_token import ByInput, column_norms, largest
-from pipeline.methods.sparsifier import Evidence
+from pipeline.methods.sparsifiers.base import Evidence
+from pipeline.methods.sparsifiers.by_input import ByInput, column_norms, largest
 from pipeline.models.views import matrix
 
 if TYPE_CHECKING:
@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 
 
 class Wina(ByInput):
-    """Inputs weighed by their columns; `settings` are the shares skipped."""
+    """Inputs weighed by their columns; `settings` are the shares skipped.
+
+    Sample:
+
+        sparsifier: wina
+        corpus: reasoning
+        levels: [0.5, 0.7]
+    """
+
+    label = "WINA"
 
     def setting(self, evidence: Evidence, layer: int, name: str, share: float) -> float:
         """The share itself: it is the same at every token."""
@@ -26,7 +35,7 @@ class Wina(ByInput):
     def keep(
         self, module: "torch.nn.Module", setting: float
     ) -> "Callable[[torch.Tensor], torch.Tensor]":
-        """The largest products, as many at every token."""
+        """Read the channels with the largest products, as many at every token."""
         norms = column_norms(matrix(module))
         return lambda x: kept(x, norms, setting)
 

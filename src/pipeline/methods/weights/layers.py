@@ -5,19 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.config.methods import CHANNELS
 from pipeline.methods.plan import Arrays
-from pipeline.methods.sparsifier import Evidence
+from pipeline.methods.sparsifiers.base import Evidence
 from pipeline.methods.weights import channels
-from pipeline.methods.weights.pruner import Pruner, Read
+from pipeline.methods.weights.patterns import CHANNELS
+from pipeline.methods.weights.pruner import TOKENS, Pruner, Read
+from pipeline.models.batches import marked
 from pipeline.models.blocks import Blocks
 from pipeline.models.views import ModelView, linear_layers, matrix
 
 if TYPE_CHECKING:
     import torch
-
-#: Most tokens that matrices are pruned on.
-TOKENS = 131_072
 
 
 def prune(evidence: Evidence, pruner: Pruner, options: Any, share: float) -> Arrays:
@@ -25,15 +23,15 @@ def prune(evidence: Evidence, pruner: Pruner, options: Any, share: float) -> Arr
 
     ValueError for a share or a shape that the pattern does not allow.
     """
-    shape = evidence.shape
+    layout = evidence.layout
     reads = _Reads(evidence) if pruner.weighs_inputs else None
     found: Arrays = {}
     dropped: list[np.ndarray] = []
-    for layer in range(len(shape.blocks)):
+    for layer in range(len(layout.blocks)):
         if options.pattern == CHANNELS:
-            dropped.append(_drop(shape, layer, reads, pruner, share))
+            dropped.append(_drop(layout, layer, reads, pruner, share))
         else:
-            found |= _prune(shape, layer, reads, pruner, options, share)
+            found |= _prune(layout, layer, reads, pruner, options, share)
         if reads:
             reads.go_on()
     if dropped:
@@ -45,7 +43,7 @@ class _Reads:
     """What the modules of one block after the other read, behind blocks that are pruned already."""
 
     def __init__(self, evidence: Evidence) -> None:
-        self._blocks = Blocks(evidence.model, evidence.shape.blocks, evidence.batched(TOKENS))
+        self._blocks = Blocks(evidence.model, evidence.layout.blocks, evidence.batched(TOKENS))
         self._hidden = self._blocks.first
         self._layer = 0
 
@@ -62,7 +60,7 @@ class _Reads:
             key = id(tensors[0])
             if key not in shared:
                 parts = [
-                    each.reshape(*batch.counted.shape, each.shape[-1])[batch.counted]
+                    marked(each, batch.counted)
                     for batch, each in zip(self._blocks.batches, tensors, strict=True)
                 ]
                 shared[key] = Read(tuple(parts))
@@ -77,7 +75,7 @@ class _Reads:
 
 
 def _prune(
-    shape: ModelView,
+    layout: ModelView,
     layer: int,
     reads: _Reads | None,
     pruner: Pruner,
@@ -87,7 +85,7 @@ def _prune(
     """Prune all matrices of a block, in place."""
     import torch
 
-    named = dict(linear_layers(shape.blocks[layer]))
+    named = dict(linear_layers(layout.blocks[layer]))
     read = _read(reads, list(named.values()))
     found: Arrays = {}
     with torch.no_grad():
@@ -100,12 +98,12 @@ def _prune(
 
 
 def _drop(
-    shape: ModelView, layer: int, reads: _Reads | None, pruner: Pruner, share: float
+    layout: ModelView, layer: int, reads: _Reads | None, pruner: Pruner, share: float
 ) -> np.ndarray:
     """Remove neurons of a block, in place; which, (d_ff,) bool."""
     import torch
 
-    ffn = shape.ffns[layer]
+    ffn = layout.ffns[layer]
     read = _read(reads, [ffn.down.module])
     with torch.no_grad():
         gone = channels.dropped(pruner.scores(ffn, read[ffn.down.module]), share)

@@ -22,8 +22,16 @@ def magnitude_mask(weight: "torch.Tensor", share: float, pattern: str) -> "torch
 
 
 class Magnitude(Pruner):
-    """The smallest weights of each matrix, or the neurons with the smallest norms."""
+    """The smallest weights of each matrix, or the neurons with the smallest norms.
 
+    Sample:
+
+        weights: magnitude
+        corpus: reasoning
+        levels: [0.25, 0.5]
+    """
+
+    label = "magnitude pruning"
     weighs_inputs = False
 
     def prune(

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
+#: The pattern that removes whole FFN neurons; the others are of single weights.
+CHANNELS = "channels"
+
 
 @dataclass(frozen=True)
 class Pattern:

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from pipeline.config.base import Section
-from pipeline.config.methods import CHANNELS
-from pipeline.methods.part import Part
+from pipeline.methods.part import Cost, Part
 from pipeline.methods.plan import Refused
-from pipeline.methods.weights.patterns import Pattern
+from pipeline.methods.weights.patterns import CHANNELS, Pattern
 from pipeline.models.views import linear_layers, matrix
 from pipeline.numerics.roots import roots
 
@@ -17,6 +16,9 @@ if TYPE_CHECKING:
     import torch
 
     from pipeline.models.views import FFNView, ModelView
+
+#: Most tokens that matrices are pruned on.
+TOKENS = 131_072
 
 
 class Share(Section):
@@ -70,11 +72,16 @@ class Pruner(Part):
     changes = False
     weighs_inputs = True
 
-    def check(self, shape: "ModelView", options: Any) -> None:
+    @classmethod
+    def cost(cls, options: Any) -> Cost:
+        """Every block runs twice: for what its layers read, and for what it hands on."""
+        return Cost(tokens=2 * TOKENS if cls.weighs_inputs else 0)
+
+    def check(self, layout: "ModelView", options: Any) -> None:
         """Refused where rows cannot be cut into groups of the pattern."""
         if options.pattern == CHANNELS or (own := Pattern.parse(options.pattern)) is None:
             return
-        for layer, block in enumerate(shape.blocks):
+        for layer, block in enumerate(layout.blocks):
             for name, module in linear_layers(block):
                 inputs = matrix(module).shape[1]
                 if inputs % own.of:

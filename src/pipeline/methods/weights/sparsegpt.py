@@ -146,8 +146,17 @@ class Options(Share):
 
 
 class SparseGPT(Pruner):
-    """Weights chosen and re-fitted by the inputs' second moments."""
+    """Weights chosen and re-fitted by the inputs' second moments.
 
+    Sample:
+
+        weights: {name: sparsegpt, share: 0.5}
+        sparsifier: teal
+        corpus: reasoning
+        levels: [0.5]
+    """
+
+    label = "SparseGPT"
     Options = Options
     changes = True
 

@@ -35,7 +35,16 @@ def wanda_mask(
 
 
 class Wanda(Pruner):
-    """The weights, or the neurons, that pass on least."""
+    """The weights, or the neurons, that pass on least.
+
+    Sample:
+
+        weights: {name: wanda, pattern: "2:4"}
+        corpus: reasoning
+        levels: [0.5]
+    """
+
+    label = "Wanda"
 
     def prune(
         self, weight: "torch.Tensor", read: Read, share: float, options: Any

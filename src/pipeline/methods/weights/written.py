@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     import torch
 
 
-def apply(arrays: Arrays, shape: ModelView) -> None:
+def apply(arrays: Arrays, layout: ModelView) -> None:
     """Set a model's matrices to a plan's weights, in place; neurons that it drops are left to
     whoever drops those of the other parts."""
     import torch
 
     with torch.no_grad():
-        for layer, block in enumerate(shape.blocks):
+        for layer, block in enumerate(layout.blocks):
             for name, module in linear_layers(block):
                 own, place = matrix(module), f"{layer}/{name}"
                 if f"{place}/values" in arrays:
@@ -27,13 +27,13 @@ def apply(arrays: Arrays, shape: ModelView) -> None:
                     own.mul_(torch.from_numpy(bits).to(own))
 
 
-def pruned(arrays: Arrays, shape: ModelView) -> "dict[torch.nn.Module, torch.Tensor]":
+def pruned(arrays: Arrays, layout: ModelView) -> "dict[torch.nn.Module, torch.Tensor]":
     """Which weights are left, (outputs, inputs) bool, of the matrices that the arrays prune; those
     of the model as it is."""
     places = {name.rpartition("/")[0] for name in arrays}
     return {
         module: matrix(module).detach().bool()
-        for layer, block in enumerate(shape.blocks)
+        for layer, block in enumerate(layout.blocks)
         for name, module in linear_layers(block)
         if f"{layer}/{name}" in places
     }

@@ -1,0 +1,1 @@
+"""What a person calls: run, check, plan, status, inspect, apply, speed, gc."""

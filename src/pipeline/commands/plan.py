@@ -1,0 +1,165 @@
+"""What a run would do and cost, before it does anything."""
+
+import os
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.commands.unused import studies
+from pipeline.errors import UserError
+from pipeline.planning import cost
+from pipeline.planning.jobs import Job, jobs_of, read_jobs, size_of
+from pipeline.planning.outdated import outdated
+from pipeline.planning.study import Study
+from pipeline.running.events import last_run
+from pipeline.tables.jobs import jobs_file
+
+#: Seconds that Snakemake takes to start a job and take note of its end, outside its timing.
+_STARTING = 1.0
+#: Past jobs of a rule that are looked at in a study.
+_ENOUGH = 100
+
+
+@dataclass
+class Stage:
+    """One rule's share of a plan; hours are those of one core or one GPU, memory in megabytes."""
+
+    jobs: int = 0
+    to_run: int = 0
+    why: Counter[str] = field(default_factory=Counter)
+    core_hours: float = 0.0
+    gpu_hours: float = 0.0
+    peak_megabytes: float = 0.0
+    disk_megabytes: float = 0.0
+
+
+@dataclass(frozen=True)
+class Error:
+    """How well a study that has run is estimated from the jobs of the others, or, if there are
+    none, from its own; hours of one core."""
+
+    study: str
+    estimated_hours: float
+    actual_hours: float
+    from_others: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A plan; `wall_hours` on `cores` cores, both None where jobs would run elsewhere."""
+
+    study: str
+    stages: dict[str, Stage]
+    unknown_models: list[str]
+    unmeasured: list[str]
+    past_jobs: int
+    errors: list[Error]
+    cores: int | None
+    wall_hours: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        stages = {
+            rule: vars(stage) | {"why": dict(stage.why)} for rule, stage in self.stages.items()
+        }
+        return vars(self) | {"stages": stages, "errors": [vars(error) for error in self.errors]}
+
+
+def plan(study: Study, directory: Path, dry_run: Sequence[str], cores: int | None) -> Plan:
+    """The plan of a study whose results go to `directory`; `dry_run` is Snakemake's command line
+    for it, to which the file of events is added. No `cores` where jobs would run elsewhere.
+
+    Raises UserError with Snakemake's words when it refuses.
+    """
+    known = {name: size_of(study, name, directory, ask=True) for name in study.config.models}
+    jobs = jobs_of(study, known)
+    reasons = _reasons(dry_run)
+    reasons |= {o.folder: o.why for o in outdated(study, directory) if o.folder in reasons}
+    past = past_jobs(directory)
+    here = {run.job.folder: run for runs in past.values() for run in runs}
+    scale = cost.Scale(here.values(), cost.speed())
+    stages: dict[str, Stage] = {}
+    serial: list[float] = []
+    for job in jobs:
+        stage = stages.setdefault(job.rule, Stage())
+        stage.jobs += 1
+        if job.folder not in reasons:
+            continue
+        stage.to_run += 1
+        stage.why[reasons[job.folder]] += 1
+        hours = scale.seconds(job) / 3600
+        on_gpu = job.device.startswith("cuda")
+        stage.gpu_hours += hours if on_gpu else 0
+        stage.core_hours += 0 if on_gpu else hours
+        stage.peak_megabytes = max(stage.peak_megabytes, cost.memory_megabytes(job))
+        stage.disk_megabytes += scale.bytes(job) / 1e6
+        serial.append(hours + _STARTING / 3600)
+    kinds = {(job.rule, "cuda" if job.device.startswith("cuda") else "cpu") for job in jobs}
+    return Plan(
+        study.config.study,
+        stages,
+        [name for name, size in known.items() if size is None],
+        sorted(f"{rule} on {device}" for rule, device in kinds - set(scale.factors)),
+        len(here),
+        errors(past),
+        cores,
+        max(sum(serial) / cores, max(serial, default=0.0)) if cores else None,
+    )
+
+
+def past_jobs(directory: Path) -> dict[str, list[cost.Past]]:
+    """Study -> its jobs that have run here; of each rule the first hundred, which are enough."""
+    found = {}
+    for name in studies(directory):
+        try:
+            jobs = read_jobs(jobs_file(directory, name))
+        except UserError:
+            continue
+        of_rules: dict[str, list[Job]] = {}
+        for job in jobs:
+            of_rules.setdefault(job.rule, []).append(job)
+        first = [job for each in of_rules.values() for job in each[:_ENOUGH]]
+        runs = [cost.past_job(job, directory) for job in first]
+        if here := [run for run in runs if run is not None]:
+            found[name] = here
+    return found
+
+
+def errors(past: Mapping[str, Sequence[cost.Past]]) -> list[Error]:
+    """The estimate of each past study, from the other studies' jobs alone where there are any."""
+    found = []
+    for name, runs in past.items():
+        mine = {run.job.folder for run in runs}
+        others = [
+            run for other, theirs in past.items() if other != name for run in theirs
+            if run.job.folder not in mine
+        ]  # fmt: skip
+        scale = cost.Scale(others or runs, cost.speed())
+        estimated = sum(scale.seconds(run.job) for run in runs) / 3600
+        actual = sum(run.seconds for run in runs) / 3600
+        found.append(Error(name, estimated, actual, bool(others)))
+    return found
+
+
+def _reasons(line: Sequence[str]) -> dict[str, str]:
+    """Folder of a job that would run -> why, in a few words."""
+    with tempfile.TemporaryDirectory() as folder:
+        events = Path(folder) / "events.jsonl"
+        logger = ["--logger", "cold-neurons", "--logger-cold-neurons-path", str(events)]
+        done = subprocess.run(
+            [*line, "--dry-run", *logger], capture_output=True, text=True, check=False,
+            env=os.environ,
+        )  # fmt: skip
+        if done.returncode:
+            raise UserError(f"Snakemake refuses the study:\n{(done.stdout + done.stderr)[-2000:]}")
+        run = last_run(events)
+    return {job.folder: _why(job.reason) for job in run.running.values()} if run else {}
+
+
+def _why(reason: str) -> str:
+    first = reason.partition(":")[0].partition(";")[0].strip()
+    return first[:1].lower() + first[1:]

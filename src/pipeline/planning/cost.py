@@ -1,0 +1,158 @@
+"""What jobs cost: seconds, memory and disk.
+
+A rule's seconds are a start, a time per token or row, and the model's arithmetic at the machine's
+speed. The constants were measured once (resources/cost.json, by benchmarks/cost.py); of a rule that
+never ran there, the table of stages supposes some. A machine's own past jobs then scale each rule:
+actual over estimated seconds, summed over all of them. So the form carries from small models to
+large ones, and the level comes from the machine at hand.
+"""
+
+import csv
+import json
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from pipeline.planning.jobs import Job
+from pipeline.planning.stages import STAGES
+from pipeline.store.artifacts import check_identity
+from pipeline.store.digest import SOURCE_ROOT
+
+CONSTANTS = SOURCE_ROOT.parent / "resources" / "cost.json"
+#: FLOP/s assumed of a GPU on which nothing has run yet.
+GPU_SPEED = 2e13
+#: Share of a processor's matrix speed that a model's forward pass reaches.
+_EFFICIENCY = 0.5
+_MEGABYTE = 1e6
+#: A process without and with torch and its company, in megabytes.
+_PLAIN, _HEAVY = 450, 900
+#: Loaded weights for a moment stand beside the files they come from.
+_LOADING = 1.3
+#: What is asked for beyond the estimate, of memory and of time.
+_MARGIN, _PATIENCE = 1.3, 4
+_LEAST_MINUTES = 10
+_SLOW_CORE = 2e10
+
+
+@dataclass(frozen=True)
+class Past:
+    """A job that has run, with what it took."""
+
+    job: Job
+    seconds: float
+    megabytes: float
+    bytes: int
+
+
+@cache
+def constants() -> Mapping[str, Mapping[str, float]]:
+    """Rule -> start (s), token (s), row (s), bytes_a_row: as measured once, or else as the table of
+    stages supposes."""
+    supposed = {rule: stage.cost.as_dict() for rule, stage in STAGES.items()}
+    measured: Mapping[str, Mapping[str, float]] = json.loads(CONSTANTS.read_text())["rules"]
+    return {**supposed, **measured}
+
+
+@cache
+def speed() -> float:
+    """FLOP/s of one core here in float32 matrix products: the best of many short tries, since
+    others may be at work."""
+    import numpy as np
+
+    side = 512
+    matrix = np.ones((side, side), dtype=np.float32)
+    best = float("inf")
+    for _ in range(40):
+        begin = time.perf_counter()
+        matrix @ matrix
+        best = min(best, time.perf_counter() - begin)
+    return 2 * side**3 / best
+
+
+def modelled_seconds(job: Job, flops_a_second: float) -> float:
+    """Seconds by the constants alone; `flops_a_second` of a CPU core."""
+    rule = constants()[job.rule]
+    reached = GPU_SPEED if job.device.startswith("cuda") else _EFFICIENCY * flops_a_second
+    worked = job.tokens * rule["token"] + job.rows * rule["row"]
+    return rule["start"] + worked + job.flops / reached
+
+
+def memory_megabytes(job: Job) -> float:
+    """Peak memory of the process: a fixed part, the weights, one batch and the tables."""
+    fixed = _HEAVY if STAGES[job.rule].heavy else _PLAIN
+    tables = 400 * job.rows / _MEGABYTE
+    weights = _LOADING * job.weight_bytes / _MEGABYTE
+    return fixed + weights + job.batch_bytes / _MEGABYTE + tables
+
+
+def asked_megabytes(job: Job, attempt: int) -> int:
+    """Memory to ask a cluster for; as much again at each attempt."""
+    return attempt * round(_MARGIN * memory_megabytes(job))
+
+
+def asked_minutes(job: Job, attempt: int) -> int:
+    """Run time to ask a cluster for, at a slow core's speed; as much again at each attempt."""
+    return attempt * round(_LEAST_MINUTES + _PATIENCE * modelled_seconds(job, _SLOW_CORE) / 60)
+
+
+class Scale:
+    """Estimates for a machine, scaled by what its past jobs took."""
+
+    def __init__(self, past: Iterable[Past], flops_a_second: float) -> None:
+        self.speed = flops_a_second
+        taken: dict[tuple[str, str], float] = defaultdict(float)
+        modelled: dict[tuple[str, str], float] = defaultdict(float)
+        kept: dict[str, float] = defaultdict(float)
+        rows: dict[str, float] = defaultdict(float)
+        for run in past:
+            kind = _rule(run.job), _kind(run.job.device)
+            taken[kind] += run.seconds
+            modelled[kind] += modelled_seconds(run.job, self.speed)
+            kept[_rule(run.job)] += run.bytes
+            rows[_rule(run.job)] += max(1, run.job.rows)
+        self.factors = {kind: taken[kind] / modelled[kind] for kind in taken}
+        self.whole = {
+            device: sum(v for k, v in taken.items() if k[1] == device)
+            / sum(v for k, v in modelled.items() if k[1] == device)
+            for device in {kind[1] for kind in taken}
+        }
+        self.bytes_a_row = {rule: kept[rule] / rows[rule] for rule in kept}
+
+    def seconds(self, job: Job) -> float:
+        """Seconds of a job; where its rule has never run on such a device here, the other rules'
+        factor, or else the constants."""
+        device = _kind(job.device)
+        factor = self.factors.get((_rule(job), device), self.whole.get(device, 1.0))
+        return factor * modelled_seconds(job, self.speed)
+
+    def bytes(self, job: Job) -> float:
+        """Bytes of a job's artifacts on disk."""
+        each = self.bytes_a_row.get(_rule(job), constants()[job.rule]["bytes_a_row"])
+        return each * max(1, job.rows)
+
+
+def past_job(job: Job, directory: Path) -> Past | None:
+    """What a job took, from its timing and artifacts; None when it has not run, or when
+    what it made then is another thing than it would make now."""
+    try:
+        check_identity(directory / job.files[0], job.identity)
+        with open(directory / job.timing, encoding="utf-8") as stream:
+            row = list(csv.DictReader(stream, delimiter="\t"))[-1]
+        seconds = float(row["s"])
+        kept = sum(path.stat().st_size for path in (directory / job.folder).iterdir())
+    except (OSError, LookupError, ValueError, TypeError, csv.Error):
+        return None
+    measured = (row.get("max_rss") or "").replace(".", "", 1).isdigit()
+    return Past(job, seconds, float(row["max_rss"]) if measured else 0.0, kept)
+
+
+def _rule(job: Job) -> str:
+    """What a job is like: one that puts shards together is like no other of its rule."""
+    return f"{job.rule}, merging" if job.merges else job.rule
+
+
+def _kind(device: str) -> str:
+    return "cuda" if device.startswith("cuda") else "cpu"

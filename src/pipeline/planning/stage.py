@@ -1,0 +1,99 @@
+"""The shape of a stage: what one rule of a study makes, where, from what, and at what cost."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from pipeline.planning.work import Estimate
+from pipeline.tables.base import Arrays, Document, Table
+
+#: What a job's result can rest on besides its inputs and params: the view of a model, the items of
+#: the tasks, and the registry entries of a kind of corpus, of a method's parts, of a policy.
+Read = Literal["model", "tasks", "corpus", "method", "classification"]
+
+
+Kind = Table | Document | Arrays
+
+
+@dataclass(frozen=True)
+class Output:
+    """A file of a job by its name, and its `kind`: its table, or what gives it when it is asked
+    for; a text or an image has none."""
+
+    file: str
+    kind: Kind | Callable[[], Kind] | None = None
+
+    @property
+    def table(self) -> Kind | None:
+        """The table, document or arrays that the file holds."""
+        return self.kind() if callable(self.kind) else self.kind
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a stage takes besides the model's arithmetic: seconds to start, seconds a token and a
+    row, and bytes on disk a row. Taken where resources/cost.json has no measured constants."""
+
+    start: float
+    token: float = 0.0
+    row: float = 0.0
+    bytes_a_row: float = 100.0
+
+    def as_dict(self) -> dict[str, float]:
+        """The constants by the names that resources/cost.json gives them."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One rule of a study.
+
+    `rules_file` is its file in `rules/`; `title` the kind of result in the reference of formats;
+    `folder` where one of its jobs writes, below `results`, with the rule's wildcards; `outputs` its
+    files by their names in the rule. `libraries` are those whose version can change its result, and
+    `reads` what else can. A stage is `heavy` whose process imports torch or a tokenizer. A stage
+    that `serves` another makes the shards of it: `parts` are the other's inputs and which output of
+    this one each is, and `least_shards` is the number from which on there are any. `log` is where
+    its log stands when that is not where its folder does.
+    """
+
+    rules_file: str
+    title: str
+    folder: str
+    outputs: Mapping[str, Output]
+    libraries: tuple[str, ...]
+    work: Estimate
+    cost: Cost
+    reads: frozenset[Read] = frozenset()
+    heavy: bool = True
+    serves: str = ""
+    parts: Mapping[str, str] = field(default_factory=dict)
+    least_shards: int = 2
+    log: str = ""
+
+    @cached_property
+    def files(self) -> tuple[str, ...]:
+        """The names of the files that a job makes."""
+        return tuple(output.file for output in self.outputs.values())
+
+    @property
+    def own(self) -> bool:
+        """True where the results are one study's and are not shared."""
+        return self.folder.startswith("{study}/")
+
+    def place(self, **values: object) -> str:
+        """The folder of the job with these wildcards."""
+        return f"results/{self.folder.format(**values)}"
+
+    def log_place(self, folder: str) -> str:
+        """Where the log of the job that writes `folder` stands, below results/logs and without its
+        ending."""
+        place = folder.removeprefix("results/")
+        return self.log.format(study=place.partition("/")[0]) if self.log else place
+
+    @property
+    def wildcards(self) -> list[str]:
+        """The wildcards of its jobs, in the order of the folder."""
+        return [name for name in re.findall(r"{(\w+)}", self.folder) if name != "study"]

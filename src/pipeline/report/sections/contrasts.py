@@ -1,0 +1,24 @@
+"""Methods against one another: paired differences, and what they say."""
+
+from typing import Any
+
+from pipeline.report.results import Results, Row
+from pipeline.report.section import Section
+
+
+def values(results: Results) -> dict[str, Any]:
+    """The contrasts with their reading in words."""
+    rows = results.finding["contrasts"]
+    return {"contrasts": [{**row, "reading": reading(row)} for row in rows]}
+
+
+def reading(contrast: Row) -> str:
+    """What a contrast says in words; clear only when its interval leaves out zero."""
+    if contrast["low"] > 0:
+        return "the first costs more"
+    if contrast["high"] < 0:
+        return "the first costs less"
+    return "no clear difference"
+
+
+SECTION = Section(values=values)

@@ -1,0 +1,5 @@
+"""The words of the page."""
+
+from pipeline.report.section import Section
+
+SECTION = Section()

@@ -1,0 +1,1 @@
+"""How jobs run: started, locked, forked, sent to a cluster, logged. Never part of a result."""

@@ -1,1 +1,0 @@
-"""Runs of studies: what they will cost, how far they are, what they left behind."""

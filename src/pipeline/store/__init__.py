@@ -1,0 +1,1 @@
+"""Files and digests: what is written, sealed and read back, and what decides a rerun."""

@@ -1,0 +1,54 @@
+"""Rows of JSONL files: one JSON object a line."""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import UserError, at
+from pipeline.store import characters
+
+#: Bytes by which a line can hold what `characters` refuses, whole emoji among them.
+_SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])|\xed[\xa0-\xbf]")
+
+
+def rows(path: Path, fields: Sequence[str] | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line number from 1, row) of every line that is not empty.
+
+    UserError names file and line where a line is no UTF-8, no JSON or no object, and where a text
+    in one of the `fields`, or without them any text, holds what `characters` refuses.
+    """
+    # As bytes, a file has no line ends but \n: strings may hold U+2028 and its like as they are.
+    with open(path, "rb") as stream:
+        for number, line in enumerate(stream, 1):
+            if line.strip():
+                with at(f"{path.name}, line {number}"):
+                    row = _row(line, fields)
+                yield number, row
+
+
+def _row(line: bytes, fields: Sequence[str] | None) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+        if isinstance(row, dict) and _SUSPECT.search(line):
+            _check(row if fields is None else [row.get(field) for field in fields])
+    except UserError:
+        raise
+    except RecursionError as error:
+        raise UserError("lists or objects stand too deep in one another; flatten them") from error
+    except ValueError as error:
+        raise UserError(f"no JSON ({error}); give one object a line") from error
+    if not isinstance(row, dict):
+        raise UserError("holds no fields; give one object a line")
+    return row
+
+
+def _check(value: Any) -> None:
+    if isinstance(value, str):
+        characters.check(value)
+    elif isinstance(value, list):
+        for inner in value:
+            _check(inner)
+    elif isinstance(value, dict):
+        _check([*value, *value.values()])

@@ -1,0 +1,1 @@
+"""Tasks that a study asks: their files, items and prompts."""

@@ -1,0 +1,67 @@
+"""Figures of what profiles say, and published shares beside the models' own."""
+
+import dataclasses
+
+import pytest
+
+from pipeline.report.render import spec_text, svg
+from pipeline.report.sections import neurons
+from tests.report.reading import section_of, table_rows
+
+FIGURES = ("sparsity", "lorenz", "frequency", "overlap")
+SOURCES = {
+    "sparsity": "layers", "lorenz": "ranked", "frequency": "ranked", "overlap": "overlaps",
+}  # fmt: skip
+
+
+def spec_of(profiles, name):
+    """The spec of a figure."""
+    draw = getattr(neurons, f"{name}_figure")
+    return draw(getattr(profiles, SOURCES[name]), profiles.models)
+
+
+def drawn(spec):
+    return [row for rows in spec["datasets"].values() for row in rows]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_renders_with_both_models_and_is_the_same_each_time(profiles, name):
+    spec = spec_of(profiles, name)
+    text = svg(spec)
+    assert ">ref-reglu<" in text and ">ref-swiglu<" in text
+    assert spec_text(spec_of(profiles, name)) == spec_text(spec)
+
+
+def test_every_layer_of_every_corpus_is_drawn(profiles):
+    rows = drawn(spec_of(profiles, "sparsity"))
+    assert len(rows) == 2 * 2 * 3
+    assert {round(row["sparsity"]) for row in rows if row["layer"] == 1} == {85, 86}
+
+
+def test_the_lorenz_curve_of_the_whole_model_stands_out_of_its_layers(profiles):
+    rows = drawn(spec_of(profiles, "lorenz"))
+    curves = [row for row in rows if "line" in row]
+    assert len({(row["model"], row["line"]) for row in curves}) == 2 * 2 * 4
+    assert sum(row["whole"] for row in curves) == 2 * 2 * 101
+
+
+def test_the_heat_map_is_of_the_first_corpus_and_of_layers_alone(profiles):
+    rows = drawn(spec_of(profiles, "frequency"))
+    assert len(rows) == 2 * 3 * 51
+    assert {row["layer"] for row in rows} == {0, 1, 2}
+
+
+def test_hot_sets_that_are_empty_are_left_out(profiles):
+    rows = drawn(spec_of(profiles, "overlap"))
+    assert {row["layer"] for row in rows} == {"all", "0", "1"}
+    alone = dataclasses.replace(profiles, overlaps=[])
+    assert "profiled on two corpora" in svg(spec_of(alone, "overlap"))
+
+
+def test_published_shares_stand_beside_the_models_own(parts):
+    assert table_rows(section_of("neurons", parts), "ref-reglu", "reasoning")[0][2:4] == [
+        "32.0%",
+        "30.0%",
+    ]
+    (published,) = table_rows(section_of("neurons", parts), "OPT-30B, ReLU (arXiv 2312.12456)")
+    assert published[1:4] == ["Wikipedia", "26%", "17%"]

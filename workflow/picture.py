@@ -1,0 +1,57 @@
+"""Draw the rules of a study into docs/architecture.md, as Snakemake plans them: `make docs`."""
+
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from pipeline.report.readme import between
+
+PROJECT = Path(__file__).resolve().parent.parent
+PAGE = PROJECT / "docs" / "architecture.md"
+#: The study that has a job of every rule but those that divide long ones.
+STUDY = "configs/full.yaml"
+
+Edges = set[tuple[str, str]]
+
+
+def planned() -> Edges:
+    """(rule, rule that reads what it makes) of the study, by Snakemake's own graph of the rules."""
+    line = [sys.executable, "-m", "snakemake", "--snakefile", PROJECT / "Snakefile"]
+    line += ["--configfile", PROJECT / STUDY, "--rulegraph", "mermaid-js"]
+    with tempfile.TemporaryDirectory() as folder:
+        line += ["--profile", "none", "--workflow-profile", "none", "--directory", folder]
+        done = subprocess.run(line, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    rules = dict(re.findall(r"^\s*(id\d+)\[(\w+)\]", done.stdout, re.M))
+    arrows = re.findall(r"^\s*(id\d+) --> (id\d+)", done.stdout, re.M)
+    return {(rules[one], rules[other]) for one, other in arrows if rules[other] != "all"}
+
+
+def reduced(edges: Edges) -> Edges:
+    """The edges without those that a longer way says, too."""
+    after: dict[str, set[str]] = {}
+    for one, other in edges:
+        after.setdefault(one, set()).add(other)
+
+    def reached(starts: Iterable[str]) -> set[str]:
+        found: set[str] = set()
+        for start in starts:
+            found |= {start} | reached(after.get(start, ()))
+        return found
+
+    return {(a, b) for a, b in edges if not any(b in reached(after.get(c, ())) for c in after[a])}
+
+
+def mermaid(edges: Edges) -> str:
+    """The graph as a block of Mermaid's language."""
+    lines = [f"  {one} --> {other}" for one, other in sorted(edges)]
+    return "\n".join(["```mermaid", "flowchart TB", *lines, "```"])
+
+
+if __name__ == "__main__":
+    text = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(between(text, "stages", mermaid(reduced(planned()))), encoding="utf-8")
