@@ -47,7 +47,7 @@ localrules:
 rule all:
     default_target: True
     input:
-        f"{RESULTS}/report/index.html",
+        asked_for(),
         lost_results,
 
 

@@ -267,6 +267,16 @@ def source_of(rule):
     return fixed(source)
 
 
+def asked_for():
+    """What a study is run for: the files of the stages that are asked for."""
+    return [
+        f"{folder}/{file}"
+        for folder, job in STUDY.folders.items()
+        if STAGES[job.rule].asked
+        for file in STAGES[job.rule].files
+    ]
+
+
 def lost_results(_):
     """Artifacts that are not there, in a study that has made some.
 

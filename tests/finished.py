@@ -8,10 +8,16 @@ import pytest
 
 from pipeline.config.study import parse_study
 from pipeline.planning.stages import REPORT_FILES, STAGES
-from pipeline.planning.study import Study
+from pipeline.planning.study import PROJECT, Study, read_config
 from pipeline.store import digest
 from pipeline.store.artifacts import MANIFEST_KEY, Manifest, write_json
 from pipeline.tables.report import REPORT
+
+
+def shipped(config):
+    """A study that ships, planned; `config` is its file, from the project's root."""
+    path = PROJECT / config
+    return Study(parse_study(read_config(path), path.parent))
 
 
 @pytest.fixture

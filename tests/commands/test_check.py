@@ -11,6 +11,7 @@ from pipeline.config.methods import Method
 from pipeline.config.profile import Profile
 from pipeline.config.study import StudyConfig, parse_study
 from pipeline.planning.study import PROJECT, Study, read_config
+from pipeline.registry import ARCHITECTURES
 
 
 @pytest.fixture
@@ -63,6 +64,16 @@ def test_tokens_without_embeddings_are_refused(told, folder, tokenizer):
     said = told()
     assert "'backbone': the tokenizer has tokens up to number 153 ('alpha')" in said
     assert "153 embeddings" in said
+
+
+def test_blocks_that_the_architectures_view_does_not_fit_are_refused(told, monkeypatch):
+    swapped = {**ARCHITECTURES, "LlamaForCausalLM": ARCHITECTURES["OPTForCausalLM"]}
+    monkeypatch.setattr(ARCHITECTURES, "_table", swapped)
+    said = told()
+    assert said.startswith(
+        "error: model 'backbone': LlamaForCausalLM: the FFN view of this architecture does not fit "
+        "the model: 'LlamaModel' object has no attribute 'decoder'"
+    )
 
 
 @pytest.mark.parametrize("command", ["check", "plan", "run"])

@@ -4,8 +4,10 @@ import itertools
 
 import pytest
 
+from pipeline.config.roles import METHOD
 from pipeline.config.study import parse_study
 from pipeline.planning.study import PROJECT, read_config
+from pipeline.registry import PARTS
 
 NOTHING = (None, {})
 SITES = ("down", "all")
@@ -136,12 +138,10 @@ def test_the_three_readings_of_the_question_and_their_controls(study, levels):
     assert len(study.methods["drop_random"].seeds) >= 5
 
 
-def test_every_registered_part_is_in_the_study(study):
-    from pipeline.registry import COMPENSATIONS, QUANTIZERS, SPARSIFIERS, WEIGHTS
-
-    registries = {"weights": WEIGHTS, "quantization": QUANTIZERS,
-                  "sparsifier": SPARSIFIERS, "compensation": COMPENSATIONS}  # fmt: skip
-    for key, registry in registries.items():
+def test_every_arm_and_control_and_every_kind_of_part_is_in_the_study(study):
+    """A new sparsifier that is neither is compared where somebody asks for it."""
+    for key, registry in PARTS.items():
         used = {part.name for m in study.methods.values() if (part := getattr(m, key))}
+        wanted = {name for name in registry if registry.load(name).role != METHOD}
         # Parts of the model by themselves are the default study's.
-        assert set(registry) - used <= {"drop_decile", "drop_cold_layer"}, key
+        assert used and wanted - used <= {"drop_decile", "drop_cold_layer"}, key

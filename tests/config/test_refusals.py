@@ -1,6 +1,8 @@
 """Every fault of a configuration is told with its path, its value and what is allowed."""
 
 import pytest
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
 
 from pipeline.config.level import COLD, Level
 from pipeline.config.study import parse_study
@@ -448,6 +450,28 @@ def test_a_home_of_nobody_is_refused(study_values, tmp_path, path, value):
     change(study_values, path, value)
     with pytest.raises(UserError, match=f"  {path}: .*~ stands for no home here; write the path"):
         parse_study(study_values, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["some/model/folder", "a b", "models/..", "path:models/mine", "models/", "a--b/c", "a/b.git",
+     "x" * 97, "modèle"],
+)  # fmt: skip
+def test_a_source_that_is_no_hub_id_is_refused(study_values, tmp_path, source):
+    """The Hub's own library refuses the same."""
+    change(study_values, "models.backbone.source", source)
+    with pytest.raises(UserError, match=r"  models\.backbone\.source: .*is no Hub id, which is"):
+        parse_study(study_values, tmp_path)
+    if source != "modèle":
+        with pytest.raises(HFValidationError):
+            validate_repo_id(source)
+
+
+@pytest.mark.parametrize("source", ["gpt2", "HuggingFaceTB/SmolLM2-135M", "a_b/c.d-e_f", "_/x1"])
+def test_a_source_that_is_a_hub_id_is_taken(study_values, tmp_path, source):
+    change(study_values, "models.backbone.source", source)
+    assert parse_study(study_values, tmp_path).models["backbone"].kind == "hub"
+    validate_repo_id(source)
 
 
 def test_a_model_folder_without_its_dot_is_told_apart_from_a_hub_id(study_values, tmp_path):

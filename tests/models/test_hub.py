@@ -71,11 +71,6 @@ def test_nothing_listens(ask):
     one_message(answer, "'someone/model'", "connect to the network", "HF_HOME")
 
 
-@pytest.mark.parametrize("source", ["some/model/folder", "a b", "models/.."])
-def test_a_text_that_is_no_hub_id(ask, source):
-    one_message(ask(source), repr(source), "a local folder starts with ./")
-
-
 def test_a_hub_model_is_pinned_to_its_commit_and_found_again_offline(ask, save_model, tmp_path):
     folder = save_model(tmp_path / "model")
     online = json.loads(ask("someone/model", content=folder))

@@ -20,6 +20,13 @@ STUDIES = [PROJECT / "config.yaml", *sorted((PROJECT / "configs").glob("*.yaml")
 READ_ALL = ("analyse", "build_report")
 
 
+#: What no job reads and the command `inspect` does.
+BY_INSPECT = {
+    ("merge_profile", "channels"), ("profile_sample", "tokens"),
+    ("profile_sample", "always_active"), ("profile_sample", "prompt_overlaps"),
+}  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def planned(tmp_path_factory):
     """A function: configuration -> (its study, all jobs that Snakemake would run in a new folder);
@@ -120,6 +127,22 @@ def test_what_snakemake_plans_is_what_the_table_says(planned, config):
     study, jobs = planned(config)
     assert len(jobs) > 10
     assert disagreements(study, jobs) == []
+
+
+@pytest.mark.parametrize("config", STUDIES, ids=lambda path: path.stem)
+def test_every_file_is_read_by_another_job_or_asked_for(planned, config):
+    study, jobs = planned(config)
+    read = {file for job in jobs.values() for files in job["inputs"].values() for file in files}
+    unread = {
+        (folder.rule, name)
+        for place, folder in study.folders.items()
+        for name, output in STAGES[folder.rule].outputs.items()
+        if not STAGES[folder.rule].asked and f"{place}/{output.file}" not in read
+    }
+    # Methods that are fitted with the model read the histograms.
+    needed = {folder.rule for folder in study.folders.values()}
+    of_fits = set() if "fit_with_model" in needed else {("merge_profile", "histograms")}
+    assert unread == BY_INSPECT | of_fits
 
 
 def test_the_same_holds_where_every_stage_is_divided(planned, tmp_path):

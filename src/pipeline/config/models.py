@@ -1,11 +1,16 @@
 """`models`: which language models the study prunes."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, field_validator
 
 from pipeline.config.base import Section, check_home
+from pipeline.errors import UserError
 
+#: A repository on the Hub, by the Hub's own rules for names.
+_WORD = r"\w+([.-]\w+)*"
+HUB_ID = rf"(?a:({_WORD}/)?(?=.{{1,96}}$){_WORD})(?<!\.git)"
 #: A device as in `max_memory`, and how much of it; and the device of a model.
 PLACE = r"^(cpu|\d{1,3})$"
 SIZE = r"^\d{1,9}(\.\d{1,9})?[KMGT]i?B$"
@@ -41,8 +46,13 @@ class Model(Section):
 
     @field_validator("source")
     @classmethod
-    def _known_home(cls, source: str) -> str:
+    def _is_a_place(cls, source: str) -> str:
         check_home(source)
+        if source_kind(source) == "hub" and not re.fullmatch(HUB_ID, source):
+            raise UserError(
+                f"{source!r} is no Hub id, which is NAME or OWNER/NAME; a model of the project is "
+                "builtin:NAME, and a local folder starts with /, ~, ./ or ../"
+            )
         return source
 
     @property

@@ -11,7 +11,7 @@ from pipeline.models import folder as model_folder
 from pipeline.models import tokens
 from pipeline.models.lengths import positions
 from pipeline.models.source import Files, files, reading, settings
-from pipeline.models.views import EXACT_ZERO_ACTIVATIONS, view
+from pipeline.models.views import EXACT_ZERO_ACTIVATIONS, ModelView, view
 from pipeline.store.digest import of_files
 
 _TOKENIZER_FILES = ("tokenizer*", "special_tokens_map.json", "vocab*", "merges.txt", "*.jinja")
@@ -19,10 +19,11 @@ _TOKENIZER_FILES = ("tokenizer*", "special_tokens_map.json", "vocab*", "merges.t
 
 @dataclass(frozen=True)
 class Opened:
-    """A model's files, the model without its weights, and its tokenizer."""
+    """A model's files, the model without its weights, its FFN view, and its tokenizer."""
 
     files: Files
     model: Any
+    view: ModelView
     tokenizer: Any
 
 
@@ -31,7 +32,8 @@ def open_model(name: str, model: Model) -> Opened:
 
     Raises UserError for one that cannot be had or needs code of its own, for a folder that is not
     whole (folder.check), weights that do not fit the configuration, another class than the
-    architecture named, and a tokenizer that is missing or does not fit (tokens.check).
+    architecture named, blocks that the architecture's view does not fit, and a tokenizer that is
+    missing or does not fit (tokens.check).
     """
     found = files(model)
     model_folder.check(name, model, found.folder)
@@ -40,14 +42,14 @@ def open_model(name: str, model: Model) -> Opened:
         tokenizer = tokens.ready(tokens.read(found.folder, model.trust_remote_code))
         embeddings = empty.get_input_embeddings().weight.shape[0]
         tokens.check(tokenizer, model_folder.ends(found.folder), embeddings)
-    return Opened(found, empty, tokenizer)
+        return Opened(found, empty, view(empty), tokenizer)
 
 
 def resolve(name: str, model: Model) -> dict[str, Any]:
     """The body of model.json (tables.model.MODEL); the UserErrors of `open_model`."""
     opened = open_model(name, model)
     found, empty = opened.files, opened.model
-    layout = view(empty)
+    layout = opened.view
     first = layout.ffns[0]
     return {
         "name": name,

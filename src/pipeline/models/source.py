@@ -163,8 +163,6 @@ def _snapshot(model: Model, commit: str | None, patterns: tuple[str, ...]) -> Pa
             f"{asked} does not exist on the Hub, or is private: check the id, or set HF_TOKEN; "
             "a local folder starts with ./ or /"
         ) from error
-    except hub.HFValidationError as error:
-        raise UserError(f"{asked} is no Hub id; a local folder starts with ./ or /") from error
     except (hub.LocalEntryNotFoundError, hub.OfflineModeIsEnabled, hub.HfHubHTTPError) as error:
         raise UserError(
             f"{asked} could not be fetched and is not in the local cache: connect to the network, "

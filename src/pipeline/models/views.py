@@ -235,8 +235,17 @@ def input_device(model: Any) -> "torch.device":
 
 
 def view(model: Any) -> ModelView:
-    """The FFN view of a loaded model; UserError for an architecture without one."""
-    return ARCHITECTURES.load(supported(type(model).__name__))(model)
+    """The FFN view of a loaded model; UserError for an architecture without one, and where the
+    model's modules are not those that the view looks for."""
+    name = type(model).__name__
+    entry = ARCHITECTURES.load(supported(name))
+    try:
+        found: ModelView = entry(model)
+    except AttributeError as error:
+        raise UserError(
+            f"{name}: the FFN view of this architecture does not fit the model: {error}"
+        ) from error
+    return found
 
 
 def supported(architecture: str) -> str:

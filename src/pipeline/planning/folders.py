@@ -1,6 +1,7 @@
 """The folders of all of a study's jobs, in the order of a run."""
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -8,7 +9,8 @@ from pipeline.planning import orders
 from pipeline.planning.conditions import Condition
 from pipeline.planning.folder import Folder, divided
 from pipeline.planning.inputs import Files, Inputs, files
-from pipeline.planning.stages import STAGES
+from pipeline.planning.stage import Each
+from pipeline.planning.stages import ORDER, STAGES
 from pipeline.store import digest
 
 #: Rule that puts shards together -> the rule that makes them.
@@ -22,7 +24,7 @@ class Folders(Inputs):
 
     @cached_property
     def folders(self) -> dict[str, Folder]:
-        """Folder of results -> what stands in it, for all of the study's jobs in their order."""
+        """Folder of results -> what stands in it, for all of the study's jobs, stage by stage."""
         made: dict[str, Folder] = {}
         for model in self.config.models:
             made.update(self._of_model(model))
@@ -33,8 +35,10 @@ class Folders(Inputs):
         made.update(self._of_classes())
         for condition in self.conditions:
             made.update(self._of_condition(condition))
+        for rule in STAGES:
+            made.update(self._declared(rule, made))
         made.update(self._last(made))
-        return made
+        return dict(sorted(made.items(), key=lambda item: ORDER[item[1].rule]))
 
     @cached_property
     def trained(self) -> dict[str, dict[str, object]]:
@@ -68,10 +72,6 @@ class Folders(Inputs):
         folder = Folder("extract_calibration", identity, model, corpus, reads=reads)
         shards = self.config.calibration[corpus].shards
         yield from self._with_shards(folder, shards, corpus_key=self.corpus_key(model, corpus))
-        texts = files("extract_calibration", "texts", self.corpus_place(model, corpus))
-        identity = self.of_overlap(model, corpus)
-        folder = Folder("check_overlap", identity, model, corpus, reads={"texts": texts})
-        yield self.overlap_place(model, corpus), folder
 
     def _of_activity(self, model: str, corpus: str) -> Placed:
         key = self.profile_key(model, corpus)
@@ -96,11 +96,6 @@ class Folders(Inputs):
                 Folder("classify", identity, model, corpus, classification=name, reads=reads),
             )
         for model in self.config.models:
-            profiles = [self.of_profile(model, corpus) for corpus in self.corpora]
-            identity = digest.of_value([self.corpora, profiles])
-            folder = Folder("power_law", identity, model, reads=self.spread_over(model))
-            yield self.place("power_law", model=model), folder
-        for model in self.config.models:
             for name in filter(self.prepares, self.config.methods):
                 identity = digest.of_value([*self.read_in(model, name), self.preparing(name)])
                 corpus, reads = self.config.methods[name].corpus, self.evidence(model, name)
@@ -120,6 +115,38 @@ class Folders(Inputs):
         }
         folder = Folder("evaluate", identity, c.model, method=c.method, reads=reads)
         yield from self._with_shards(folder, self.config.evaluation.shards, **vars(c))
+
+    def _declared(self, rule: str, made: Mapping[str, Folder]) -> Placed:
+        """The jobs of a stage that says itself what there is one of for each; `made` are those that
+        its inputs are of."""
+        stage = STAGES[rule]
+        if stage.each is None:
+            return
+        jobs = list(self._each(rule, stage.each))
+        sources = {
+            name: _agreeing(jobs, [place for place in made.items() if place[1].rule == read])
+            for name, (read, _) in stage.inputs.items()
+        }
+        for number, job in enumerate(jobs):
+            places = {name: found[number] for name, found in sources.items()}
+            read = {name: [made[place].identity for place in places[name]] for name in places}
+            about = [getattr(job, name) for name in _ABOUT]
+            identity = digest.of_value([rule, about, read, stage.settings(self, job)])
+            reads = {name: files(*stage.inputs[name], *places[name]) for name in places}
+            yield self.place_of(job), replace(job, identity=identity, reads=reads)
+
+    def _each(self, rule: str, each: Each) -> Iterator[Folder]:
+        """What the jobs are about of a stage that has one for each of these."""
+        if each == "study":
+            yield Folder(rule, "")
+        elif each == "model":
+            yield from (Folder(rule, "", model) for model in self.config.models)
+        elif each == "classification":
+            for model, corpus, name in self.classified:
+                yield Folder(rule, "", model, corpus, classification=name)
+        else:
+            pairs = self.extracted if each == "text" else self.profiled
+            yield from (Folder(rule, "", *pair) for pair in pairs)
 
     def _last(self, made: Mapping[str, Folder]) -> Placed:
         """The analysis and the report, which rest on what all others have made."""
@@ -165,3 +192,21 @@ class Folders(Inputs):
             for name, output in STAGES[rule].parts.items():
                 reads[name] = files(rule, output, *shards)
         yield self.place(folder.rule, **values), replace(folder, merges=number > 1, reads=reads)
+
+
+#: What jobs can be about, as `Folder` names it.
+_ABOUT = ("model", "corpus", "classification", "method")
+
+
+def _agreeing(
+    jobs: Sequence[Folder], others: Sequence[tuple[str, Folder]]
+) -> list[tuple[str, ...]]:
+    """For each of the jobs the folders of those others that are about the same, in everything that
+    both are about."""
+    if not jobs or not others:
+        return [() for _ in jobs]
+    both = [name for name in _ABOUT if getattr(jobs[0], name) and getattr(others[0][1], name)]
+    found: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for place, folder in others:
+        found[tuple(getattr(folder, name) for name in both)].append(place)
+    return [tuple(found[tuple(getattr(job, name) for name in both)]) for job in jobs]

@@ -109,11 +109,6 @@ class Identities(Conditions):
         """Identity of what says that the study's tasks may be evaluated on a model."""
         return digest.of_value([self.model_key(model), self.task_identities])
 
-    def of_overlap(self, model: str, corpus: str) -> str:
-        """Identity of the comparison of a corpus, in a model's tokens, with the study's tasks."""
-        parts = [self.of_corpus(model, corpus), self.overlap(corpus), self.task_identities]
-        return digest.of_value(parts)
-
     @cached_property
     def task_identities(self) -> list[str]:
         """What the study's tasks are, by their files and items."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from pipeline.planning.conditions import Condition
+from pipeline.planning.folder import Folder
 from pipeline.planning.identities import Identities
 from pipeline.planning.stages import STAGES
 
@@ -20,6 +21,25 @@ class Inputs(Identities):
     def place(self, rule: str, **values: object) -> str:
         """The folder that the job of a rule with these wildcards writes."""
         return STAGES[rule].place(study=self.config.study, **values)
+
+    def place_of(self, folder: Folder) -> str:
+        """The folder of a job whose wildcards follow from the model, corpus, method and
+        classification that it is about."""
+        values = {name: self._wildcard(name, folder) for name in STAGES[folder.rule].wildcards}
+        return self.place(folder.rule, **values)
+
+    def _wildcard(self, name: str, folder: Folder) -> str:
+        model, corpus = folder.model, folder.corpus
+        match name:
+            case "model_key" | "dense_key" | "tasks_key":
+                key: str = getattr(self, name)(model)
+            case "corpus_key" | "profile_key":
+                key = getattr(self, name)(model, corpus)
+            case "overlap_key":
+                key = self.overlap_key(corpus)
+            case _:
+                key = getattr(folder, name)
+        return key
 
     @cache  # noqa: B019 - one study lives as long as the process
     def model_place(self, model: str) -> str:
@@ -101,10 +121,6 @@ class Inputs(Identities):
         if section.other and needed == "sequences":
             reads["other_sequences"] = self.sequences(model, section.other)["sequences"]
         return reads
-
-    def spread_over(self, model: str) -> Files:
-        """The profiles of a model on all corpora."""
-        return {"neurons": self._neurons(model, *self.corpora)}
 
     @cache  # noqa: B019
     def evidence(self, model: str, method: str) -> Files:

@@ -4,8 +4,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
+from pipeline.planning.folder import Folder
 from pipeline.planning.work import Estimate
 from pipeline.tables.base import Arrays, Document, Table
 
@@ -13,6 +14,10 @@ from pipeline.tables.base import Arrays, Document, Table
 #: the tasks, and the registry entries of a kind of corpus, of a method's parts, of a policy.
 Read = Literal["model", "tasks", "corpus", "method", "classification"]
 
+
+#: What a stage has one job for each of: the whole study, a model, a corpus in a model's tokens, a
+#: profile, a classification.
+Each = Literal["study", "model", "text", "profile", "classification"]
 
 Kind = Table | Document | Arrays
 
@@ -46,6 +51,10 @@ class Cost:
         return dict(vars(self))
 
 
+def _nothing(study: Any, folder: Folder) -> object:
+    return None
+
+
 @dataclass(frozen=True)
 class Stage:
     """One rule of a study.
@@ -53,10 +62,21 @@ class Stage:
     `rules_file` is its file in `rules/`; `title` the kind of result in the reference of formats;
     `folder` where one of its jobs writes, below `results`, with the rule's wildcards; `outputs` its
     files by their names in the rule. `libraries` are those whose version can change its result, and
-    `reads` what else can. A stage is `heavy` whose process imports torch or a tokenizer. A stage
-    that `serves` another makes the shards of it: `parts` are the other's inputs and which output of
-    this one each is, and `least_shards` is the number from which on there are any. `log` is where
-    its log stands when that is not where its folder does.
+    `reads` what else can. `packages` are those of the project that its script may import from: an
+    edit there may run the stage again, so a test compares the two. A stage is `heavy` whose process
+    imports torch or a tokenizer.
+
+    A stage that `serves` another makes the shards of it: `parts` are the other's inputs and which
+    output of this one each is, and `least_shards` is the number from which on there are any. `log`
+    is where its log stands when that is not where its folder does. A stage is `asked` for whose
+    files people want, whether or not another stage reads them: the rule `all` makes them.
+
+    Where `each` is given, the stage has one job for each of what it names, and nothing more needs
+    to be said of its jobs. `inputs` are then, by their names in the rule, an output of another
+    stage as (rule, output): of all of its jobs that are about the same model, corpus,
+    classification and method, as far as both are about one. `settings` returns what decides the
+    result besides inputs and code, such as keys of the configuration. The jobs of all other stages
+    stand in `planning.folders`.
     """
 
     rules_file: str
@@ -64,6 +84,7 @@ class Stage:
     folder: str
     outputs: Mapping[str, Output]
     libraries: tuple[str, ...]
+    packages: frozenset[str]
     work: Estimate
     cost: Cost
     reads: frozenset[Read] = frozenset()
@@ -72,6 +93,10 @@ class Stage:
     parts: Mapping[str, str] = field(default_factory=dict)
     least_shards: int = 2
     log: str = ""
+    asked: bool = False
+    each: Each | None = None
+    inputs: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    settings: Callable[[Any, Folder], object] = _nothing
 
     @cached_property
     def files(self) -> tuple[str, ...]:

@@ -1,13 +1,16 @@
 """The one table of stages: what every rule makes, where, from what, and at what cost.
 
 The rules take their paths from it, and whatever plans, counts, removes or describes results reads
-it. A new rule is its text in `rules/`, its script, its entry here, and its folders and inputs in
-`planning.folders` and `planning.inputs`.
+it. A new rule is its text in `rules/`, its script, and its entry here with `each` and `inputs`. The
+jobs of a rule that has not just one for each model, corpus, profile or classification are written
+out in `planning.folders`, and their inputs in `planning.inputs`.
 """
 
 from functools import partial
 
 from pipeline.planning import work
+from pipeline.planning.folder import Folder
+from pipeline.planning.identities import Identities
 from pipeline.planning.stage import Cost, Output, Read, Stage
 from pipeline.registry import ANALYSES
 from pipeline.report.section import files as section_files
@@ -37,6 +40,9 @@ _LM = (
     "pyarrow",
 )  # fmt: skip
 _EXTRACTS = ("transformers", "tokenizers", "datasets", "jinja2", "pyarrow")
+#: Packages of the project that nearly every stage may import, and those that run a model.
+_GROUND = frozenset({"config", "numerics", "registry", "store", "tables"})
+_ON_MODELS = _GROUND | {"models"}
 _MODELS, _TEXTS = "Models and text", "Profiles: all tokens"
 _FITS = "Methods and their evaluation"
 _SAMPLES, _COUNTS = (
@@ -62,6 +68,11 @@ def _reads(*what: Read) -> frozenset[Read]:
     return frozenset(what)
 
 
+def _compared(study: Identities, folder: Folder) -> object:
+    """What counts as overlap, and the tasks that a corpus is compared with."""
+    return [study.overlap(folder.corpus), study.task_identities]
+
+
 #: Rule of a study -> its stage, in the order of a run.
 STAGES: dict[str, Stage] = {
     "resolve_model": Stage(
@@ -70,6 +81,7 @@ STAGES: dict[str, Stage] = {
         "shared/resolve_model/{model_key}",
         {"model": Output("model.json", model.MODEL)},
         ("torch", "transformers"),
+        _ON_MODELS,
         work.resolving,
         Cost(4.0, bytes_a_row=1100.0),
         _reads("model"),
@@ -80,6 +92,7 @@ STAGES: dict[str, Stage] = {
         f"shared/extract_shard/{{corpus_key}}/{_SHARD}",
         {"documents": Output("documents.parquet", sequences.DOCUMENTS)},
         _EXTRACTS,
+        _ON_MODELS | {"calibration", "tasks"},
         work.extracting,
         _TEXT,
         _reads("corpus"),
@@ -96,6 +109,7 @@ STAGES: dict[str, Stage] = {
             "corpus": Output("corpus.json", sequences.CORPUS),
         },
         _EXTRACTS,
+        _ON_MODELS | {"calibration", "tasks"},
         work.extracting,
         _TEXT,
         _reads("corpus"),
@@ -106,10 +120,14 @@ STAGES: dict[str, Stage] = {
         "shared/check_overlap/{corpus_key}/{overlap_key}",
         {"overlap": Output("overlap.json", overlap.OVERLAP)},
         ("jinja2", "polars", "pyarrow"),
+        _GROUND | {"calibration", "tasks"},
         work.checking,
         Cost(1.0, token=5e-6, bytes_a_row=2000.0),
         _reads("tasks"),
         heavy=False,
+        each="text",
+        inputs={"texts": ("extract_calibration", "texts")},
+        settings=_compared,
     ),
     "clear_tasks": Stage(
         "calibration",
@@ -117,6 +135,7 @@ STAGES: dict[str, Stage] = {
         "shared/clear_tasks/{tasks_key}",
         {"cleared": Output("cleared.json", overlap.CLEARED)},
         (),
+        frozenset({"store", "tables", "tasks"}),
         work.clearing,
         Cost(0.5, bytes_a_row=1000.0),
         _reads("tasks"),
@@ -135,6 +154,7 @@ STAGES: dict[str, Stage] = {
             "prompt_overlaps": Output("prompt_overlaps.parquet", sampled.PROMPT_OVERLAPS),
         },
         ("torch", "transformers", "numpy", "polars", "pyarrow"),
+        _ON_MODELS | {"profiling"},
         work.sampling,
         _RUNS,
         _reads("model"),
@@ -149,6 +169,7 @@ STAGES: dict[str, Stage] = {
             "histograms": Output("histograms.parquet", neurons.HISTOGRAMS),
         },
         ("torch", "transformers", "numpy", "polars", "pyarrow"),
+        _ON_MODELS | {"profiling"},
         work.profiling,
         _RUNS,
         _reads("model"),
@@ -171,6 +192,7 @@ STAGES: dict[str, Stage] = {
             "layers": Output("layers.parquet", neurons.LAYERS),
         },
         ("numpy", "polars", "pyarrow"),
+        frozenset({"profiling", "store", "tables"}),
         work.merging,
         _TABLES,
         heavy=False,
@@ -184,6 +206,7 @@ STAGES: dict[str, Stage] = {
             "summary": Output("classification.json", classes.CLASSIFICATION),
         },
         ("numpy", "polars", "pyarrow", "torch", "transformers"),
+        _ON_MODELS | {"classification"},
         work.classifying,
         _TABLES,
         _reads("model", "classification"),
@@ -199,9 +222,12 @@ STAGES: dict[str, Stage] = {
             "hot_overlaps": Output("hot_overlaps.parquet", power_law.HOT_OVERLAPS),
         },
         ("numpy", "polars", "pyarrow"),
+        frozenset({"classification", "numerics", "store", "tables"}),
         work.spreading,
         _TABLES,
         heavy=False,
+        each="model",
+        inputs={"neurons": ("merge_profile", "neurons")},
     ),
     "prepare": Stage(
         "fit",
@@ -209,6 +235,7 @@ STAGES: dict[str, Stage] = {
         "{study}/prepare/{model}/{method}",
         {"prepared": Output("prepared.safetensors", plan.PREPARED), "training": _TRAINING},
         ("torch", "transformers", "numpy", "polars", "safetensors"),
+        _ON_MODELS | {"evidence", "methods", "profiling"},
         work.fitting,
         _RUNS,
         _reads("model", "method"),
@@ -219,7 +246,8 @@ STAGES: dict[str, Stage] = {
         f"{{study}}/fit/{_CONDITION}",
         _PLAN,
         ("numpy", "polars", "safetensors"),
-        work.ranking,
+        _ON_MODELS | {"methods"},
+        work.reading,
         _TABLES,
         _reads("method"),
         heavy=False,
@@ -230,6 +258,7 @@ STAGES: dict[str, Stage] = {
         f"{{study}}/fit/{_CONDITION}",
         {**_PLAN, "training": _TRAINING},
         ("torch", "transformers", "numpy", "polars", "safetensors"),
+        _ON_MODELS | {"evidence", "methods", "profiling"},
         work.fitting,
         _RUNS,
         _reads("model", "method"),
@@ -240,6 +269,7 @@ STAGES: dict[str, Stage] = {
         f"{{study}}/evaluate_shard/{_CONDITION}/{_SHARD}",
         {"samples": _SAMPLES, "counts": _COUNTS},
         _LM,
+        _ON_MODELS | {"evaluation", "methods", "tasks"},
         work.evaluating,
         _RUNS,
         _reads("model", "tasks", "method"),
@@ -252,6 +282,7 @@ STAGES: dict[str, Stage] = {
         f"{{study}}/evaluate/{_CONDITION}",
         {"samples": _SAMPLES, "sparsity": _SPARSITY},
         _LM,
+        _ON_MODELS | {"evaluation", "methods", "tasks"},
         work.evaluating,
         _RUNS,
         _reads("model", "tasks", "method"),
@@ -262,6 +293,7 @@ STAGES: dict[str, Stage] = {
         f"shared/evaluate_dense_shard/{{dense_key}}/{_SHARD}",
         {"samples": _SAMPLES, "counts": _COUNTS},
         _LM,
+        _ON_MODELS | {"evaluation", "tasks"},
         work.evaluating,
         _RUNS,
         _reads("model", "tasks"),
@@ -274,6 +306,7 @@ STAGES: dict[str, Stage] = {
         "shared/evaluate_dense/{dense_key}",
         {"samples": _SAMPLES, "sparsity": _SPARSITY},
         _LM,
+        _ON_MODELS | {"evaluation", "tasks"},
         work.evaluating,
         _RUNS,
         _reads("model", "tasks"),
@@ -284,6 +317,7 @@ STAGES: dict[str, Stage] = {
         "{study}/analyse",
         {file: Output(file, partial(_written, file)) for file in ANALYSES},
         ("jinja2", "numpy", "polars", "pyarrow", "scipy"),
+        _GROUND | {"analysis", "tasks"},
         work.analysing,
         Cost(1.0, token=6e-4, bytes_a_row=5000.0),
         _reads("tasks"),
@@ -300,10 +334,12 @@ STAGES: dict[str, Stage] = {
             "files": Output("files.json", report.REPORT),
         },
         ("altair", "vl-convert-python", "jinja2", "numpy", "polars"),
+        _GROUND | {"report"},
         work.analysing,
         Cost(1.3, row=0.03, bytes_a_row=17000.0),
         heavy=False,
         log="{study}/build_report",
+        asked=True,
     ),
 }
 

@@ -122,8 +122,8 @@ def spreading(study: Conditions, folder: Folder, size: Size) -> Work:
     return Work(rows=size.neurons * len(study.corpora))
 
 
-def ranking(study: Conditions, folder: Folder, size: Size) -> Work:
-    """Every neuron is ranked once."""
+def reading(study: Conditions, folder: Folder, size: Size) -> Work:
+    """Tables with a row a neuron are read once."""
     return Work(rows=size.neurons)
 
 
