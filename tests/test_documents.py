@@ -15,7 +15,7 @@ DOCUMENTS = [
 #: A path of a module, or of another file of the sources, in code marks.
 PATH = re.compile(r"`((?:[a-z_]+/)+[a-z_]+\.(?:py|smk|yaml))`")
 #: Paths that are not of this project: a user's, another project's, and a walkthrough's own.
-OTHERS = re.compile(r"tasks/gsm8k.yaml|utils/utils.py|.*(drop_light|answer_lengths).*")
+OTHERS = re.compile(r"tasks/gsm8k.yaml|utils/utils.py|.*(drop_light|answer_lengths|layer_heat).*")
 
 
 def named(document):

@@ -1,4 +1,5 @@
-"""`drop_cold`: remove neurons in the classification's order, coldest first.
+"""`drop_cold`: remove neurons in the classification's order, coldest first (the cold end of
+PowerInfer's split, arXiv 2312.12456).
 
 The curve passes the end of the cold set at level `cold`; beyond it hot neurons go too.
 """

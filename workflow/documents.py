@@ -1,4 +1,8 @@
-"""Draw the rules of a study into docs/architecture.md, as Snakemake plans them: `make docs`."""
+"""Write the parts of documents that follow from the code: `make docs`.
+
+The rules of a study in docs/architecture.md, as Snakemake plans them; the sparsifiers that remove
+neurons for good in docs/methods.md, as they describe themselves.
+"""
 
 import re
 import subprocess
@@ -7,10 +11,11 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from pipeline.registry import SPARSIFIERS
 from pipeline.report.readme import between
 
 PROJECT = Path(__file__).resolve().parent.parent
-PAGE = PROJECT / "docs" / "architecture.md"
+ARCHITECTURE, METHODS = PROJECT / "docs" / "architecture.md", PROJECT / "docs" / "methods.md"
 #: The study that has a job of every rule but those that divide long ones.
 STUDY = "configs/full.yaml"
 
@@ -52,6 +57,24 @@ def mermaid(edges: Edges) -> str:
     return "\n".join(["```mermaid", "flowchart TB", *lines, "```"])
 
 
+def removing() -> str:
+    """A table of the sparsifiers that remove neurons for good, in the order of the registry."""
+    rows = ["| name | removes | as | source |", "|---|---|---|---|"]
+    for name, entry in SPARSIFIERS.items():
+        kind = SPARSIFIERS.load(name)
+        if kind.static:
+            text = sys.modules[entry.partition(":")[0]].__doc__ or ""
+            papers = re.findall(r"arXiv\s+(\d{4}\.\d{5})", text)
+            links = ", ".join(f"[{paper}](https://arxiv.org/abs/{paper})" for paper in papers)
+            rows.append(f"| `{name}` | {kind.label} | {kind.role} | {links} |")
+    return "\n".join(rows)
+
+
+def write(page: Path, part: str, body: str) -> None:
+    """Put `body` between the marks of a part of a page."""
+    page.write_text(between(page.read_text(encoding="utf-8"), part, body), encoding="utf-8")
+
+
 if __name__ == "__main__":
-    text = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(between(text, "stages", mermaid(reduced(planned()))), encoding="utf-8")
+    write(METHODS, "removing", removing())
+    write(ARCHITECTURE, "stages", mermaid(reduced(planned())))
