@@ -7,7 +7,7 @@ import pytest
 from pipeline.config.level import Level
 from pipeline.config.models import Model
 from pipeline.config.profile import Profile
-from pipeline.evidence import Files
+from pipeline.evidence import EvidenceFiles
 from pipeline.methods.plan import Asked
 from pipeline.tables.sequences import SEQUENCES
 
@@ -26,7 +26,7 @@ def files(tmp_path, manifest, save_model):
     rows = [{name: row.get(name, 0) for name in SEQUENCES.columns} for row in rows]
     SEQUENCES.write(tmp_path / "sequences.parquet", rows, manifest)
     none = tmp_path / "none"
-    return Files(
+    return EvidenceFiles(
         tmp_path / "model.json", tmp_path / "sequences.parquet", none, none, none, none, [], [],
         model, Profile(),
     )  # fmt: skip

@@ -85,7 +85,7 @@ def _hot(neurons: Neurons | None) -> np.ndarray | None:
 
 
 @dataclass(frozen=True)
-class Files:
+class EvidenceFiles:
     """Artifacts that a method is fitted on; `classes` and `distractor` are empty or hold one."""
 
     record: Path

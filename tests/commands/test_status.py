@@ -143,7 +143,11 @@ def test_submissions_that_wait_in_the_queue_are_told_beside_what_counts_as_runni
 ):
     folder, fits, tell = started
     begin(tell, 1, fits[0], 101)
-    queue = [slurm.Job("1", "RUNNING"), slurm.Job("2", "PENDING"), slurm.Job("3", "PENDING")]
+    queue = [
+        slurm.QueuedJob("1", "RUNNING"),
+        slurm.QueuedJob("2", "PENDING"),
+        slurm.QueuedJob("3", "PENDING"),
+    ]
     monkeypatch.setattr(slurm, "jobs_of", lambda directory: queue)
     with open(folder / "results/.lock", "w") as held:
         held.write(json.dumps({"study": "small", "process": 1}))

@@ -4,21 +4,23 @@ from collections import Counter
 from pathlib import Path
 
 from pipeline.commands import words
-from pipeline.commands.plan import Error, Plan, Stage
+from pipeline.commands.plan import Error, Forecast, StageForecast
 from pipeline.commands.unused import Unused
 
 
 def plan(**changes):
     stages = {
-        "fit": Stage(3, 2, Counter({"missing output files": 2}), 0.5, 0.0, 452.0, 1.25),
-        "evaluate": Stage(4, 4, Counter({"params have changed": 4}), 0.0, 30.0, 16_500.0, 20.0),
-        "analyse": Stage(1, 0),
+        "fit": StageForecast(3, 2, Counter({"missing output files": 2}), 0.5, 0.0, 452.0, 1.25),
+        "evaluate": StageForecast(
+            4, 4, Counter({"params have changed": 4}), 0.0, 30.0, 16_500.0, 20.0
+        ),
+        "analyse": StageForecast(1, 0),
     }
     facts = {
         "study": "mine", "stages": stages, "unknown_models": [], "unmeasured": [], "past_jobs": 7,
         "errors": [Error("old", 1.2, 1.0, True)], "cores": 2, "wall_hours": 20.0,
     }  # fmt: skip
-    return Plan(**{**facts, **changes})
+    return Forecast(**{**facts, **changes})
 
 
 def test_a_plan_by_hand():

@@ -6,7 +6,7 @@ import yaml
 from pipeline.config.base import Section
 from pipeline.config.roles import ARM, COLDEST, CONTROL, HOTTEST, RANDOM
 from pipeline.config.study import parse_study
-from pipeline.methods.part import Cost, NoOptions, Part
+from pipeline.methods.part import FittingCost, NoOptions, Part
 from pipeline.planning.study import Study
 from pipeline.registry import PARTS
 
@@ -55,15 +55,17 @@ def test_a_part_tells_what_it_costs_with_its_default_options(kind, name):
     entry = PARTS[kind].load(name)
     required = {"distractor": "prose"} if "distractor" in entry.Options.model_fields else {}
     cost = entry().cost(entry.Options.model_validate(required))
-    assert isinstance(cost, Cost)
+    assert isinstance(cost, FittingCost)
     assert min(cost.tokens, cost.passes, cost.trained) >= 0 < cost.copies
     assert not cost.trained or entry.objective
 
 
 def test_costs_of_parts_add_up_but_for_the_copies_of_the_weights():
-    both = Cost.of_all([Cost(tokens=5, copies=2), Cost(tokens=1, passes=1, trained=8)])
-    assert both == Cost(tokens=6, passes=1, trained=8, copies=2)
-    assert Cost.of_all([]) == Cost()
+    both = FittingCost.of_all(
+        [FittingCost(tokens=5, copies=2), FittingCost(tokens=1, passes=1, trained=8)]
+    )
+    assert both == FittingCost(tokens=6, passes=1, trained=8, copies=2)
+    assert FittingCost.of_all([]) == FittingCost()
 
 
 def test_arms_and_the_draw_say_which_neurons_go_first():

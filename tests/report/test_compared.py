@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.report.compared import MEASURES, cell_text, compared, markdown
+from pipeline.report.compared import MEASURE_NAMES, cell_text, compared, markdown
 from pipeline.report.render import spec_text, svg
 from pipeline.report.sections.accuracy_lost import main_figure
 from pipeline.report.sections.compared import compared_figure
@@ -53,8 +53,8 @@ def test_a_table_a_measure_and_level_with_methods_by_their_mean_loss(rows, texts
     )
     tables = compared(curves, texts("ref-reglu", "better", "0.5", 0.1, 0.3), MODELS)
     assert [(t["measure"], t["level"]) for t in tables] == [
-        (MEASURES["model_weight_sparsity"], "0.25"),
-        (MEASURES["model_weight_sparsity"], "0.5"),
+        (MEASURE_NAMES["model_weight_sparsity"], "0.25"),
+        (MEASURE_NAMES["model_weight_sparsity"], "0.5"),
     ]
     half = tables[1]["rows"]
     assert [row["method"] for row in half] == ["better", "worse", "rare"]

@@ -5,7 +5,7 @@ from typing import Any
 
 from pipeline.config.models import Model
 from pipeline.config.profile import Profile
-from pipeline.evidence import Files
+from pipeline.evidence import EvidenceFiles
 from pipeline.methods.fitting import fit
 from pipeline.methods.plan import Asked
 from pipeline.methods.removed import with_activity
@@ -40,7 +40,7 @@ def main(
     manifest: Manifest,
 ) -> None:
     """Write plan.json, plan.safetensors and training.parquet."""
-    files = Files(
+    files = EvidenceFiles(
         record, sequences, neurons, histograms, thresholds, norms, classes, distractor, model,
         profile,
     )  # fmt: skip

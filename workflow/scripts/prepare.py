@@ -6,7 +6,7 @@ from typing import Any
 from pipeline.config.level import WHOLE
 from pipeline.config.models import Model
 from pipeline.config.profile import Profile
-from pipeline.evidence import Files
+from pipeline.evidence import EvidenceFiles
 from pipeline.methods.fitting import prepare
 from pipeline.methods.plan import Asked
 from pipeline.running.entry import job
@@ -32,7 +32,7 @@ def main(
     manifest: Manifest,
 ) -> None:
     """Write prepared.safetensors and training.parquet."""
-    files = Files(
+    files = EvidenceFiles(
         record, sequences, neurons, histograms, thresholds, norms, classes, distractor, model,
         profile,
     )  # fmt: skip

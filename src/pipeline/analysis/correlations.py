@@ -23,7 +23,7 @@ Pair = tuple[np.ndarray, np.ndarray]
 
 _PERMUTATIONS = 9999
 #: Facts of a unit that its loss is set against, by level.
-MEASURES = {"neuron": "activity", "layer": "natural_sparsity"}
+PART_MEASURES = {"neuron": "activity", "layer": "natural_sparsity"}
 #: Removals count as equally many within so large a share of the model's neurons.
 _EQUAL = 0.01
 #: Fewer removals of equally many neurons tell nothing of an order.
@@ -59,7 +59,7 @@ def of_units(level: str, units: Sequence[Row], seed: int) -> list[Row]:
     Pooled is the mean over the backbones in which measure and loss vary. p is two-sided, from
     permutations of the units within their backbones.
     """
-    measure = MEASURES[level]
+    measure = PART_MEASURES[level]
     groups = {
         model: [row for row in units if row["model"] == model]
         for model in dict.fromkeys(row["model"] for row in units)

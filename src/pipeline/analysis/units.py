@@ -25,7 +25,7 @@ def units(study: Material) -> list[Row]:
     """Rows of UNITS of the methods that remove one part at a time."""
     rows: list[Row] = []
     for method, part in dict.fromkeys((p.method, p.part) for p in study.parted):
-        level, facts_of = PARTS[part]
+        level, facts_of = FACTS_OF_PARTS[part]
         profiles = [p for p in study.parted if p.method == method]
         facts = {p.model: facts_of(p.joined(), p.by_layer) for p in profiles}
         removed = [arm for arm in study.arms if arm.method == method]
@@ -71,7 +71,7 @@ def _frequency(profile: pl.DataFrame) -> np.ndarray:
 
 
 #: Part that a method removes -> level of the question, and facts of such parts.
-PARTS = {"decile": ("neuron", decile_facts), "layer": ("layer", layer_facts)}
+FACTS_OF_PARTS = {"decile": ("neuron", decile_facts), "layer": ("layer", layer_facts)}
 
 
 def units_of(

@@ -20,7 +20,7 @@ BLOCK_DOCUMENTS = 64
 
 
 @dataclass(frozen=True)
-class Document:
+class TokenizedText:
     """One document's digest, its tokens as far as the corpus can use them, and how many characters
     from its beginning on were read for them."""
 
@@ -109,17 +109,17 @@ def _documents(corpus: Corpus) -> tuple[str | None, Iterator[str]]:
     return commit, kind.documents(where, pinned)
 
 
-def _read(text: str, tokenizer: Any, corpus: Corpus) -> Document:
+def _read(text: str, tokenizer: Any, corpus: Corpus) -> TokenizedText:
     length = corpus.sequence_length
     most = -(-corpus.tokens // length) * length
     characters, ids = beginning(text, tokenizer, most)
-    return Document(of_bytes(text.encode()), ids, characters)
+    return TokenizedText(of_bytes(text.encode()), ids, characters)
 
 
-def _of_row(row: Mapping[str, Any], commit: str | None, corpus: Corpus) -> Document:
+def _of_row(row: Mapping[str, Any], commit: str | None, corpus: Corpus) -> TokenizedText:
     if row["commit"] != commit:
         raise _other_text(corpus)
-    return Document(row["document"], list(row["tokens"]), row["characters"])
+    return TokenizedText(row["document"], list(row["tokens"]), row["characters"])
 
 
 def _other_text(corpus: Corpus) -> UserError:

@@ -25,7 +25,7 @@ _ENOUGH = 100
 
 
 @dataclass
-class Stage:
+class StageForecast:
     """One rule's share of a plan; hours are those of one core or one GPU, memory in megabytes."""
 
     jobs: int = 0
@@ -49,11 +49,11 @@ class Error:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Forecast:
     """A plan; `wall_hours` on `cores` cores, both None where jobs would run elsewhere."""
 
     study: str
-    stages: dict[str, Stage]
+    stages: dict[str, StageForecast]
     unknown_models: list[str]
     unmeasured: list[str]
     past_jobs: int
@@ -69,7 +69,7 @@ class Plan:
         return vars(self) | {"stages": stages, "errors": [vars(error) for error in self.errors]}
 
 
-def plan(study: Study, directory: Path, dry_run: Sequence[str], cores: int | None) -> Plan:
+def plan(study: Study, directory: Path, dry_run: Sequence[str], cores: int | None) -> Forecast:
     """The plan of a study whose results go to `directory`; `dry_run` is Snakemake's command line
     for it, to which the file of events is added. No `cores` where jobs would run elsewhere.
 
@@ -82,10 +82,10 @@ def plan(study: Study, directory: Path, dry_run: Sequence[str], cores: int | Non
     past = past_jobs(directory)
     here = {run.job.folder: run for runs in past.values() for run in runs}
     scale = cost.Scale(here.values(), cost.speed())
-    stages: dict[str, Stage] = {}
+    stages: dict[str, StageForecast] = {}
     serial: list[float] = []
     for job in jobs:
-        stage = stages.setdefault(job.rule, Stage())
+        stage = stages.setdefault(job.rule, StageForecast())
         stage.jobs += 1
         if job.folder not in reasons:
             continue
@@ -99,7 +99,7 @@ def plan(study: Study, directory: Path, dry_run: Sequence[str], cores: int | Non
         stage.disk_megabytes += scale.bytes(job) / 1e6
         serial.append(hours + _STARTING / 3600)
     kinds = {(job.rule, "cuda" if job.device.startswith("cuda") else "cpu") for job in jobs}
-    return Plan(
+    return Forecast(
         study.config.study,
         stages,
         [name for name, size in known.items() if size is None],

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from pipeline.commands.inspect import InputScope, Inspection
-from pipeline.commands.plan import Plan
+from pipeline.commands.plan import Forecast
 from pipeline.commands.status import Status
 from pipeline.commands.unused import Unused
 from pipeline.report.numbers import count, number, percent
 
 
-def of_plan(plan: Plan) -> str:
+def of_plan(plan: Forecast) -> str:
     """A table of stages, and below it totals and how far they can be trusted."""
     rows = [["stage", "jobs", "to run", "core time", "GPU time", "peak MB", "disk MB", "why"]]
     for rule, stage in plan.stages.items():
@@ -33,7 +33,7 @@ def of_plan(plan: Plan) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _trust(plan: Plan) -> list[str]:
+def _trust(plan: Forecast) -> list[str]:
     lines = []
     if plan.past_jobs:
         lines.append(f"scaled by {plan.past_jobs} jobs that have run here")

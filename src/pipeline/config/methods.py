@@ -13,7 +13,7 @@ from pipeline.numerics.measures import Measure
 from pipeline.registry import PARTS
 
 
-class Part(Section):
+class PartChoice(Section):
     """One part of a method: a registered name, and its options."""
 
     name: str
@@ -21,17 +21,17 @@ class Part(Section):
 
 
 def flat(part: Mapping[str, Any]) -> dict[str, Any]:
-    """A part with its options beside its name, those of a Part included."""
+    """A part with its options beside its name, those of a PartChoice included."""
     if set(part) == {"name", "options"} and isinstance(part["options"], Mapping):
         return {"name": part["name"], **part["options"]}
     return dict(part)
 
 
 def _part(kind: str) -> Callable[[Any], Any]:
-    """A name, or a mapping of a name and options beside it, as a Part with all options."""
+    """A name, or a mapping of a name and options beside it, as a PartChoice with all options."""
 
     def read(value: Any) -> Any:
-        if value is None or isinstance(value, Part):
+        if value is None or isinstance(value, PartChoice):
             return value
         if isinstance(value, str):
             value = {"name": value}
@@ -39,7 +39,7 @@ def _part(kind: str) -> Callable[[Any], Any]:
             raise ValueError("give a name, or a mapping with `name` and options beside it")
         PARTS[kind].check(value["name"])
         options = {key: option for key, option in flat(value).items() if key != "name"}
-        return Part(name=value["name"], options=_options(kind, value["name"], options))
+        return PartChoice(name=value["name"], options=_options(kind, value["name"], options))
 
     return read
 
@@ -91,7 +91,9 @@ def part_schema(kind: str) -> dict[str, Any]:
 
 
 def _field(kind: str) -> Any:
-    return Annotated[Part | None, BeforeValidator(_part(kind)), WithJsonSchema(part_schema(kind))]
+    return Annotated[
+        PartChoice | None, BeforeValidator(_part(kind)), WithJsonSchema(part_schema(kind))
+    ]
 
 
 class Method(Section):

@@ -15,7 +15,7 @@ class NoOptions(Section):
 
 
 @dataclass(frozen=True)
-class Cost:
+class FittingCost:
     """What fitting a part takes, beyond loading the model and measuring what a level achieves.
 
     About `tokens` go through the model, fewer where the calibration text is short; the whole text
@@ -29,10 +29,10 @@ class Cost:
     copies: int = 1
 
     @staticmethod
-    def of_all(costs: Iterable["Cost"]) -> "Cost":
+    def of_all(costs: Iterable["FittingCost"]) -> "FittingCost":
         """The cost of parts that are fitted one after the other."""
         each = list(costs)
-        return Cost(
+        return FittingCost(
             sum(cost.tokens for cost in each),
             sum(cost.passes for cost in each),
             sum(cost.trained for cost in each),
@@ -63,9 +63,9 @@ class Part:
     follows: str | None = None
 
     @classmethod
-    def cost(cls, options: Any) -> Cost:
+    def cost(cls, options: Any) -> FittingCost:
         """What fitting it takes with these options, an instance of `Options`."""
-        return Cost()
+        return FittingCost()
 
     @classmethod
     def sample(cls) -> str:

@@ -10,7 +10,7 @@ from pipeline.errors import UserError, at
 from pipeline.models import folder as model_folder
 from pipeline.models import tokens
 from pipeline.models.lengths import positions
-from pipeline.models.source import Files, files, reading, settings
+from pipeline.models.source import ModelFiles, files, reading, settings
 from pipeline.models.views import EXACT_ZERO_ACTIVATIONS, ModelView, view
 from pipeline.store.digest import of_files
 
@@ -21,7 +21,7 @@ _TOKENIZER_FILES = ("tokenizer*", "special_tokens_map.json", "vocab*", "merges.t
 class Opened:
     """A model's files, the model without its weights, its FFN view, and its tokenizer."""
 
-    files: Files
+    files: ModelFiles
     model: Any
     view: ModelView
     tokenizer: Any

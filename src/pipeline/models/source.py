@@ -23,7 +23,7 @@ _ADAPTERS = (".json", ".safetensors", ".bin")
 
 
 @dataclass(frozen=True)
-class Files:
+class ModelFiles:
     """A local folder with a model in Hugging Face format; `commit` for a model from the Hub."""
 
     folder: Path
@@ -126,19 +126,19 @@ def _refuse_adapter(folder: Path) -> None:
         )
 
 
-def files(model: Model, commit: str | None = None) -> Files:
+def files(model: Model, commit: str | None = None) -> ModelFiles:
     """The model's files on this machine; a Hub model is downloaded at `commit` or its revision."""
     if model.kind != "hub":
-        return Files(local_folder(model))
+        return ModelFiles(local_folder(model))
     return _from_hub(model, commit)
 
 
-def _from_hub(model: Model, commit: str | None) -> Files:
+def _from_hub(model: Model, commit: str | None) -> ModelFiles:
     folder = _snapshot(model, commit, _PATTERNS)
     if not any(folder.glob("model.safetensors*")) and not any(folder.glob("model-*.safetensors")):
         folder = _snapshot(model, folder.name, (*_PATTERNS, *_PICKLES))
     _refuse_adapter(folder)
-    return Files(folder, folder.name)
+    return ModelFiles(folder, folder.name)
 
 
 def _snapshot(model: Model, commit: str | None, patterns: tuple[str, ...]) -> Path:

@@ -8,7 +8,7 @@ from functools import cached_property
 from pipeline.planning import orders
 from pipeline.planning.conditions import Condition
 from pipeline.planning.folder import Folder, divided
-from pipeline.planning.inputs import Files, Inputs, files
+from pipeline.planning.inputs import Inputs, Reads, files
 from pipeline.planning.stage import Each
 from pipeline.planning.stages import ORDER, STAGES
 from pipeline.store import digest
@@ -179,7 +179,7 @@ class Folders(Inputs):
         ]
 
     def _with_shards(
-        self, folder: Folder, number: int, merged: Files | None = None, **values: object
+        self, folder: Folder, number: int, merged: Reads | None = None, **values: object
     ) -> Placed:
         """The folders of a stage's shards, where it is divided, and then its own. The shards read
         what `folder` does; what puts them together reads that, or `merged`, and the shards."""

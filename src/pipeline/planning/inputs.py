@@ -12,7 +12,7 @@ from pipeline.planning.folder import Folder
 from pipeline.planning.identities import Identities
 from pipeline.planning.stages import STAGES
 
-Files = Mapping[str, tuple[str, ...]]
+Reads = Mapping[str, tuple[str, ...]]
 
 
 class Inputs(Identities):
@@ -83,35 +83,35 @@ class Inputs(Identities):
         return self.place(rule, **vars(condition))
 
     @cache  # noqa: B019
-    def record(self, model: str) -> Files:
+    def record(self, model: str) -> Reads:
         """What every job reads that is about a model."""
         return {"record": files("resolve_model", "model", self.model_place(model))}
 
     @cache  # noqa: B019
-    def evaluated(self, model: str) -> Files:
+    def evaluated(self, model: str) -> Reads:
         """What every evaluation of a model reads."""
         cleared = files("clear_tasks", "cleared", self.tasks_place(model))
         return {**self.record(model), "cleared": cleared}
 
-    def overlap_checks(self, model: str) -> Files:
+    def overlap_checks(self, model: str) -> Reads:
         """What has to be there before a model is evaluated."""
         corpora = [corpus for other, corpus in self.extracted if other == model]
         places = [self.overlap_place(model, corpus) for corpus in corpora]
         return {"overlap_checks": files("check_overlap", "overlap", *places)}
 
     @cache  # noqa: B019
-    def sequences(self, model: str, corpus: str) -> Files:
+    def sequences(self, model: str, corpus: str) -> Reads:
         """What every job reads that sends a corpus through a model."""
         place = self.corpus_place(model, corpus)
         return {**self.record(model), "sequences": files("extract_calibration", "sequences", place)}
 
     @cache  # noqa: B019
-    def limits(self, model: str, corpus: str) -> Files:
+    def limits(self, model: str, corpus: str) -> Reads:
         """The limits above which a neuron of a profile counts as active."""
         place = self.profile_place(model, corpus, "profile_sample")
         return {name: files("profile_sample", name, place) for name in ("thresholds", "norms")}
 
-    def classified_on(self, model: str, corpus: str, name: str) -> Files:
+    def classified_on(self, model: str, corpus: str, name: str) -> Reads:
         """What a classification goes by."""
         section = self.config.classification[name]
         reads = {**self.record(model), "neurons": self._neurons(model, corpus)}
@@ -123,7 +123,7 @@ class Inputs(Identities):
         return reads
 
     @cache  # noqa: B019
-    def evidence(self, model: str, method: str) -> Files:
+    def evidence(self, model: str, method: str) -> Reads:
         """What a method is fitted on with the model."""
         section = self.config.methods[method]
         place = self.profile_place(model, section.corpus)
@@ -134,7 +134,7 @@ class Inputs(Identities):
             **self._ranked_by(model, method),
         }
 
-    def fitted_on(self, c: Condition) -> Files:
+    def fitted_on(self, c: Condition) -> Reads:
         """What a condition is fitted on: tables alone, or with the model."""
         activity = {"activity": self._neurons(c.model, self.activity_corpus)}
         if self.by_tables(c.method):
@@ -156,7 +156,7 @@ class Inputs(Identities):
         return reads
 
     @cache  # noqa: B019
-    def _ranked_by(self, model: str, method: str) -> Files:
+    def _ranked_by(self, model: str, method: str) -> Reads:
         """The classes of a method's own corpus and the neurons of those it is set against."""
         reads = {}
         if self.config.methods[method].classification:
@@ -166,7 +166,7 @@ class Inputs(Identities):
             reads["distractor"] = self._neurons(model, *corpora)
         return reads
 
-    def _matched(self, c: Condition) -> Files:
+    def _matched(self, c: Condition) -> Reads:
         other = self.matched_plan(c.model, c.method, c.level)
         if other is None:
             return {}

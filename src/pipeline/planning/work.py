@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.config.evaluation import Evaluation
 from pipeline.config.methods import Method
-from pipeline.methods.part import Cost
+from pipeline.methods.part import FittingCost
 from pipeline.models.size import Size
 from pipeline.planning.conditions import PREPARED, Conditions, part_class
 from pipeline.planning.folder import Folder
@@ -149,7 +149,7 @@ def fitting(study: Conditions, folder: Folder, size: Size) -> Work:
     method, corpus = study.config.methods[folder.method], study.config.calibration[folder.corpus]
     model = study.config.models[folder.model]
     tokens: float = min(_MEASURED, corpus.tokens) * (_MEASUREMENTS if method.measure else 2)
-    cost = Cost.of_all(_part_cost(kind, method) for kind in _fitted_here(study, folder))
+    cost = FittingCost.of_all(_part_cost(kind, method) for kind in _fitted_here(study, folder))
     tokens += cost.tokens + cost.passes * corpus.tokens
     trained = cost.trained * corpus.sequence_length
     batch = min(study.config.profile.batch_size * corpus.sequence_length, corpus.tokens)
@@ -172,10 +172,10 @@ def _fitted_here(study: Conditions, folder: Folder) -> list[str]:
     return [kind for kind in parts if (kind in PREPARED) == (folder.rule == "prepare")]
 
 
-def _part_cost(kind: str, method: Method) -> Cost:
+def _part_cost(kind: str, method: Method) -> FittingCost:
     """What fitting one of a method's parts takes, as the part itself says."""
     entry = part_class(kind, method)
-    cost: Cost = entry.cost(entry.Options.model_validate(method.parts[kind]["options"]))
+    cost: FittingCost = entry.cost(entry.Options.model_validate(method.parts[kind]["options"]))
     return cost
 
 

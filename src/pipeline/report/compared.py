@@ -13,7 +13,7 @@ Rows = Sequence[Row]
 #: How far what was achieved may be from the level that methods are compared at.
 BOUND = 0.03
 #: Achieved measures as people read them.
-MEASURES: Mapping[str, str] = {
+MEASURE_NAMES: Mapping[str, str] = {
     NEURONS: "FFN neurons skipped",
     FFN_WEIGHTS: "FFN weights not read",
     MODEL_WEIGHTS: "weights of the blocks' linear layers not read",
@@ -22,7 +22,7 @@ MEASURES: Mapping[str, str] = {
 
 def at_measure(rows: Rows) -> list[Row]:
     """Rows of pruned conditions whose levels are shares of an achieved measure."""
-    return [row for row in rows if row["measure"] in MEASURES and row["method"] != DENSE]
+    return [row for row in rows if row["measure"] in MEASURE_NAMES and row["method"] != DENSE]
 
 
 def compared(curves: Rows, perplexity: Rows, models: Sequence[str]) -> list[dict[str, Any]]:
@@ -47,10 +47,10 @@ def compared(curves: Rows, perplexity: Rows, models: Sequence[str]) -> list[dict
             }
             methods = tables.setdefault((row["measure"], row["level"]), {})
             methods.setdefault(row["method"], {})[row["model"]] = cell
-    order = list(MEASURES)
+    order = list(MEASURE_NAMES)
     return [
         {
-            "measure": MEASURES[measure],
+            "measure": MEASURE_NAMES[measure],
             "level": level,
             "rows": _ranked(tables[measure, level], models),
         }
@@ -84,7 +84,7 @@ def markdown(tables: Rows, models: Sequence[str], measure: str, levels: Sequence
     """Tables of one measure at some levels, for the README: a row a method, a column a model."""
     parts = []
     for table in tables:
-        if table["measure"] != MEASURES[measure] or table["level"] not in levels:
+        if table["measure"] != MEASURE_NAMES[measure] or table["level"] not in levels:
             continue
         head = f"{percent(float(table['level']), 0)} of the {table['measure']}"
         lines = [[head, *(f"`{model}`" for model in models)], ["---"] * (len(models) + 1)]

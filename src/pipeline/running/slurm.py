@@ -28,7 +28,7 @@ _PENDING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT")
 
 
 @dataclass(frozen=True)
-class Job:
+class QueuedJob:
     """A job of the queue; `identity` as `scancel` takes it, of an array too."""
 
     identity: str
@@ -79,14 +79,14 @@ def has_accounting() -> bool:
     return kept is not None and kept[1] not in ("accounting_storage/none", "(null)")
 
 
-def jobs_of(directory: Path) -> list[Job]:
+def jobs_of(directory: Path) -> list[QueuedJob]:
     """Own jobs in the queue whose name tells this results folder, of whichever study."""
     listed = _ask("squeue", "--noheader", f"--user={os.getuid()}", "--format=%i|%T|%j")
     jobs = [line.strip().split("|", 2) for line in listed.splitlines() if line.count("|") >= 2]
-    return [Job(job, state) for job, state, name in jobs if f"{_mark(directory)}_" in name]
+    return [QueuedJob(job, state) for job, state, name in jobs if f"{_mark(directory)}_" in name]
 
 
-def queued(directory: Path, or_none: bool = False) -> list[Job]:
+def queued(directory: Path, or_none: bool = False) -> list[QueuedJob]:
     """Own jobs of this results folder in the queue; none where there is no Slurm.
 
     UserError when there is one and it does not answer, unless that counts as none.

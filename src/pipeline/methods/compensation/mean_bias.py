@@ -11,7 +11,7 @@ from pipeline.config.base import Section
 from pipeline.config.roles import CONTROL
 from pipeline.errors import UserError
 from pipeline.methods.compensation.sites import Repair, Sites, modules
-from pipeline.methods.part import Cost, Part
+from pipeline.methods.part import FittingCost, Part
 from pipeline.methods.plan import Arrays, Refused
 from pipeline.methods.sparsifiers.base import Curve
 from pipeline.models.batches import marked
@@ -45,10 +45,10 @@ class MeanBias(Part):
     Options = Options
 
     @classmethod
-    def cost(cls, options: Any) -> Cost:
+    def cost(cls, options: Any) -> FittingCost:
         """One pass over the calibration text; the original's matrices beside the model, and sums of
         twice their precision."""
-        return Cost(passes=1, copies=3)
+        return FittingCost(passes=1, copies=3)
 
     def check(self, parts: Any) -> None:
         """Raise Refused where nothing was left out."""

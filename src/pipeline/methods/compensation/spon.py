@@ -23,7 +23,7 @@ from pipeline.config.roles import CONTROL
 from pipeline.errors import UserError
 from pipeline.methods.compensation.sites import Repair, Sites, biases, modules
 from pipeline.methods.descent import Schedule, train
-from pipeline.methods.part import Cost, Part
+from pipeline.methods.part import FittingCost, Part
 from pipeline.methods.plan import Arrays, Refused
 from pipeline.methods.sparsifiers.base import Curve
 from pipeline.models.batches import Batch, batches
@@ -83,9 +83,9 @@ class Spon(Part):
     reads: Mapping[str, str] = {"corpus": "sequences"}
 
     @classmethod
-    def cost(cls, options: Any) -> Cost:
+    def cost(cls, options: Any) -> FittingCost:
         """All steps, though training may stop before; the student, the original and gradients."""
-        return Cost(trained=options.steps * options.batch, copies=3)
+        return FittingCost(trained=options.steps * options.batch, copies=3)
 
     def check(self, parts: Mapping[str, Any]) -> None:
         """Refused where nothing was left out."""

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from pipeline.config.base import Section
 from pipeline.methods.masks import Masks, Seen
-from pipeline.methods.part import Cost
+from pipeline.methods.part import FittingCost
 from pipeline.methods.plan import Arrays
 from pipeline.methods.sparsifiers.base import BLOCK_TOKENS, Curve, Evidence, Sparsifier
 from pipeline.models.forward import Forward, Skipped
@@ -60,9 +60,9 @@ class ByInput(Sparsifier):
         return bool(options["allocation"] == "greedy")
 
     @classmethod
-    def cost(cls, options: Any) -> Cost:
+    def cost(cls, options: Any) -> FittingCost:
         """Along the greedy path every step tries each of a block's layers, some seven."""
-        return Cost(tokens=7 / STEP * BLOCK_TOKENS if options.allocation == "greedy" else 0)
+        return FittingCost(tokens=7 / STEP * BLOCK_TOKENS if options.allocation == "greedy" else 0)
 
     def prepare(self, evidence: Evidence, options: Any) -> tuple[Arrays, Curve]:
         """`LAYER/path`, (steps, linear layers): shares along the greedy path, the first all 0."""

@@ -22,7 +22,7 @@ from pydantic import Field
 from pipeline.config.base import Section
 from pipeline.methods.descent import Schedule
 from pipeline.methods.masks import Masks, Seen
-from pipeline.methods.part import Cost
+from pipeline.methods.part import FittingCost
 from pipeline.methods.plan import Arrays, Refused
 from pipeline.methods.sparsifiers.base import Curve, Evidence, Sparsifier
 from pipeline.methods.sparsifiers.predictor import (
@@ -96,9 +96,9 @@ class Predicted(Sparsifier):
         return True
 
     @classmethod
-    def cost(cls, options: Any) -> Cost:
+    def cost(cls, options: Any) -> FittingCost:
         """The sample of what the predictors read; they are trained on it without the model."""
-        return Cost(tokens=options.tokens)
+        return FittingCost(tokens=options.tokens)
 
     @classmethod
     def needs_classification(cls, options: Mapping[str, Any]) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from pipeline.config.base import Section
-from pipeline.methods.part import Cost, Part
+from pipeline.methods.part import FittingCost, Part
 from pipeline.methods.plan import Refused
 from pipeline.methods.weights.patterns import CHANNELS, Pattern
 from pipeline.models.views import linear_layers, matrix
@@ -73,9 +73,9 @@ class Pruner(Part):
     weighs_inputs = True
 
     @classmethod
-    def cost(cls, options: Any) -> Cost:
+    def cost(cls, options: Any) -> FittingCost:
         """Every block runs twice: for what its layers read, and for what it hands on."""
-        return Cost(tokens=2 * TOKENS if cls.weighs_inputs else 0)
+        return FittingCost(tokens=2 * TOKENS if cls.weighs_inputs else 0)
 
     def check(self, layout: "ModelView", options: Any) -> None:
         """Refused where rows cannot be cut into groups of the pattern."""

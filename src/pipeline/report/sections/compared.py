@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipeline.report.compared import MEASURES, at_measure, compared
+from pipeline.report.compared import MEASURE_NAMES, at_measure, compared
 from pipeline.report.curves import WIDTHS, Rows, curve_data, curve_layers, looks_of, models_of
 from pipeline.report.results import Results
 from pipeline.report.section import Figure, Section
@@ -30,7 +30,7 @@ def compared_figure(rows: Rows, models: Rows, methods: Rows) -> Spec:
     names = models_of(shown, models)
     width = WIDTHS[columns_for(names)]
     charts = []
-    for measure, title in MEASURES.items():
+    for measure, title in MEASURE_NAMES.items():
         of_measure = [row for row in shown if row["measure"] == measure]
         if not of_measure:
             continue

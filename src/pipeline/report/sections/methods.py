@@ -3,14 +3,14 @@
 from typing import Any
 
 from pipeline.registry import PARTS
-from pipeline.report.compared import MEASURES
+from pipeline.report.compared import MEASURE_NAMES
 from pipeline.report.numbers import NOTHING
 from pipeline.report.results import Results, Row
 from pipeline.report.section import Section
 from pipeline.tables.curves import NEURONS_REMOVED
 
 #: What methods are compared at, as people read it.
-_COMPARED = {NEURONS_REMOVED: "FFN neurons removed", **MEASURES}
+_COMPARED = {NEURONS_REMOVED: "FFN neurons removed", **MEASURE_NAMES}
 #: What neurons that are removed for good are ranked among.
 _SCOPES = {"layer": "each layer", "model": "the whole model"}
 
