@@ -1,5 +1,7 @@
 """What every registered part of a method says of itself."""
 
+import re
+
 import pytest
 import yaml
 
@@ -9,6 +11,7 @@ from pipeline.config.study import parse_study
 from pipeline.methods.part import FittingCost, NoOptions, Part
 from pipeline.planning.study import Study
 from pipeline.registry import PARTS
+from pipeline.store.digest import SOURCE_ROOT
 
 ENTRIES = [(kind, name) for kind, registry in PARTS.items() for name in registry]
 CLASSES = [PARTS[kind].load(name) for kind, name in ENTRIES]
@@ -86,3 +89,19 @@ def test_arms_need_the_classification_and_other_kinds_of_part_are_no_arms():
 
 def test_a_base_has_no_options():
     assert Part.Options is NoOptions
+
+
+def test_no_part_is_called_by_its_name_where_studies_are_planned_analysed_and_told():
+    """Its label, its role and its cost are asked of it, so a new one needs no line there."""
+    # CETT is also what a profile measures.
+    names = "|".join(name for registry in PARTS.values() for name in registry if name != "cett")
+    called = re.compile(rf"[\"'>`]({names})[\"'<`]")
+    package = SOURCE_ROOT / "pipeline"
+    found = {
+        (path.name, match[1])
+        for room in ("analysis", "planning", "report", "running", "store")
+        for path in (package / room).rglob("*")
+        if path.suffix in (".py", ".j2")
+        for match in called.finditer(path.read_text(encoding="utf-8"))
+    }
+    assert found == set()

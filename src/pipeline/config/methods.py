@@ -126,8 +126,9 @@ class Method(Section):
     levels: tuple[Level, ...] = Field(
         min_length=1,
         description="shares, of neurons removed or of whatever the part goes by; `cold` or `hot` "
-        "for as many neurons as the set has; for `drop_decile` deciles from 1, the coldest, to 10; "
-        "for `drop_cold_layer` layers from 0; `whole` for a method without levels",
+        "for as many neurons as the set has; whole numbers where a sparsifier removes one part of "
+        "the model alone: deciles from 1 to 10, the hottest, or layers from 0; `whole` for a "
+        "method without levels",
     )
     measure: Measure | None = Field(
         None,
