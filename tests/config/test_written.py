@@ -152,6 +152,8 @@ def test_the_words_of_a_list_are_its_values():
         ({"grid": {"quantization": []}}, "[] is refused: give a list of values, or a mapping of"),
         ({"grid": {"quantization": "int8"}}, "'int8' is refused: give a list of values"),
         ({"grid": {"quantization": ["int8", "int8"]}}, "values must not repeat"),
+        ({"grid": {"quantization": {8: "int8", "8": "int4"}}}, "words must differ as texts"),
+        ({"grid": {"quantization": {None: "int8", "": "int4"}}}, "words must differ as texts"),
         ({"grid": {"quantization": ["int88"]}}, "unknown quantization 'int88'. Did you mean"),
         ({"grid": {"scope": ["block"]}}, "'block': Input should be 'layer' or 'model'"),
         ({"grid": {"compensation": [{"name": "spon"}]}}, "a value with options needs a word"),

@@ -72,7 +72,10 @@ def words_of(axis: Any) -> dict[str, Any]:
     """Word -> value of one key of a grid. Values of a list are their own words, and null has the
     empty one. ValueError where it is neither a list nor a mapping, or a value has no word."""
     if isinstance(axis, Mapping) and axis:
-        return {_word(key): value for key, value in axis.items()}
+        words = {_word(key): value for key, value in axis.items()}
+        if len(words) < len(axis):
+            raise ValueError("words must differ as texts; 8 and '8' are one, null and '' are one")
+        return words
     if not isinstance(axis, list | tuple) or not axis:
         raise ValueError("give a list of values, or a mapping of words for the names to values")
     if any(isinstance(value, Mapping | list) for value in axis):
