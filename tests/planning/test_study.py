@@ -259,16 +259,25 @@ PLAIN = {"classification": None}
         ),
         ({"weights": WANDA}, r"weights\.share: with a sparsifier the levels are the sparsifier's"),
         (
-            {"sparsifier": None, "weights": {"name": "wanda", "share": 0.5}, "levels": [0.5]},
+            {
+                **PLAIN,
+                "sparsifier": None,
+                "weights": {"name": "wanda", "share": 0.5},
+                "levels": [0.5],
+            },
             r"weights\.share: without a sparsifier the levels are the weights' own shares",
         ),
         (
-            {"sparsifier": None, "weights": WANDA, "levels": ["whole"]},
+            {**PLAIN, "sparsifier": None, "weights": WANDA, "levels": ["whole"]},
             r"levels: wanda removes a share of the weights, .*given \['whole'\]",
         ),
         (
-            {"sparsifier": None, "quantization": "int4", "levels": [0.5]},
+            {**PLAIN, "sparsifier": None, "quantization": "int4", "levels": [0.5]},
             r"levels: this method has none, so give \[whole\]; given \[0\.5\]",
+        ),
+        (
+            {"sparsifier": None, "quantization": "int4", "levels": ["whole"]},
+            "classification: without a sparsifier it has no use; give null",
         ),
         (
             {"sparsifier": None, "quantization": "int4", "measure": "neuron_sparsity"},
@@ -296,7 +305,7 @@ PLAIN = {"classification": None}
             r"sparsifier\.distractor: reasoning is the method's own corpus",
         ),
         (
-            {"sparsifier": None, "compensation": "mean_bias", "levels": ["whole"]},
+            {**PLAIN, "sparsifier": None, "compensation": "mean_bias", "levels": ["whole"]},
             "compensation: nothing is left out, so there is no mean",
         ),
         (
