@@ -46,8 +46,8 @@ _PLACES = {
     errno.EDQUOT: "the disk quota is used up. Make room there, or ask for more",
     errno.EROFS: "it is read-only. Make it writable, or give another folder with --directory",
     errno.EACCES: "permission is denied. Permit it",
-    errno.ENOTDIR: "it is no folder. Give another with --directory",
-    errno.EEXIST: "it is no folder. Give another with --directory",
+    errno.ENOTDIR: "it is not a folder. Give another with --directory",
+    errno.EEXIST: "it is not a folder. Give another with --directory",
 }
 
 

@@ -283,7 +283,7 @@ def _method(
     parts = {_kind_of(method): method} if isinstance(method, str) else dict(method)
     for key, argument in _ARGUMENTS.items():
         if key in parts:
-            raise UserError(f"method: {key} is no key here; give the argument {argument}")
+            raise UserError(f"method: {key} is not a key here; give the argument {argument}")
     fixed = {"corpus": _TEXTS, "levels": (level,), "seeds": (seed,)}
     section = _section(Method, {**parts, **fixed}, "method")
     update: dict[str, Any] = {}
@@ -293,7 +293,7 @@ def _method(
         if entry.sparse_from and "sparse_from" not in parts:
             update["sparse_from"] = entry.sparse_from
     elif classified:
-        raise UserError("classification: a method without a sparsifier goes by none; leave it out")
+        raise UserError("classification: a method without a sparsifier uses none; leave it out")
     return section.model_copy(update=update | {"classification": "own" if classified else None})
 
 
@@ -333,13 +333,13 @@ def _check_matched(asked: Asked, matched: Plan | None, layout: Any) -> None:
             )
         return
     if option is None or not by_tables(asked.parts, asked.measure):
-        raise UserError("matched: this method is matched to no other; leave it out")
+        raise UserError("matched: this method does not match another; leave the argument out")
     if matched.dropped is None:
         raise UserError("matched: this plan removes no neurons for good; give one that does")
     if matched.level != asked.level.text or matched.sparse_from != asked.sparse_from:
         raise UserError(
-            f"matched: this plan is of level {matched.level}, sparse from {matched.sparse_from}, "
-            f"and the method of level {asked.level.text}, sparse from {asked.sparse_from}; give "
+            f"matched: this plan has level {matched.level}, sparse from {matched.sparse_from}, "
+            f"and the method has level {asked.level.text}, sparse from {asked.sparse_from}; give "
             "both the same"
         )
     _check_shape(matched, layout, "matched: this plan")

@@ -27,7 +27,7 @@ def file_of(source: str) -> Path:
     if not path.is_file():
         raise UserError(f"calibration file {where} does not exist")
     if not os.access(path, os.R_OK):
-        raise UserError(f"calibration file {where} cannot be read; permit it")
+        raise UserError(f"calibration file {where} cannot be read; change its permissions")
     return path
 
 
@@ -47,8 +47,8 @@ def documents(where: str, corpus: Corpus) -> Iterator[str]:
         yield from _lines(path)
     else:
         raise UserError(
-            f"calibration file {path.name}: give .jsonl, .parquet or .txt, unpacked; of a .json "
-            "list, write one object a line"
+            f"calibration file {path.name}: give .jsonl, .parquet or .txt, unpacked; write a "
+            ".json list as .jsonl, one object a line"
         )
 
 
@@ -95,7 +95,7 @@ def _parquet_errors(path: Path) -> Iterator[None]:
     except (OSError, ValueError, LookupError, pa.ArrowException) as error:
         said = " ".join(str(error).split())
         raise UserError(
-            f"{path.name} is no readable Parquet file ({said}); write it anew"
+            f"{path.name} is not a readable Parquet file ({said}); write it anew"
         ) from error
 
 

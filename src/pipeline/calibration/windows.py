@@ -87,8 +87,8 @@ def check(
     """
     if not windows:
         raise UserError(
-            f"{name}: {documents} documents, none long enough for one sequence of two tokens, not "
-            "counting those that have start and end tokens alone; give more text or another field"
+            f"{name}: {documents} documents, none of which gives a sequence of two tokens that are "
+            "not all start and end tokens; give more text or another field"
         )
     unknown = _unknown_share(windows, tokenizer, markers)
     if unknown > MOST_UNKNOWN:

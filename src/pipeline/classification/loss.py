@@ -49,5 +49,7 @@ class Removal:
                 ends.callback(ffn.replace(kept.mul).remove)
             found = text_loss(self.model, self.batches)
         if found is None:
-            raise UserError("the corpus that perplexity is measured on has no token to predict")
+            raise UserError(
+                "the corpus that perplexity is measured on has no token to predict; give more text"
+            )
         return found

@@ -81,11 +81,13 @@ def inspect(folder: Path) -> Inspection:
         found = sorted(str(path) for path in (shared / _STAGES[0]).glob("*"))
         there = f"; there are: {', '.join(found)}" if found else ""
         raise UserError(
-            f"{folder} is no profile; give a folder of results/shared/merge_profile{there}"
+            f"{folder} is not a profile; give a folder of results/shared/merge_profile{there}"
         )
     for part in (merged, sample):
         if not part.is_dir():
-            raise UserError(f"{folder.name}: a profile is in two folders, and {part} is not there")
+            raise UserError(
+                f"{folder.name}: a profile has two folders, and {part} is missing; run the study"
+            )
     neurons, layers = (
         NEURONS.read(merged / "neurons.parquet"),
         LAYERS.read(merged / "layers.parquet"),

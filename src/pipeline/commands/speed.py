@@ -46,7 +46,7 @@ def speed(
     models = {each: _record(study, each, results) for each in study.config.models}
     name, why = choose(AUTO, torch.empty(0, dtype=getattr(torch, dtype), device=device))
     if name == "reference":
-        sys.stderr.write(f"these are no fast kernels, but plain torch: {why}\n")
+        sys.stderr.write(f"these are not the fast kernels but plain torch: {why}\n")
     measured = speeds(d, d_ff, getattr(torch, dtype), rounds, device)
     setting = {
         "d": d,

@@ -74,7 +74,7 @@ class Level:
     def share(self) -> float:
         """The share; ValueError of a level that is none."""
         if not isinstance(self.value, float):
-            raise ValueError(f"the level {self.text} is no share")
+            raise ValueError(f"the level {self.text} is not a share")
         return self.value
 
     @property

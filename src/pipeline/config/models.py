@@ -50,8 +50,8 @@ class Model(Section):
         check_home(source)
         if source_kind(source) == "hub" and not re.fullmatch(HUB_ID, source):
             raise UserError(
-                f"{source!r} is no Hub id, which is NAME or OWNER/NAME; a model of the project is "
-                "builtin:NAME, and a local folder starts with /, ~, ./ or ../"
+                f"{source!r} is not a Hub id, which is NAME or OWNER/NAME; a model of the project "
+                "is builtin:NAME, and a local folder starts with /, ~, ./ or ../"
             )
         return source
 

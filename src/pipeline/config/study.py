@@ -61,7 +61,7 @@ class StudyConfig(StudySections):
         # The default counts as not chosen, whether or not it is written.
         if shares and level not in (*shares, usual):
             raise UserError(
-                f"analysis.reference_level: {level} is no level of any method; there are "
+                f"analysis.reference_level: {level} is not a level of any method; there are "
                 f"{', '.join(map(str, shares))}"
             )
         return self

@@ -196,13 +196,13 @@ def _methods_of(entry: str, written: Mapping[str, Any]) -> Iterator[tuple[str, d
     template = template or "_".join(f"{{{key}}}" for key in (ENTRY, *axes))
     if unknown := sorted(set(re.findall(r"\{(.*?)\}", template)) - {ENTRY, *axes}):
         raise UserError(
-            f"methods.{entry}.name: {{{unknown[0]}}} stands for nothing; there are "
+            f"methods.{entry}.name: {{{unknown[0]}}} is not defined; give one of "
             + ", ".join(f"{{{key}}}" for key in (ENTRY, *axes))
         )
     if (many := math.prod(map(len, axes.values()))) > MOST_METHODS:
         raise UserError(
-            f"methods.{entry}.grid: it stands for {many:,} methods, and {MOST_METHODS:,} are the "
-            "most; give fewer values, or make several studies"
+            f"methods.{entry}.grid: it stands for {many:,} methods, and at most {MOST_METHODS:,} "
+            "are allowed; give fewer values, or make several studies"
         )
     for pairs in product(*(words.items() for words in axes.values())):
         words = {key: word for key, (word, _) in zip(axes, pairs, strict=True)}

@@ -54,7 +54,7 @@ def patch(
     import torch
 
     if not hasattr(plan, "for_kernels"):
-        raise ValueError(f"a {type(plan).__name__} tells the kernels nothing: pass "
+        raise ValueError(f"a {type(plan).__name__} is nothing that the kernels can use: pass "
                          "pipeline.decoding.of_plan.for_kernels(plan)")  # fmt: skip
     check_timed(backend)
     chosen = plan.prefill if prefill is None else prefill

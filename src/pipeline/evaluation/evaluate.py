@@ -74,7 +74,7 @@ def _check_finite(samples: Rows, dtype: str) -> None:
         raise UserError(
             f"the unpruned model's scores are not finite numbers on {len(lost)} of {len(samples)} "
             f"items (the first: item {lost[0]['item']} of {lost[0]['task']}), so no loss can be "
-            f"told; its numbers overflow {dtype}, or its weights are damaged: give the model "
+            f"measured; its numbers overflow {dtype}, or its weights are damaged: give the model "
             "another dtype, or other weights"
         )
 

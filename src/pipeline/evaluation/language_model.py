@@ -159,7 +159,7 @@ def padding_mask(
         sizes = [shortest, *(n for n in longer if shortest < n <= len(row))]
         fits = [n for n in sizes if tuple(row[:n]) in asked]
         if not fits:
-            raise ValueError("a row of the batch is none of the sequences that were asked for")
+            raise ValueError("a row of the batch is not one of the sequences that were asked for")
         lengths.append(fits[-1])
         contexts.append(asked[tuple(row[: fits[-1]])])
     places = torch.arange(tokens.shape[1], device=tokens.device)

@@ -48,7 +48,7 @@ def export(plan: Plan, model: Any, tokenizer: Any, folder: Path) -> list[str]:
         tokenizer.save_pretrained(partial)
         if not _same(model, Path(partial), tokens):
             raise UserError(
-                f"{type(model).__name__}: read back, the written model gives other logits; its "
+                f"{type(model).__name__}: the written model gives other logits when read back; its "
                 "configuration cannot say what was changed, so nothing was written"
             )
         shutil.copytree(partial, folder)
@@ -64,15 +64,17 @@ def export(plan: Plan, model: Any, tokenizer: Any, folder: Path) -> list[str]:
 def check(plan: Plan, folder: Path) -> None:
     """Raise the UserErrors that need no model."""
     if folder.exists():
-        raise UserError(f"{folder} is there already; give --out another folder, or remove it")
+        raise UserError(
+            f"{folder} exists already; give another folder as --out, or remove this one"
+        )
     if plan.refused:
         raise UserError(f"this plan was refused, so there is nothing to apply: {plan.refused}")
     sparsifier = plan.parts.get("sparsifier")
     if sparsifier and not entry_of("sparsifier", sparsifier["name"]).static:
         others = [part["name"] for kind, part in plan.parts.items() if kind != "sparsifier"]
         raise UserError(
-            f"{sparsifier['name']} decides at every token what is skipped, which no weights can "
-            "hold; a study runs it."
+            f"{sparsifier['name']} decides at every token what is skipped, which weights alone "
+            "cannot express; it runs in a study."
             + (
                 f" A method of {' and '.join(others)} alone, fitted as such, can be written."
                 if others

@@ -141,10 +141,10 @@ def tensors(path: Path) -> dict[str, Tensor]:
         ends = [each["data_offsets"][1] for each in header.values()]
         told = 8 + length + max(ends, default=0)
         if told != size:
-            raise ValueError(f"it has {size:,} bytes where its header tells of {told:,}")
+            raise ValueError(f"it has {size:,} bytes where its header describes {told:,}")
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise UserError(
-            f"model folder {path.parent.name!r}: {path.name} is no whole safetensors file "
+            f"model folder {path.parent.name!r}: {path.name} is not a whole safetensors file "
             f"({error}); copy or download it again"
         ) from error
     return found
@@ -173,7 +173,7 @@ def _refuse_quantized(name: str, facts: Mapping[str, Any]) -> None:
             method = given.get("quant_method", "unnamed") if isinstance(given, dict) else given
             raise UserError(
                 f"model {name!r} is quantized ({key} in config.json: {method}); the pipeline "
-                "quantizes by its own methods, so give the model as it was before"
+                "quantizes by its own methods, so give the model as it was before quantization"
             )
 
 

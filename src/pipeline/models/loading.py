@@ -32,7 +32,7 @@ def load(model: Model, record: Mapping[str, Any], whole: bool = True) -> tuple[A
         asked = f"max_memory {model.max_memory}" if model.max_memory else f"device {model.device!r}"
         raise UserError(
             f"model {record['name']!r}: {asked}, and torch {torch.__version__} finds no GPU here; "
-            "set cpu, or run where there is one"
+            "set device: cpu, or run where there is one"
         )
     found = files(model, record["commit"])
     _check(found.folder, record)
@@ -62,7 +62,10 @@ def _placement(model: Model, name: str, folder: Path, whole: bool) -> dict[str, 
             "methods, evaluation and the policy perplexity need all of it on one device"
         )
     if not list(folder.glob("*.safetensors")):
-        raise UserError(f"model {name!r}: max_memory reads layers from *.safetensors; convert it")
+        raise UserError(
+            f"model {name!r}: max_memory reads layers from *.safetensors; convert the model to "
+            "that format"
+        )
     limits = {int(d) if d.isdigit() else d: size for d, size in model.max_memory.items()}
     # Layers are read from the safetensors files where they lie; nothing is written.
     return {"device_map": "auto", "max_memory": limits, "offload_folder": tempfile.gettempdir()}

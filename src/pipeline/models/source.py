@@ -39,7 +39,9 @@ def identity(model: Model) -> str:
     """
     if model.kind == "hub":
         if model.source in _builtin():
-            raise UserError(f"{model.source!r} is no Hub id; did you mean builtin:{model.source}?")
+            raise UserError(
+                f"{model.source!r} is not a Hub id; did you mean builtin:{model.source}?"
+            )
         return of_value([model.model_dump()])
     folder = local_folder(model)
     read = {path for pattern in (*_PATTERNS, *_PICKLES) for path in folder.glob(pattern)}
@@ -120,8 +122,8 @@ def _refuse_adapter(folder: Path) -> None:
     found = sorted(path.name for path in folder.glob("adapter_*") if path.suffix in _ADAPTERS)
     if found:
         raise UserError(
-            f"model folder {folder.name!r} holds an adapter ({', '.join(found)}), which is no "
-            "whole model; merge it into its model (peft: merge_and_unload), save that, and give "
+            f"model folder {folder.name!r} holds an adapter ({', '.join(found)}), which is not "
+            "a whole model; merge it into its model (peft: merge_and_unload), save that, and give "
             "its folder"
         )
 

@@ -45,7 +45,7 @@ def _leave_open(tokenizer: Any) -> None:
         )
     if _around(tokenizer) != (before, []):
         raise UserError(
-            f"the tokenizer puts {tokenizer.convert_ids_to_tokens(behind)} behind every text, "
+            f"the tokenizer puts {tokenizer.convert_ids_to_tokens(behind)} after every text, "
             "where prompts must go on, and cannot be told not to; save it with add_eos_token: false"
         )
 
@@ -59,7 +59,7 @@ def _around(tokenizer: Any) -> tuple[list[int], list[int]]:
             return list(whole[:start]), list(whole[start + len(plain) :])
     raise UserError(
         f"the tokenizer encodes {_PROBE!r} as {whole} with its special tokens and as {plain} "
-        "without, so what it puts around a text cannot be told; give another tokenizer"
+        "without, so what it puts around a text cannot be determined; give another tokenizer"
     )
 
 
@@ -107,6 +107,7 @@ def check(tokenizer: Any, ends: Sequence[Any], embeddings: int) -> None:
     if wrong:
         raise UserError(
             f"the model's folder names {wrong} as the end of an answer (eos_token_id in "
-            "generation_config.json or config.json), which is no special token of its tokenizer; "
-            f"name special tokens, as {tokenizer.eos_token_id} ({tokenizer.eos_token!r}) is"
+            "generation_config.json or config.json), which is not a special token of its "
+            f"tokenizer; name special tokens, as {tokenizer.eos_token_id} "
+            f"({tokenizer.eos_token!r}) is"
         )

@@ -264,6 +264,6 @@ def part(model: Any, index: int, owner: Any, name: str) -> Any:
         found = ", ".join(sorted(child for child, _ in owner.named_children())) or "nothing"
         raise UserError(
             f"{type(model).__name__}: block {index} has no {name}, which the FFN view of this "
-            f"architecture looks for; there is: {found}"
+            f"architecture looks for; it has: {found}"
         )
     return getattr(owner, name)

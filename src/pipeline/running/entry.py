@@ -50,7 +50,7 @@ def job(main: Callable[..., None], snakemake: Any) -> None:
 
 def _tell_killed(rule: str, log: str | None) -> None:
     """Say, on the terminal and in the job's log, that a fork ended without a word."""
-    said = f"{rule} was killed, perhaps for want of memory"
+    said = f"{rule} was killed, perhaps for lack of memory"
     sys.stderr.write(f"\nerror: {said}; its log: {log or 'above'}\n")
     if log:
         with contextlib.suppress(OSError), open(log, "a", encoding="utf-8") as stream:

@@ -164,6 +164,6 @@ def _settings(profile: Path) -> dict[str, object]:
             try:
                 loaded = yaml.safe_load(file.read_text(encoding="utf-8"))
             except (yaml.YAMLError, UnicodeDecodeError) as error:
-                raise UserError(f"profile {file} is no YAML: {error}") from error
+                raise UserError(f"profile {file} is not YAML: {error}") from error
             return loaded if isinstance(loaded, dict) else {}
     return {}

@@ -201,7 +201,7 @@ def _safetensors_manifest(path: Path) -> Any:
         size = os.fstat(stream.fileno()).st_size
     manifest = json.loads(header.pop("__metadata__")[MANIFEST_KEY])
     if size != 8 + length + max((array["data_offsets"][1] for array in header.values()), default=0):
-        raise ValueError("its size is not the one that it tells")
+        raise ValueError("its size is not the one that its header gives")
     return manifest
 
 

@@ -18,4 +18,4 @@ def check(text: str) -> None:
             f"a text holds {wrong!r} or the byte {ord(wrong) - 0xDC00:#x}, and neither is UTF-8; "
             "remove it, or save the file as UTF-8"
         )
-    raise UserError(f"a text holds {wrong!r}, which is no character; remove it or replace it")
+    raise UserError(f"a text holds {wrong!r}, which is not a character; remove it or replace it")

@@ -36,9 +36,9 @@ def _row(line: bytes, fields: Sequence[str] | None) -> dict[str, Any]:
     except UserError:
         raise
     except RecursionError as error:
-        raise UserError("lists or objects stand too deep in one another; flatten them") from error
+        raise UserError("lists or objects are nested too deeply; flatten them") from error
     except ValueError as error:
-        raise UserError(f"no JSON ({error}); give one object a line") from error
+        raise UserError(f"not JSON ({error}); give one object a line") from error
     if not isinstance(row, dict):
         raise UserError("holds no fields; give one object a line")
     return row

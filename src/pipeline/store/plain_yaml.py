@@ -34,16 +34,16 @@ def read(path: Path) -> Any:
         return yaml.load(text, Loader=_loader())  # noqa: S506 - a safe loader
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{path}, line {line} is no YAML: the text is no UTF-8") from error
+        raise UserError(f"{path}, line {line} is not YAML: the text is not UTF-8") from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         told = f"the character {chr(error.character)!r} is not allowed"
-        raise UserError(f"{path}, line {line} is no YAML: {told}") from error
+        raise UserError(f"{path}, line {line} is not YAML: {told}") from error
     except yaml.constructor.ConstructorError as error:
         raise UserError(f"{path}{_line(error)}: {error.problem}") from error
     except yaml.MarkedYAMLError as error:
         told = ", ".join(part for part in (error.context, error.problem) if part)
-        raise UserError(f"{path}{_line(error)} is no YAML: {told}") from error
+        raise UserError(f"{path}{_line(error)} is not YAML: {told}") from error
 
 
 def _line(error: Any) -> str:

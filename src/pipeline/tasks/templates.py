@@ -36,7 +36,7 @@ def compiled(text: str) -> Any:
         with _limits():
             return _environment().from_string(text)
     except (TemplateError, RecursionError) as error:
-        raise UserError(f"{_short(text)} is no template: {error}") from error
+        raise UserError(f"{_short(text)} is not a template: {error}") from error
 
 
 def filled(template: Any, fields: Mapping[str, Any]) -> str:

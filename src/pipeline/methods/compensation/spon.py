@@ -113,7 +113,9 @@ class Spon(Part):
                 total += number * float(self.loss(training, batch))
             tokens += number
         if not tokens:
-            raise UserError("the held-out text has no token that another follows; give more text")
+            raise UserError(
+                "the held-out text has no token that is followed by another; give more text"
+            )
         return total / tokens
 
     def fit(self, repair: Repair, options: Any) -> tuple[Arrays, Curve]:

@@ -120,8 +120,8 @@ def fit_predictor(
     kept, measured = (mask.nonzero().flatten() for mask in (~held_out, held_out))
     if not kept.numel() or not measured.numel():
         raise UserError(
-            f"{label}: {measured.numel()} of {tokens} tokens are held out; there must be some, and "
-            "some others. Sample more sequences"
+            f"{label}: {measured.numel()} of {tokens} tokens are held out; at least one must be, "
+            "and at least one must not. Sample more sequences"
         )
     if balanced is None:
         balanced = form == "linear"
