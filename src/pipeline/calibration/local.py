@@ -100,7 +100,8 @@ def _parquet_errors(path: Path) -> Iterator[None]:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    # Bytes that are no UTF-8 come as characters that are none, so one check finds both.
+    # Bytes that are not UTF-8 are read as surrogates, which are not characters either, so one check
+    # finds both.
     with open(path, encoding="utf-8", errors="surrogateescape") as stream:
         for number, line in enumerate(stream, 1):
             if line.strip():
@@ -114,7 +115,7 @@ def _no_field(where: str, field: str, names: Iterable[str]) -> UserError:
 
 
 def identity(where: str, corpus: Corpus) -> str:
-    """Digest of the file, or for a large one what changes with it."""
+    """Digest of the file; for a large file, of facts that change whenever it does."""
     return identity_of_file(file_of(corpus.source))
 
 

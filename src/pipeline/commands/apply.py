@@ -14,11 +14,11 @@ from pipeline.tables.plan import PLAN
 
 
 def apply(path: Path, out: Path, source: str | None = None) -> list[str]:
-    """Write the model that a plan is of, changed by it, to a new folder; what was done, in
+    """Write a plan's model, as changed by the plan, to a new folder; returns what was done, in
     sentences.
 
     `path` is a plan.json or the folder it lies in; `source` names the model where the plan cannot,
-    which is of a local folder. UserError unless the model is the one that was fitted.
+    because it is a local folder. UserError unless the model is the one that the plan was fitted on.
     """
     document = path / "plan.json" if path.is_dir() else path
     if not document.is_file():

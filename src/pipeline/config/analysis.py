@@ -1,4 +1,4 @@
-"""`analysis`: intervals, and the levels that the finding is told at."""
+"""`analysis`: intervals, and the level at which the finding compares the arms."""
 
 from pydantic import Field
 

@@ -97,7 +97,7 @@ def markdown() -> str:
 
 
 def _shared() -> Iterator[str]:
-    """A table of the keys that stand for others."""
+    """A table of the keys that are written in place of others: defaults and grids."""
     yield "| key | default | meaning |"
     yield "|---|---|---|"
     for place, model in (("method_defaults", MethodDefaults), ("methods.NAME", MethodEntry)):
@@ -109,7 +109,7 @@ def _shared() -> Iterator[str]:
 
 
 def _entries(kind: str) -> Iterator[str]:
-    """What can be named as one part of a method, with its options."""
+    """A table of what can be named as a part of this kind, with its options."""
     yield from ("", f"### `methods.NAME.{kind}`", "")
     yield "| name | option | type | default | meaning |"
     yield "|---|---|---|---|---|"
@@ -121,7 +121,7 @@ def _entries(kind: str) -> Iterator[str]:
 
 
 def _section(field: Mapping[str, Any]) -> str | None:
-    """Name of the model behind a section, or behind the entries of a mapping of sections."""
+    """Name of the pydantic model of a section, or of the entries of a mapping of sections."""
     entries = (field, *field.get("patternProperties", {}).values())
     return next((e["$ref"].rpartition("/")[2] for e in entries if "$ref" in e), None)
 

@@ -21,7 +21,8 @@ class Part(Section):
 
 
 def flat(part: Mapping[str, Any]) -> dict[str, Any]:
-    """A part with its options beside its name, those of a Part included."""
+    """A part as a mapping with its options beside its name, given as a Part or as such a
+    mapping."""
     if set(part) == {"name", "options"} and isinstance(part["options"], Mapping):
         return {"name": part["name"], **part["options"]}
     return dict(part)
@@ -45,7 +46,7 @@ def _part(kind: str) -> Callable[[Any], Any]:
 
 
 def _options(kind: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options with their defaults; ValueError says which one is refused, and why."""
+    """The options with defaults filled in; ValueError says which option is refused, and why."""
     kinds = PARTS[kind].load(name).Options
     try:
         found: dict[str, Any] = kinds.model_validate(dict(given)).model_dump(mode="json")
@@ -80,7 +81,7 @@ def _problem(name: str, kinds: type[Section], problem: Mapping[str, Any]) -> str
 
 
 def part_schema(kind: str) -> dict[str, Any]:
-    """The JSON schema of a part of a method, options left open."""
+    """The JSON schema of a part of a method, in which any options are allowed."""
     return {
         "anyOf": [
             {"enum": sorted(PARTS[kind])},

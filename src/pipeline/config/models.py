@@ -11,7 +11,7 @@ from pipeline.errors import UserError
 #: A repository on the Hub, by the Hub's own rules for names.
 _WORD = r"\w+([.-]\w+)*"
 HUB_ID = rf"(?a:({_WORD}/)?(?=.{{1,96}}$){_WORD})(?<!\.git)"
-#: A device as in `max_memory`, and how much of it; and the device of a model.
+#: A device in `max_memory`, an amount of memory on it, and the device of a model.
 PLACE = r"^(cpu|\d{1,3})$"
 SIZE = r"^\d{1,9}(\.\d{1,9})?[KMGT]i?B$"
 DEVICE = r"^(cpu|cuda(:\d{1,3})?)$"
@@ -69,7 +69,7 @@ class Model(Section):
 
 
 def source_kind(source: str) -> Literal["builtin", "path", "hub"]:
-    """`builtin:` prefix, something that looks like a path, or else a Hub id."""
+    """The kind of a source: builtin by its prefix, path if it looks like one, else hub."""
     if source.startswith("builtin:"):
         return "builtin"
     return "path" if source.startswith(("/", "./", "../", "~")) else "hub"

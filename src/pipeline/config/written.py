@@ -32,12 +32,12 @@ AXES = tuple(key for key in Method.model_fields if key not in ("levels", "seeds"
 ENTRY = "method"
 #: Methods that a grid may stand for, before levels and seeds multiply them.
 MOST_METHODS = 1000
-#: A mark that stands between words of a name.
+#: Characters that may separate words of a name.
 _MARK = r"[._+-]"
 
 
 def _axis(key: str) -> Any:
-    """The type of one key of a grid: values by the words that stand for them in names."""
+    """The type of one key of a grid: a mapping from the words used in names to values."""
     value: Any = TypeAdapter(Method.model_fields[key].rebuild_annotation())
     schema = value.json_schema()
     described = WithJsonSchema(
@@ -53,7 +53,7 @@ def _axis(key: str) -> Any:
 
 
 def _checked_by(value: TypeAdapter[Any]) -> Callable[[Any], dict[str, Any]]:
-    """A reader of one key of a grid that refuses values which the key would not take."""
+    """A reader of one key of a grid that refuses values which the key does not allow."""
 
     def read(axis: Any) -> dict[str, Any]:
         words = words_of(axis)
@@ -70,7 +70,8 @@ def _checked_by(value: TypeAdapter[Any]) -> Callable[[Any], dict[str, Any]]:
 
 def words_of(axis: Any) -> dict[str, Any]:
     """Word -> value of one key of a grid. Values of a list are their own words, and null has the
-    empty one. ValueError where it is neither a list nor a mapping, or a value has no word."""
+    empty word. ValueError where the key holds neither a list nor a mapping, or a value has no
+    word."""
     if isinstance(axis, Mapping) and axis:
         return {_word(key): value for key, value in axis.items()}
     if not isinstance(axis, list | tuple) or not axis:
@@ -117,7 +118,7 @@ class MethodEntry(Method):
 
 
 class MethodDefaults(Method):
-    """What all methods have that do not say otherwise: any keys of a method, and options."""
+    """Keys and options for all methods that do not give their own."""
 
     options: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
@@ -150,7 +151,7 @@ def stands_elsewhere(values: Mapping[str, Any], place: tuple[Any, ...]) -> bool:
         return True
     if place[0] != "methods" or len(place) != 3:
         return False
-    # Whatever is out of form holds no key, and is refused by itself.
+    # Whatever is malformed holds no key, and is refused for that.
     entry = values["methods"].get(place[1])
     grid = entry.get("grid") if isinstance(entry, Mapping) else None
     holders = (grid, values.get("method_defaults"))
@@ -158,11 +159,11 @@ def stands_elsewhere(values: Mapping[str, Any], place: tuple[Any, ...]) -> bool:
 
 
 def write_out(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """A study's values, of the form of a WrittenStudy, with each method's keys in an entry of its
-    own; and the entry that each of these was made from. The order is that of the entries, and
-    within a grid that of its values.
+    """(a study's values with every method written out in an entry of its own, the entry that each
+    method comes from), for values of the form of a WrittenStudy. Methods keep the order of the
+    entries and, within a grid, that of its values.
 
-    UserError where names do not come out right.
+    UserError where a name is repeated or not allowed.
     """
     values = dict(values)
     defaults = dict(values.pop("method_defaults", None) or {})
@@ -211,8 +212,8 @@ def _methods_of(entry: str, written: Mapping[str, Any]) -> Iterator[tuple[str, d
 
 
 def name_of(template: str, words: Mapping[str, str]) -> str:
-    """A template with the words of its keys. With an empty word goes the mark before it, or where
-    it stands first the mark after it."""
+    """A template filled with the words of its keys. An empty word also drops the mark before it,
+    or, at the start of the name, the mark after it."""
     for key, word in words.items():
         place = re.escape(f"{{{key}}}")
         if word:
