@@ -27,8 +27,8 @@ def export(plan: Plan, model: Any, tokenizer: Any, folder: Path) -> list[str]:
 
     Neurons are cut out where all layers lose equally many, and zeroed otherwise. The folder appears
     complete or not at all: it is read back first, and has to give the same logits. UserError for a
-    plan that weights cannot hold, for a model whose configuration has no place for biases, and for
-    a folder that is there already.
+    plan that weights cannot express, for a model whose configuration has no place for biases, and
+    for a folder that is there already.
     """
     import torch
 
@@ -109,7 +109,8 @@ def _cut(plan: Plan, model: Any) -> list[str]:
 
 
 def _configured(model: Any, made: set[str]) -> str:
-    """Tell the configuration of biases that the model did not have, zeros where it wants more."""
+    """Declare in the configuration biases that the model did not have, adding zeros where it
+    demands more."""
     import torch
 
     layout: ModelView = view(model)
@@ -136,7 +137,7 @@ def _same(model: Any, folder: Path, tokens: Any) -> bool:
     from transformers import AutoModelForCausalLM
 
     try:
-        # Code of its own was trusted when the model was loaded.
+        # The model's own code was already trusted when the model was loaded.
         again = AutoModelForCausalLM.from_pretrained(
             folder, dtype=model.dtype, trust_remote_code=hasattr(model.config, "auto_map")
         ).to(model.device)

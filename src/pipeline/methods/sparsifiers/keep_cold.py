@@ -1,4 +1,5 @@
-"""`keep_cold`: remove neurons in the classification's order, hottest first, until cold are left."""
+"""`keep_cold`: remove neurons in the classification's order, hottest first, until only cold ones
+are left."""
 
 import numpy as np
 
@@ -25,18 +26,19 @@ class KeepCold(Ordered):
     order = HOTTEST
 
     def scores(self, neurons: Neurons, seed: int) -> np.ndarray:
-        """Ranks as the classification's, from the hottest."""
+        """The classification's ranks, counted from the hottest."""
         return heat_ranks(neurons.heat, neurons.layer, neurons.neuron)
 
     def most(self, evidence: Evidence) -> float:
-        """The hot set's share, of the layer that has fewest where each gives its own."""
+        """The hot set's share; where each layer gives its own, that of the layer with the
+        smallest."""
         hot, layers = evidence.neurons.hot, evidence.neurons.layer
         if evidence.scope == "layer":
             return float(min(hot[layers == layer].mean() for layer in np.unique(layers)))
         return float(hot.mean())
 
     def limit(self, removed: int, hot: int, total: int) -> None:
-        """Refused beyond the hot set: cold neurons would go as well."""
+        """Raise Refused beyond the hot set, where cold neurons would go as well."""
         if removed > hot:
             raise Refused(
                 f"removing {removed} of {total} neurons goes beyond the {hot} hot ones, so cold "

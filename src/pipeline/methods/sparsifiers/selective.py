@@ -33,5 +33,5 @@ class Selective(Ordered):
     Options = Options
 
     def scores(self, neurons: Neurons, seed: int) -> np.ndarray:
-        """Mean contribution on the target less that on the distractor."""
+        """Mean contribution on the target minus that on the distractor."""
         return neurons.mean_contribution - neurons.of_distractor
