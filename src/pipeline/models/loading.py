@@ -15,7 +15,8 @@ from pipeline.store.digest import LARGE_FILE, of_files
 
 
 def load(model: Model, record: Mapping[str, Any], whole: bool = True) -> tuple[Any, Any]:
-    """(model in evaluation mode on its device, tokenizer); `record` is the body of model.json.
+    """Returns (model in evaluation mode on its device, tokenizer); `record` is the body of
+    model.json.
 
     The files must still be those that were resolved: configuration and tokenizer are checked by
     content, and so are weights up to 64 MiB. Pickled weights load with weights_only. With
@@ -26,7 +27,7 @@ def load(model: Model, record: Mapping[str, Any], whole: bool = True) -> tuple[A
     from transformers import AutoModelForCausalLM
 
     torch.use_deterministic_algorithms(True, warn_only=True)
-    # Nothing here reads memory that it has not written, so filling it first only costs time.
+    # Nothing here reads memory before writing it, so filling it first would only cost time.
     torch.utils.deterministic.fill_uninitialized_memory = False
     if model.gpus and not torch.cuda.is_available():
         asked = f"max_memory {model.max_memory}" if model.max_memory else f"device {model.device!r}"
@@ -45,7 +46,7 @@ def load(model: Model, record: Mapping[str, Any], whole: bool = True) -> tuple[A
         output_loading_info=True,
         **_placement(model, record["name"], found.folder, whole),
     )
-    # What a checkpoint lacks is filled with random numbers.
+    # Weights that a checkpoint lacks are filled with random numbers.
     refuse_unfit(record["name"], told)
     if not model.max_memory:
         loaded = loaded.to(model.device)

@@ -75,7 +75,7 @@ _WILDCARD = re.compile(r"{(\w+)}")
 
 
 def described() -> dict[str, dict[str, Table | Document | Arrays]]:
-    """Kind of result -> what its files are, by their paths below `results`."""
+    """Kind of result -> its files with their tables, by their paths below `results`."""
     kinds: dict[str, dict[str, Table | Document | Arrays]] = {}
     for stage in STAGES.values():
         folder = _WILDCARD.sub(_name, stage.folder.replace("{shard}-of-{shards}", "SHARD"))

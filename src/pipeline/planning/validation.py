@@ -1,4 +1,4 @@
-"""What a study refuses before any job: parts, levels, corpora and tasks that do not go together."""
+"""What is refused before any job: parts, levels, corpora and tasks that do not go together."""
 
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -20,7 +20,7 @@ from pipeline.tasks import task as tasks
 
 
 def check(study: Identities) -> None:
-    """Raise UserError, with the key, for what the study cannot be made of."""
+    """Raise UserError, with the key, for whatever makes the study impossible."""
     config = study.config
     for name, method in config.methods.items():
         with at(f"methods.{name}"):
@@ -68,7 +68,8 @@ def _check_tasks(config: StudyConfig) -> None:
 
 
 def _check_match(study: Conditions, method: str) -> None:
-    """Refuse to match what takes no number of neurons of each layer at the same levels."""
+    """Refuse a `match` to a method that does not remove a number of neurons of each layer at the
+    same levels."""
     if (followed := study.matched_to(method)) is None:
         return
     methods = study.config.methods
@@ -103,8 +104,8 @@ def _check_match(study: Conditions, method: str) -> None:
 def check_classification(
     section: Classification, corpora: Collection[str], ranked_on: Collection[str]
 ) -> None:
-    """Refuse options that the policy lacks or has no use for; `corpora` are all that it could name,
-    `ranked_on` those that methods rank neurons on."""
+    """Refuse options that are missing or that the policy has no use for; `corpora` are all that it
+    could name, `ranked_on` those that methods rank neurons on."""
     policy = POLICIES.load(section.policy)
     given = {name for name in ("share", "other", "rise") if getattr(section, name) is not None}
     for name in sorted(policy.options - given):
