@@ -7,7 +7,8 @@ from pipeline.tables.base import Column, Table
 DENSE, REASONING = "dense", "reasoning"
 
 
-#: What methods that remove neurons for good are compared at; others at an achieved measure.
+#: The measure at which methods that remove neurons for good are compared; others are compared at an
+#: achieved measure.
 NEURONS_REMOVED = "neurons_removed"
 
 

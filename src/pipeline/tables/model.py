@@ -1,4 +1,4 @@
-"""model.json: what a model is, resolved once; everything downstream depends on it."""
+"""model.json: the facts about a model, resolved once; everything downstream depends on it."""
 
 from pipeline.tables.base import Document
 

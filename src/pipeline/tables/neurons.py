@@ -14,7 +14,7 @@ _BLOCK = {"block": Column("Int64", "block of sequences, from 0")}
 
 
 def _sums(symbol: str) -> dict[str, Column]:
-    """Columns of one tensor's moments; padding and special tokens are in none of them."""
+    """Columns of one tensor's moments; they leave out padding and special tokens."""
     return {
         "tokens": Column("Int64", "tokens seen; padding and special tokens left out"),
         "nonfinite": Column("Int64", f"tokens with a non-finite {symbol}, left out of all sums"),

@@ -1,6 +1,6 @@
 """Profiles: what is measured token by token, on a few thousand sampled tokens.
 
-Active is a neuron as `natural_sparsity` counts it: with h != 0 where the activation has exact
+A neuron is active in the sense of `natural_sparsity`: with h != 0 where the activation has exact
 zeros, and otherwise with a contribution above the layer's CETT threshold.
 """
 
