@@ -37,8 +37,8 @@ class Model(Section):
         None,
         min_length=1,
         description="most memory to take on each device, for instance `{cpu: 16GiB, '0': 20GiB}`; "
-        "layers that do not fit are read from disk as they are needed, and `device` says nothing. "
-        "For profiling alone; null keeps the whole model on `device`",
+        "layers that do not fit are read from disk as they are needed, and `device` has no effect. "
+        "Only for profiling; null keeps the whole model on `device`",
     )
     trust_remote_code: bool = Field(
         False, description="run model code from the Hub; off unless this model needs it"

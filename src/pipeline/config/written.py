@@ -106,14 +106,14 @@ class MethodEntry(Method):
         None,
         min_length=1,
         description="names of a grid's methods, in which `{method}` stands for the entry's name "
-        "and `{KEY}` for the word of that key's value, as in `{method}_{quantization}`; null for "
-        "all of them in the grid's order with `_` between them",
+        "and `{KEY}` for the word of that key's value, as in `{method}_{quantization}`; null "
+        "joins the entry's name and all words by `_`, in the grid's order",
     )
     grid: Grid | None = Field(
         None,
         description="keys of a method, each with a list of values or a mapping of words to values; "
-        "the entry stands for one method for every combination, of which the last key changes "
-        "first",
+        "the entry stands for one method for every combination, in an order in which the last key "
+        "changes fastest",
     )
 
 

@@ -48,19 +48,19 @@ class Options(Section):
         "linear layers",
     )
     corpus: Name | None = Field(
-        None, description="corpus they are learned on; null for the one thresholds are fitted on"
+        None, description="corpus to learn on; null for the one on which thresholds are fitted"
     )
     learning_rate: float | None = Field(
         None,
         gt=0,
-        description="null for the site's own, 0.003 at `down` and 0.01 at `all`, the best of a "
+        description="learning rate; null for 0.003 at `down` and 0.01 at `all`, the best of a "
         "sweep (benchmarks/spon.py)",
     )
     steps: int = Field(300, ge=1, description="most optimiser steps")
-    batch: int = Field(8, ge=1, description="sequences a step")
+    batch: int = Field(8, ge=1, description="sequences per step")
     every: int = Field(25, ge=1, description="steps between measurements on held-out text")
     patience: int = Field(
-        4, ge=1, description="measurements without improvement after which it stops"
+        4, ge=1, description="measurements without improvement after which training stops"
     )
 
 

@@ -37,7 +37,8 @@ class Options(Section):
     allocation: Literal["uniform", "greedy"] = Field(
         "uniform",
         description="`uniform`: every linear layer skips the same share of its inputs; `greedy`: "
-        "as costs a block's output least, the same share of weights in every block",
+        "every block skips the same share of its weights, divided among its layers so that its "
+        "output changes least",
     )
 
 

@@ -26,8 +26,8 @@ class Options(Section):
 
     match: Name | None = Field(
         None,
-        description="method whose number of neurons removed is drawn in each layer; it has this "
-        "method's levels and scope",
+        description="method whose number of removed neurons is drawn in each layer; it must have "
+        "this method's levels and scope",
     )
     among: Literal["all", "cold"] = Field(
         "all", description="draw among all neurons, or among the cold ones of the classification"

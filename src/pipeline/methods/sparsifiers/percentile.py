@@ -27,7 +27,7 @@ class Options(Section):
     outputs: tuple[Literal["gate", "up", "down"], ...] = Field(
         ("gate", "up", "down"),
         min_length=1,
-        description="projections whose outputs are thresholded; `gate` before the activation",
+        description="projections whose outputs are thresholded, `gate` before its activation",
     )
 
     @field_validator("outputs")

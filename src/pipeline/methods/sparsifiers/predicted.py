@@ -49,22 +49,22 @@ class Options(Section):
         "relu", description="`relu`: PowerInfer's; `linear`: Deja Vu's, with its weighted loss"
     )
     rank: int | None = Field(
-        None, ge=1, description="units between the layers; null adapts it to `bound`"
+        None, ge=1, description="hidden units of the predictor; null adapts them to `bound`"
     )
     bound: float = Field(
         0.001, gt=0, description="rise of held-out perplexity that all layers together may cost"
     )
     neurons: Literal["all", "hot_only", "cold_only"] = Field(
         "all",
-        description="`hot_only`: cold neurons are never computed; `cold_only`: hot ones never",
+        description="`hot_only` never computes cold neurons, `cold_only` never hot ones",
     )
     tokens: int = Field(16384, ge=1, description="most tokens that predictors are trained on")
     learning_rate: float = Field(0.003, gt=0)
     steps: int = Field(400, ge=1, description="most optimiser steps")
-    batch: int = Field(1024, ge=1, description="tokens a step")
+    batch: int = Field(1024, ge=1, description="tokens per step")
     every: int = Field(50, ge=1, description="steps between measurements on held-out tokens")
     patience: int = Field(
-        3, ge=1, description="measurements without improvement after which it stops"
+        3, ge=1, description="measurements without improvement after which training stops"
     )
 
 

@@ -14,7 +14,7 @@ from pipeline.methods.sparsifiers.static import Neurons, Ordered
 class Options(Section):
     """What the target text is compared with."""
 
-    distractor: Name = Field(description="corpus whose neurons may go")
+    distractor: Name = Field(description="corpus whose neurons go first")
 
 
 class Selective(Ordered):

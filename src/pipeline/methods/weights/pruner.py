@@ -28,8 +28,8 @@ class Share(Section):
         None,
         gt=0,
         lt=1,
-        description="share removed, beside a sparsifier, whose the levels then are; null without "
-        "one",
+        description="share removed, for a method with a sparsifier, to which the levels then "
+        "belong; null without one",
     )
 
 
@@ -38,8 +38,8 @@ class Patterns(Share):
 
     pattern: Literal["unstructured", "2:4", "4:8", "channels"] = Field(
         "unstructured",
-        description="`2:4`, `4:8`: so many of every four or eight consecutive inputs are kept, at "
-        "a share of 0.5; `channels`: whole FFN neurons, the same share of every layer",
+        description="`2:4`, `4:8`: two of every four, or four of every eight, consecutive inputs "
+        "are kept, at a share of 0.5; `channels`: whole FFN neurons, the same share of every layer",
     )
 
 

@@ -136,10 +136,10 @@ class Options(Share):
 
     pattern: Literal["unstructured", "2:4", "4:8"] = Field(
         "unstructured",
-        description="`2:4`, `4:8`: so many of every four or eight consecutive inputs are kept, at "
-        "a share of 0.5",
+        description="`2:4`, `4:8`: two of every four, or four of every eight, consecutive inputs "
+        "are kept, at a share of 0.5",
     )
-    block: int = Field(128, ge=8, description="columns that weights are chosen in together")
+    block: int = Field(128, ge=8, description="columns among which weights are chosen together")
     damping: float = Field(
         0.01, gt=0, description="added to the Hessian's diagonal, as a share of its mean"
     )
