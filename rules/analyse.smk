@@ -1,4 +1,4 @@
-#: What the folders are about whose files the analysis reads.
+#: The folders whose files the analysis reads, with what they are about.
 EVALUATED = evaluated_conditions()
 FITTED = {
     f"{RESULTS}/fit/{c.model}/{c.method}/{c.level}/{c.seed}": asdict(c) for c in STUDY.conditions

@@ -1,4 +1,4 @@
-#: What the folders are about whose files the report reads besides those of the analysis.
+#: The folders whose files the report reads besides those of the analysis, with what they are about.
 EXTRACTED = {f"{SHARED}/extract_calibration/{key}": dict(name=key) for key in CORPORA}
 COMPARED = {
     STUDY.overlap_place(*pair): dict(name=STUDY.corpus_key(*pair)) for pair in STUDY.extracted
