@@ -7,11 +7,11 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
-# Planning makes millions of objects and keeps nearly all of them; Python would look through the old
-# ones again and again for some that nothing needs.
+# Planning makes millions of objects and keeps nearly all of them; Python's garbage collector would
+# search the old ones again and again in vain.
 gc.set_threshold(200_000, 20, 100)
 
-#: Refused conditions that the end of a run tells of; a study may have hundreds.
+#: Most refused conditions that are listed at the end of a run; a study may have hundreds.
 REFUSALS_TOLD = 5
 
 if not workflow.configfiles:
@@ -21,7 +21,7 @@ if not workflow.configfiles:
 
 if image := os.environ.get("COLD_NEURONS_IMAGE"):
 
-    # Before the rules, which take it over.
+    # Set before the rules, which inherit it.
     container: image
 
 

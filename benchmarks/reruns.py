@@ -61,7 +61,7 @@ WITHOUT_EFFECT = (
     ),
     Edit(
         "what is said when a job is killed",
-        f"{_SOURCE}/running/entry.py", "perhaps for want of memory", "perhaps by the system",
+        f"{_SOURCE}/running/entry.py", "perhaps for lack of memory", "perhaps by the system",
     ),
     Edit(
         "how many jobs may wait for the fork server",

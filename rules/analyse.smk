@@ -1,4 +1,4 @@
-#: What the folders are about whose files the analysis reads.
+#: The folders whose files the analysis reads, with what they are about.
 EVALUATED = evaluated_conditions()
 FITTED = {STUDY.condition_place("fit", c): asdict(c) for c in STUDY.conditions}
 RESOLVED = of_models("resolve_model")

@@ -29,14 +29,15 @@ from pipeline.planning.study import Study, read_config
 from pipeline.report.section import figures
 from pipeline.tables.curves import REFUSED
 
-# Snakemake writes its interpreter's path into shell lines as it is. A quoted path exists no more, so
-# a second look changes nothing. All that starts a process in this one gets the quoted path, too.
+# Snakemake writes its interpreter's path into shell lines as it is. After quoting, the path does
+# not exist as such, so reading this file a second time changes nothing. Everything that starts a
+# process from this one gets the quoted path, too.
 if Path(sys.executable).exists():
     sys.executable = shlex.quote(sys.executable)
 
 try:
     for file in workflow.configfiles:
-        # Snakemake's own reader takes what this one refuses, keys that stand twice for one.
+        # Snakemake's own reader accepts what this one refuses, for example a key that occurs twice.
         read_config(Path(file))
     given = {key: value for key, value in config.items() if key != PLACES}
     STUDY = Study(parse_study(given, Path(workflow.configfiles[-1]).parent))
@@ -55,7 +56,7 @@ PROFILES = {STUDY.profile_key(*pair): pair for pair in STUDY.profiled}
 DENSE = {STUDY.dense_key(model): model for model in CONFIG.models}
 TASKS = {STUDY.tasks_key(model): model for model in CONFIG.models}
 
-#: What a key in a path stands for: a model, or a model and a corpus.
+#: Keys in paths -> what they stand for: a model, or a model and a corpus.
 KEYED = {
     **{key: (model, "") for key, model in {**MODELS, **DENSE, **TASKS}.items()},
     **CORPORA,
@@ -64,15 +65,15 @@ KEYED = {
 
 
 class Left(dict):
-    """Values of a path's wildcards, where those without a value stay wildcards."""
+    """Values of a path's wildcards; wildcards without a value stay in the path."""
 
     def __missing__(self, name):
         return f"{{{name}}}"
 
 
 def path(rule, output, **values):
-    """An output of a rule by its name, as the table of stages has it; wildcards without a value
-    stay."""
+    """Path of a rule's output by the output's name, from the table of stages; wildcards without a
+    value stay in it."""
     stage = STAGES[rule]
     folder = stage.folder.format_map(Left(values, study=CONFIG.study))
     return f"results/{folder}/{stage.outputs[output].file}"
@@ -95,7 +96,7 @@ def file_in(place, rule, output):
 
 
 def names(values):
-    # Nothing at all matches where there is no name.
+    # Without any name the pattern matches nothing.
     return "|".join(sorted(re.escape(str(value)) for value in set(values))) or "(?!)"
 
 
@@ -120,7 +121,7 @@ wildcard_constraints:
 
 
 def fixed(function):
-    """The function with its signature noted: Snakemake asks for it at every call."""
+    """The function with its signature stored, since Snakemake asks for it at every call."""
     function.__signature__ = inspect.signature(function)
     return function
 
@@ -143,14 +144,14 @@ def model_of(wildcards):
 
 @fixed
 def cleared_of(wildcards):
-    """What every evaluation of the model at hand waits for. Another corpus of the study, or another
-    study's, is compared anew without a rerun of what is evaluated."""
+    """The file that every evaluation of the wildcards' model waits for. A new corpus, in this study
+    or another, is compared with the tasks without rerunning evaluations."""
     return file_in(STUDY.tasks_place(model_named(wildcards)), "clear_tasks", "cleared")
 
 
 def for_model(function):
-    """The function of the wildcards, or what it gives where there is one model alone: thousands of
-    jobs would each ask."""
+    """The function of the wildcards, or its value if there is only one model, since thousands of
+    jobs would each call it."""
     if len(CONFIG.models) > 1:
         return function
     return function(SimpleNamespace(model=next(iter(CONFIG.models))))
@@ -162,7 +163,7 @@ RECORD, CLEARED = for_model(model_of), for_model(cleared_of)
 
 def memory(rule):
     """`mem_mb` of a rule's jobs by the size of their model, and more on each retry, since a cluster
-    ends a job that is over its memory."""
+    ends a job that exceeds its memory."""
 
     def asked(wildcards, attempt):
         return cost.asked_megabytes(work_of(rule, wildcards), attempt)
@@ -171,7 +172,7 @@ def memory(rule):
 
 
 def runtime(rule):
-    """`runtime` of a rule's jobs, in minutes, which a cluster holds them to; as `memory`."""
+    """`runtime` of a rule's jobs, in minutes, which a cluster enforces; otherwise as `memory`."""
 
     def asked(wildcards, attempt):
         return cost.asked_minutes(work_of(rule, wildcards), attempt)
@@ -182,8 +183,8 @@ def runtime(rule):
 def at_most(asked, rule):
     """What the rule's jobs on the largest model would be given on a first retry.
 
-    For rules that read tables and no model: a plain number, which thousands of jobs need not ask
-    for, and enough for all of them.
+    For rules that read tables and no model: a plain number, which is enough for all jobs and saves
+    thousands of calls.
     """
     models = {folder.model for folder in STUDY.folders.values() if folder.rule == rule}
     works = [job_like(STUDY, rule, model, None, sizes_now()) for model in models]
@@ -191,7 +192,8 @@ def at_most(asked, rule):
 
 
 def sizes_now():
-    """The models' sizes as far as they are known; a Hub model's comes to be known during the run."""
+    """The models' sizes as far as they are known; a Hub model's size becomes known during the
+    run."""
     for model, size in SIZES.items():
         try:
             SIZES[model] = size or size_of(STUDY, model, Path())
@@ -207,7 +209,7 @@ def corpus_named(wildcards):
 
 
 def work_of(rule, wildcards):
-    """A job of the rule on the model, corpus and method at hand."""
+    """A job of the rule on the model, corpus and method of the wildcards, with its work."""
     model = model_named(wildcards) if STAGES[rule].wildcards else ""
     if model and SIZES[model] is None:
         sizes_now()
@@ -227,12 +229,13 @@ def gpus_of(wildcards):
     return CONFIG.models[model_named(wildcards)].gpus
 
 
-#: A plain number where no model is on a GPU: thousands of jobs would each ask.
+#: A plain number where no model is on a GPU, since thousands of jobs would each call the function.
 GPUS = gpus_of if any(m.gpus for m in CONFIG.models.values()) else 0
 
 
 def as_it_is(value):
-    """A param function that gives the value: braces in a plain one's texts count as wildcards."""
+    """A param function that returns the value, since braces in the texts of a plain value would
+    count as wildcards."""
 
     def given(wildcards):
         return value
@@ -256,8 +259,8 @@ ABOUT = {
 def source_of(rule):
     """A param function: what a rule's job rests on besides configuration, `Study.source`.
 
-    Of the wildcards alone: Snakemake compares no param that is made of inputs or outputs with the
-    last run's.
+    It depends only on the wildcards, since Snakemake does not compare a param that is computed from
+    inputs or outputs with the last run's.
     """
     about = {name: ABOUT[name] for name in sorted(STAGES[rule].reads - {"tasks"})}
 
@@ -280,9 +283,9 @@ def asked_for():
 def lost_results(_):
     """Artifacts that are not there, in a study that has made some.
 
-    Snakemake makes a missing file only for a job that has to run, so a deleted one is asked for;
-    asking for all of them would make planning a third slower. Shards are left out: put together,
-    they have served.
+    Snakemake makes a missing file only for a job that has to run, so deleted files are requested
+    here; requesting all files would make planning a third slower. Shards are left out: once put
+    together, they are no longer needed.
     """
     files = [
         f"{folder}/{file}"
@@ -295,10 +298,10 @@ def lost_results(_):
 
 
 def judged(check_incomplete):
-    """Snakemake's look for files that a killed job left, with one for those that by their own
-    manifests are not what is asked: both are made again, and nothing but what the targets need.
+    """Snakemake's check for files that a killed job left, extended to files that by their own
+    manifests are not what the study asks for. Both are made again, if the targets need them.
 
-    Snakemake's own comparison knows no file whose notes in .snakemake are lost, and takes it.
+    Snakemake's own comparison accepts any file whose notes in .snakemake are lost.
     """
 
     async def check(dag):
@@ -325,7 +328,7 @@ def about_folders(rule, about):
 
 
 def identified(folders):
-    """Folders with what they are about, and the identity that what stands in them has to have."""
+    """Folders with what they are about, and the identity that their files must have."""
     return {
         folder: facts | {"identity": STUDY.folders[folder].identity}
         for folder, facts in folders.items()
@@ -374,8 +377,8 @@ def of_texts(rule):
 
 
 def parted_methods():
-    """The methods that remove one part of a model at a time, for every model, with what they go
-    by."""
+    """The methods that remove one part of a model at a time, for every model, with the corpus and
+    classification that they go by."""
     return [
         dict(
             model=model,

@@ -1,4 +1,4 @@
-"""What the jobs of a study read, by the wildcards at hand."""
+"""Input functions: what the jobs of a study read, by their wildcards."""
 
 
 def neurons_of(model, corpus):
@@ -12,18 +12,18 @@ def sequences_of(model, corpus):
 
 
 def profiled_sequences(wildcards):
-    """The sequences that the profile at hand is of."""
+    """The sequences that a profile is made from."""
     return sequences_of(*PROFILES[wildcards.profile_key])
 
 
 def document_shards(wildcards):
-    """The tokenized shards of the corpus at hand, if it is divided."""
+    """The tokenized shards of a corpus, if it is divided."""
     number = CONFIG.calibration[CORPORA[wildcards.corpus_key][1]].shards
     return shards_of("extract_shard", "documents", number, corpus_key=wildcards.corpus_key)
 
 
 def overlap_checks(wildcards):
-    """The comparisons with the tasks of all corpora in the tokens of the model at hand."""
+    """The comparisons of all corpora, in a model's tokens, with the tasks."""
     model = model_named(wildcards)
     return [
         file_in(STUDY.overlap_place(*pair), "check_overlap", "overlap")
@@ -33,7 +33,7 @@ def overlap_checks(wildcards):
 
 
 def other_neurons(wildcards):
-    """Neurons of the profile that the policy at hand looks at besides its own, if any."""
+    """Neurons of the second profile that a policy looks at, if any."""
     section = CONFIG.classification[wildcards.classification]
     if STUDY.needs(section.policy) != "profile":
         return []
@@ -41,7 +41,7 @@ def other_neurons(wildcards):
 
 
 def other_sequences(wildcards):
-    """Sequences that the policy at hand measures a loss on, if any."""
+    """Sequences on which a policy measures a loss, if any."""
     section = CONFIG.classification[wildcards.classification]
     if STUDY.needs(section.policy) != "sequences":
         return []
@@ -55,7 +55,7 @@ def classes_of_method(model, name):
 
 @fixed
 def ranking_of(wildcards):
-    """What a method at hand ranks by: the profile's neurons and their classes."""
+    """What a method ranks by: the profile's neurons and their classes."""
     return dict(
         record=model_of(wildcards),
         neurons=neurons_of(wildcards.model, CONFIG.methods[wildcards.method].corpus),
@@ -68,14 +68,16 @@ def ranking_of(wildcards):
 
 @fixed
 def activity_of(wildcards):
-    """The profile that the activity of what a method removes is told on, if it removes any."""
+    """The profile on which the activity of the neurons that a method removes is measured, if it
+    removes any."""
     if not STUDY.removes(wildcards.method):
         return []
     return neurons_of(wildcards.model, STUDY.activity_corpus)
 
 
 def matched_of(wildcards):
-    """The plan that the condition at hand takes as many neurons of each layer as, if any."""
+    """The plan whose numbers of neurons per layer a condition takes, if it is matched to
+    another."""
     other = STUDY.matched_plan(wildcards.model, wildcards.method, wildcards.level)
     if other is None:
         return []
@@ -84,14 +86,14 @@ def matched_of(wildcards):
 
 
 def distractors_of(wildcards):
-    """Neurons of the profiles that the method at hand looks at besides its own."""
+    """Neurons of the further profiles that a method looks at."""
     corpora = STUDY.read_by(wildcards.method, "profile")
     return [neurons_of(wildcards.model, corpus) for corpus in corpora]
 
 
 @fixed
 def evidence_of(wildcards):
-    """What a method at hand is fitted on with the model: its text, its profile, its classes."""
+    """What a method is fitted on together with the model: its text, its profile, its classes."""
     model, method = wildcards.model, CONFIG.methods[wildcards.method]
     profile = STUDY.profile_place(model, method.corpus)
     sample = STUDY.profile_place(model, method.corpus, "profile_sample")
@@ -110,7 +112,7 @@ def evidence_of(wildcards):
 
 @fixed
 def prepared_of(wildcards):
-    """What the levels of a method at hand share, if anything."""
+    """What the levels of a method share, if anything."""
     if not STUDY.prepares(wildcards.method):
         return []
     return path("prepare", "prepared", model=wildcards.model, method=wildcards.method)
@@ -118,14 +120,14 @@ def prepared_of(wildcards):
 
 @fixed
 def text_of(wildcards):
-    """Further text that the compensation of a method at hand is fitted on."""
+    """A separate text that a method's compensation is fitted on, if it names one."""
     corpora = STUDY.read_by(wildcards.method, "sequences")
     return [sequences_of(wildcards.model, corpus) for corpus in corpora]
 
 
 def shards_of(rule, output, number, **values):
-    """An output of all of a rule's shards, or nothing where one job does it all; wildcards without
-    a value stay."""
+    """An output of all of a rule's shards, or nothing where a single job does the work; wildcards
+    without a value stay in the paths."""
     if number < STAGES[rule].least_shards:
         return []
     return [path(rule, output, **values, shard=n, shards=number) for n in range(number)]

@@ -1,6 +1,6 @@
 """What ships with the project, made anew: `make reference-models`. A workflow of its own, since it
-depends on no study. It asks for the trained weights in results/ too, so that it trains in a new
-clone, where the cards are there already; a training goes on from its last checkpoint."""
+depends on no study. It also requests the trained weights in results/, so that it trains in a new
+clone, where the cards exist already; training goes on from its last checkpoint."""
 
 from pipeline.reference.export import CORPORA, TASKS
 from pipeline.reference.recipes import RECIPES
@@ -64,7 +64,7 @@ rule ship_reference:
     input:
         weights=rules.train_reference.output.weights,
         curve=rules.train_reference.output.curve,
-        # A checkout gives files times of no meaning.
+        # File times of a checkout mean nothing.
         tasks=ancient(rules.generate_tasks.output.tasks),
     output:
         card_file=f"{RESOURCES}/models/{{backbone}}/README.md",

@@ -370,7 +370,7 @@ REFUSED = {
     "no level": (("wanda",), {}, "method: levels: wanda removes a share of the weights"),
     "levels in the mapping": (
         ({"sparsifier": "teal", "levels": [0.5]}, 0.5), {},
-        "method: levels is no key here; give the argument level",
+        "method: levels is not a key here; give the argument level",
     ),
     "a text that is not there": (
         ({"sparsifier": {"name": "selective", "distractor": "prose"}}, 0.5), {},
@@ -382,7 +382,7 @@ REFUSED = {
     ),
     "a classification of weights": (
         ("wanda", 0.5), {"classification": {"policy": "budget", "share": 0.5}},
-        "classification: a method without a sparsifier goes by none; leave it out",
+        "classification: a method without a sparsifier uses none; leave it out",
     ),
     "a policy without its share": (
         ("drop_cold", 0.5), {"classification": {"policy": "budget"}},
@@ -399,11 +399,11 @@ REFUSED = {
     ),
     "a plan that nothing is matched to": (
         ("teal", 0.5), {"matched": Plan({}, "0.5", 0)},
-        "matched: this method is matched to no other; leave it out",
+        "matched: this method does not match another; leave the argument out",
     ),
     "a plan of another level": (
         ("drop_random", 0.5), {"matched": removing(0.25, (2, 24))},
-        "matched: this plan is of level 0.25, sparse from start, and the method of level 0.5",
+        "matched: this plan has level 0.25, sparse from start, and the method has level 0.5",
     ),
     "a plan of another model": (
         ("drop_random", 0.5), {"matched": removing(0.5, (3, 24))},

@@ -16,7 +16,7 @@ from pipeline.report.readme import between
 
 PROJECT = Path(__file__).resolve().parent.parent
 ARCHITECTURE, METHODS = PROJECT / "docs" / "architecture.md", PROJECT / "docs" / "methods.md"
-#: The study that has a job of every rule but those that divide long ones.
+#: The study that has a job of every rule except those for shards.
 STUDY = "configs/full.yaml"
 
 Edges = set[tuple[str, str]]
@@ -37,7 +37,7 @@ def planned() -> Edges:
 
 
 def reduced(edges: Edges) -> Edges:
-    """The edges without those that a longer way says, too."""
+    """The edges without those between rules that a longer path joins."""
     after: dict[str, set[str]] = {}
     for one, other in edges:
         after.setdefault(one, set()).add(other)

@@ -16,7 +16,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 CONSTRAINTS = PROJECT / "constraints"
 #: Says that an environment is complete; and which torch this project installed into it.
 STAMP, RECORD = ".installed", ".torch"
-#: Distributions that only torch brings; which versions, its own version says.
+#: Distributions that only torch brings; torch's version decides theirs.
 OF_TORCH = re.compile(r"torch|triton|nvidia-.*|cuda-.*")
 
 
@@ -62,9 +62,9 @@ def as_numbers(version):
 
 
 def constraints(text, torch, required):
-    """The constraints to install with: `text`, or, beside a torch that stays, `text` with that one
-    in the place of its own torch and of what only torch brings, and without the distributions that
-    the one that stays requires, some of them in one version only."""
+    """The constraints to install with: `text`, or, if an installed torch stays, `text` with that
+    torch in place of its own and of what only torch brings, and without the distributions that the
+    installed torch requires, some of them in one version only."""
     if torch is None:
         return text
     free = {normal(re.match(r"[\w.-]+", line).group()) for line in required}
@@ -116,8 +116,8 @@ def kernels_note(built, compiler):
 
 
 def points_elsewhere(settings):
-    """Whether pip is told of other places than the public index, which may have other builds;
-    `settings` as `pip config list` prints them, variables of the environment included."""
+    """Whether pip is configured to use places other than the public index, which may have other
+    builds; `settings` as `pip config list` prints them, variables of the environment included."""
     names = r"\.(find-links|index-url|extra-index-url|no-index)='?\S"
     return re.search(names, settings) is not None
 
@@ -126,7 +126,7 @@ class Environment:
     """A virtual environment, there or not."""
 
     def __init__(self, folder):
-        # Not resolved: the Python inside is a link to the one that it was made with.
+        # The path is not resolved: the Python inside is a link to the one that it was made with.
         self.folder = Path(folder).absolute()
         self.python = self.folder / "bin" / "python"
         self.stamp = self.folder / STAMP
@@ -147,7 +147,7 @@ class Environment:
         return self.ask(f"import importlib.metadata as m; print(m.version({distribution!r}))")
 
     def required(self, distribution):
-        """What a distribution requires unasked, as lines."""
+        """What a distribution requires without extras, as lines."""
         asked = f"import importlib.metadata as m; print(*m.requires({distribution!r}), sep='\\n')"
         lines = (self.ask(asked) or "").splitlines()
         return [line for line in lines if "extra ==" not in line]
@@ -160,7 +160,7 @@ class Environment:
         return installed if self.stamp.exists() else None
 
     def settings(self):
-        """What pip goes by unasked, from its files and from the environment, a line each."""
+        """pip's settings from its files and from the environment, one per line."""
         return self.ask("from pip._internal.cli.main import main; main(['config', 'list'])") or ""
 
     def pip(self, *arguments):
@@ -186,7 +186,7 @@ def run(line, otherwise):
 def make(environment):
     """Make the environment with the Python that runs this, unless it is there."""
     where = environment.folder
-    # A link to a Python that is gone is there, and does not exist.
+    # A dangling link to a Python that is gone is there, although `exists` says no.
     if os.path.lexists(str(environment.python)):
         inside = environment.ask("import sys; print('{}.{}'.format(*sys.version_info))")
         if inside is None:
@@ -237,7 +237,7 @@ def install(environment, version, torch_index):
 
 
 def fetch_torch(environment, pins, torch_index):
-    """Install torch from the index that is named for it, or tell what the public one brings."""
+    """Install torch from the index that is named for it, or say what the public one brings."""
     if torch_index:
         tell(f"torch comes from TORCH_INDEX={torch_index}")
         index = ("--no-deps", "--index-url", torch_index)

@@ -1,4 +1,4 @@
-"""`snakemake --lint`, judged: exit 1 on any message but the one that asks for conda or a container.
+"""Runs `snakemake --lint`: exit 1 on any message except the one that asks for conda or a container.
 
 One locked environment serves all rules here, and each rule's `source` param holds the versions of
 the libraries that compute; Snakemake has no switch to leave that message out.

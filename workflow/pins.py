@@ -1,4 +1,4 @@
-"""Writes and checks the pinned versions in constraints/, one file for each Python that serves.
+"""Writes and checks the pinned versions in constraints/, one file for each supported Python.
 
     python workflow/pins.py             # what pyproject.toml asks for now; pins that fit stay
     python workflow/pins.py --upgrade   # the newest versions of everything but torch
@@ -29,13 +29,14 @@ HEADER = """\
 
 
 def environment() -> dict[str, str]:
-    """This process' variables without those that point uv elsewhere; it reads none of pip's."""
+    """This process' environment without variables that point uv to other indexes; uv reads none of
+    pip's."""
     return {k: v for k, v in os.environ.items() if not k.startswith("UV_")}
 
 
 def resolve(version: str, pins: Path, *arguments: str) -> str | None:
-    """What `.[dev]` resolves to for a Python; `pins` is preferred. None where nothing fits, which
-    has then been told on stderr."""
+    """What `.[dev]` resolves to for a Python, preferring `pins`. None where nothing fits, which has
+    then been reported on stderr."""
     with tempfile.TemporaryDirectory() as folder:
         torch, found = Path(folder, "torch.txt"), Path(folder, "found.txt")
         torch.write_text(TORCH + "\n")

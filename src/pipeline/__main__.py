@@ -18,7 +18,7 @@ from pipeline.tasks.task import find
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; 0 for success, 2 for input that was refused."""
+    """Run one command; returns 0 for success, 2 for input that was refused."""
     parser = _parser()
     given, extra = parser.parse_known_args(arguments)
     if "config" in given:
@@ -36,10 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _take_configuration(
     parser: argparse.ArgumentParser, given: argparse.Namespace, extra: list[str]
 ) -> None:
-    """Take the configuration by option or by itself; without one it is the command's usual one.
+    """Take the configuration from its option or from a bare argument, else the command's default.
 
-    A run's other words are options and targets of Snakemake's, so there a configuration by itself
-    is known by its ending.
+    The other arguments of `run` are options and targets for Snakemake, so there a bare argument is
+    taken as the configuration if it ends in .yaml or .yml.
     """
     words = [word for word in extra if not word.startswith("-")]
     if given.action is _run:
@@ -69,7 +69,7 @@ def _run(given: argparse.Namespace, extra: list[str]) -> None:
     if jobs_lock:
         # Snakemake's own start writes it too, but not where nothing is left to do.
         launcher.write_jobs_of(study, directory)
-    # Jobs of a cluster or in a container are on another machine, or might as well be.
+    # Jobs on a cluster or in a container run on another machine, or as if they did.
     forks = not (dry or cluster or os.environ.get("COLD_NEURONS_IMAGE"))
     launcher.run(line, jobs_lock, forks)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class UserError(ValueError):
-    """Wrong input, told in one message: what was given, what is allowed, what to do next.
+    """Wrong input, explained in one message: what was given, what is allowed, what to do next.
 
     The command line and the jobs print its text without a traceback.
     """
@@ -34,8 +34,8 @@ def at(key: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def putting_together(shards: Sequence[Path]) -> Iterator[None]:
-    """Put the folder of the shards, which is two above each file, in front of a UserError raised in
-    the block; nothing where there are none."""
+    """Put the folder of the shards, which is two levels above each file, in front of a UserError
+    raised in the block; do nothing where there are no shards."""
     with at(str(shards[0].parents[1])) if shards else contextlib.nullcontext():
         yield
 
@@ -46,16 +46,17 @@ _PLACES = {
     errno.EDQUOT: "the disk quota is used up. Make room there, or ask for more",
     errno.EROFS: "it is read-only. Make it writable, or give another folder with --directory",
     errno.EACCES: "permission is denied. Permit it",
-    errno.ENOTDIR: "it is no folder. Give another with --directory",
-    errno.EEXIST: "it is no folder. Give another with --directory",
+    errno.ENOTDIR: "it is not a folder. Give another with --directory",
+    errno.EEXIST: "it is not a folder. Give another with --directory",
 }
 
 
 def unwritable(path: Path | str, error: BaseException) -> UserError | None:
-    """What to tell when `error`, raised while `path` was written, is the place's fault.
+    """The UserError to raise when `error`, raised while `path` was written, is due to the disk or
+    folder.
 
-    None for any other error. Libraries that write by themselves give the system's words and no
-    error number, so the words are looked for as well.
+    None for any other error. Libraries that do their own writing give the system's message without
+    its error number, so the message is searched as well.
     """
     if isinstance(error, UserError):
         return None
@@ -70,7 +71,7 @@ def unwritable(path: Path | str, error: BaseException) -> UserError | None:
 
 @contextlib.contextmanager
 def writing(path: Path | str) -> Iterator[None]:
-    """Turn an error of the place that is written to in the block into a UserError."""
+    """Turn an error due to the disk or folder that the block writes to into a UserError."""
     try:
         yield
     except Exception as error:

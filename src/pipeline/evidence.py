@@ -39,10 +39,10 @@ _EARLIER = ("weights", "quantization")
 class Original:
     """What is known of the original model before a method is fitted.
 
-    `sequences` are the text's, `special` the tokens that never count; `histograms` gives the frame
-    of tables.neurons.HISTOGRAMS, and `above` of every layer the |h| of each neuron at which its
-    contribution is the CETT threshold, (d_ff,): both are asked for by the methods that need them
-    alone. `neurons` are there where the method has a classification.
+    `sequences` are those of the text, `special` the tokens that never count. `histograms` returns
+    the frame of tables.neurons.HISTOGRAMS, and `above`, for every layer, the |h| of each neuron at
+    which its contribution is the CETT threshold, (d_ff,); only methods that need them call these.
+    `neurons` is given where the method has a classification.
     """
 
     sequences: Sequence[Sequence[int]]
@@ -105,7 +105,8 @@ class EvidenceFiles:
 
     def evidence(self, asked: Asked, checkpoint: Path, source: str) -> Evidence:
         """What fitting may look at; a model that earlier parts change is profiled anew. `source` is
-        the digest of the code that fits: training goes on from no other's checkpoint."""
+        the digest of the code that fits: training does not go on from a checkpoint of other
+        code."""
         model, tokenizer = self.load()
         original = Original(
             SEQUENCES.read(self.sequences)["tokens"].to_list(),
@@ -119,8 +120,8 @@ class EvidenceFiles:
 
     @contextmanager
     def checkpoint(self, beside: Path) -> Iterator[Path]:
-        """A place for training to go on from, beside an output, and names that begin like it; all
-        gone when the block has ended."""
+        """A path for checkpoints beside an output; files whose names begin with it are removed when
+        the block has ended."""
         path = beside.with_name("training.checkpoint")
         path.parent.mkdir(parents=True, exist_ok=True)
         yield path

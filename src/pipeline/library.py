@@ -48,9 +48,9 @@ from pipeline.tables.classes import CLASSES
 if TYPE_CHECKING:
     import polars as pl
 
-#: What the text that methods are fitted on is called where `others` have names.
+#: Name of the text that methods are fitted on, beside the names of `others`.
 _TEXTS = "texts"
-#: Keys of a method in a configuration that are given otherwise here.
+#: Keys of a method in a configuration -> the argument that is given instead here.
 _ARGUMENTS = {
     "corpus": "texts", "classification": "classification", "levels": "level", "seeds": "seed",
 }  # fmt: skip
@@ -76,7 +76,7 @@ def fit(
 
 
 class Calibration:
-    """A model with the texts that methods are fitted on; profiled once, by the first method that
+    """A model with the texts that methods are fitted on; it is profiled once, when the first method
     needs it.
 
     `model` is a causal language model of transformers, whole on one device and unquantized;
@@ -130,9 +130,9 @@ class Calibration:
         as in a configuration: `weights`, `quantization`, `sparsifier` and `compensation`, each a
         name or a mapping of name and options, and `measure`, `sparse_from` and `scope`. `level` is
         a share above 0 and below 1, `cold` or `hot`, the number of a part such as a decile, or
-        `whole` of a method without levels. `classification` holds the keys of a hot/cold policy and
-        is coverage with a share of 0.8 where the method needs one. A random draw takes as many
-        neurons of each layer as the plan `matched` removes.
+        `whole` for a method without levels. `classification` holds the keys of a hot/cold policy;
+        where the method needs one and none is given, it is coverage with a share of 0.8. A random
+        draw takes as many neurons of each layer as the plan `matched` removes.
 
         Raises UserError for what is wrong with the arguments, and Refused, with the reason, where
         the method makes no sense on this model at this level. Weight pruning, quantization and
@@ -182,7 +182,7 @@ class Calibration:
         return plan
 
     def _policy(self, method: Method, given: Mapping[str, Any] | None) -> Classification | None:
-        """The hot/cold policy of a method, None where it goes by none."""
+        """The hot/cold policy of a method, None where it uses none."""
         if method.classification is None:
             return None
         default = {"policy": "coverage", "share": 0.8, "scope": method.scope}
@@ -222,7 +222,8 @@ class Calibration:
 
     @cached_property
     def _histograms(self) -> "pl.DataFrame":
-        """Those of the profile; without the rest of it where nothing has asked for that."""
+        """The histograms of the model's profile, made without the rest of it if that has not been
+        needed yet."""
         if _TEXTS in self._profiles:
             return self._profiles[_TEXTS].histograms
         special = self._tokenizer.all_special_ids
@@ -244,7 +245,7 @@ _OF_CALIBRATION = ("others", "tokens", "sequence_length", "profile")
 class Applied:
     """A plan at work on a model, until `remove` or the end of a `with` block.
 
-    `forward` tells of the last forward pass what was skipped (models.forward.Forward).
+    `forward` knows what the last forward pass skipped (models.forward.Forward).
     """
 
     def __init__(self, forward: Forward, ends: ExitStack) -> None:
@@ -252,7 +253,7 @@ class Applied:
         self._ends = ends
 
     def remove(self) -> None:
-        """Give the model its weights, biases and hooks back; nothing the second time."""
+        """Give the model its weights, biases and hooks back; a second call does nothing."""
         self._ends.close()
 
     def __enter__(self) -> "Applied":
@@ -299,11 +300,11 @@ def apply(model: Any, plan: Plan) -> Applied:
 def _method(
     method: str | Mapping[str, Any], level: Level | float | int | str, seed: int, classified: bool
 ) -> Method:
-    """The method as a section of a configuration."""
+    """The method as the section of a configuration that it would be."""
     parts = {_kind_of(method): method} if isinstance(method, str) else dict(method)
     for key, argument in _ARGUMENTS.items():
         if key in parts:
-            raise UserError(f"method: {key} is no key here; give the argument {argument}")
+            raise UserError(f"method: {key} is not a key here; give the argument {argument}")
     fixed = {"corpus": _TEXTS, "levels": (level,), "seeds": (seed,)}
     section = read_section(Method, {**parts, **fixed}, "method")
     update: dict[str, Any] = {}
@@ -313,7 +314,7 @@ def _method(
         if entry.sparse_from and "sparse_from" not in parts:
             update["sparse_from"] = entry.sparse_from
     elif classified:
-        raise UserError("classification: a method without a sparsifier goes by none; leave it out")
+        raise UserError("classification: a method without a sparsifier uses none; leave it out")
     return section.model_copy(update=update | {"classification": "own" if classified else None})
 
 
@@ -338,13 +339,13 @@ def _check_matched(asked: Asked, matched: Plan | None, layout: Any) -> None:
             )
         return
     if option is None or not by_tables(asked.parts, asked.measure):
-        raise UserError("matched: this method is matched to no other; leave it out")
+        raise UserError("matched: this method does not match another; leave the argument out")
     if matched.dropped is None:
         raise UserError("matched: this plan removes no neurons for good; give one that does")
     if matched.level != asked.level.text or matched.sparse_from != asked.sparse_from:
         raise UserError(
-            f"matched: this plan is of level {matched.level}, sparse from {matched.sparse_from}, "
-            f"and the method of level {asked.level.text}, sparse from {asked.sparse_from}; give "
+            f"matched: this plan has level {matched.level}, sparse from {matched.sparse_from}, "
+            f"and the method has level {asked.level.text}, sparse from {asked.sparse_from}; give "
             "both the same"
         )
     _check_shape(matched, layout, "matched: this plan")

@@ -1,4 +1,4 @@
-"""Every name that configuration can use, and where the object behind it lives.
+"""Every name that a configuration can use, and where the object behind it is.
 
 A new entry is one file and one line here. The tables hold text: importing this module imports none
 of the entries. Source digests leave the tables out and digest the entries that a job names, so a
@@ -119,7 +119,7 @@ COMPENSATIONS = Registry(
     },
 )
 
-#: In the order in which `auto` looks for one that serves.
+#: In the order in which `auto` looks for one that can serve the weights.
 KERNELS = Registry(
     "kernel backend",
     {
@@ -164,7 +164,7 @@ FAMILIES = Registry(
     },
 )
 
-#: Analyses of a study by the file that each writes; see pipeline.analysis.base.
+#: Analyses of a study, by the file that each writes; see pipeline.analysis.base.
 ANALYSES = Registry(
     "analysis",
     {

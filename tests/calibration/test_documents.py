@@ -112,7 +112,11 @@ def test_a_task_without_a_training_split_is_refused():
     ("name", "content", "said"),
     [
         ("a.txt", b"one\n\ntwo \xff\n", "a.txt, line 3: a text holds .* the byte 0xff"),
-        ("a.txt", b"one\ntwo \0\n", r"a.txt, line 2: a text holds '\\x00', which is no character"),
+        (
+            "a.txt",
+            b"one\ntwo \0\n",
+            r"a.txt, line 2: a text holds '\\x00', which is not a character",
+        ),
         ("a.txt", "one".encode("utf-16"), "a.txt, line 1: a text holds"),
         ("a.jsonl", b'{"text": "a"}\n{"text": "\\ud83d"}\n', r"a.jsonl, line 2: .*'\\ud83d'"),
         ("a.jsonl", b'{"text": "a\\u0000"}\n', r"a.jsonl, line 1: .*'\\x00'"),

@@ -100,7 +100,7 @@ def test_windows_of_start_and_end_tokens_alone_are_dropped(tmp_path, tokenizer):
     columns, facts, _ = extract(Corpus(source=f"path:{path}"), tokenizer)
     assert (len(columns["tokens"]), facts["documents"], facts["tokens"]) == (1, 3, 4)
     path.write_text('{"text": ""}\n{"text": " "}\n')
-    with pytest.raises(UserError, match="2 documents, none long enough .* start and end tokens"):
+    with pytest.raises(UserError, match="2 documents, none of which gives .* start and end tokens"):
         extract(Corpus(source=f"path:{path}"), tokenizer)
 
 
@@ -140,7 +140,7 @@ def test_a_tokenizer_without_an_end_token_gets_none(text, tokenizer):
 
 
 def test_an_empty_corpus_is_refused_with_the_count(text, tokenizer):
-    with pytest.raises(UserError, match=r"text\.txt': 0 documents, none long enough"):
+    with pytest.raises(UserError, match=r"text\.txt': 0 documents, none of which gives"):
         extract(text(), tokenizer)
 
 
@@ -152,7 +152,7 @@ def test_documents_too_short_for_a_sequence_are_refused_with_the_count(text):
         def __call__(self, words):
             return {"input_ids": list(range(len(words.split())))}
 
-    with pytest.raises(UserError, match="3 documents, none long enough for one sequence of two"):
+    with pytest.raises(UserError, match="3 documents, none of which gives a sequence of two"):
         extract(text("a", "b", "c"), Plain())
 
 

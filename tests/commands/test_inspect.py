@@ -111,13 +111,15 @@ def test_what_linear_layers_read_by_hand(profile):
 def test_either_folder_of_a_profile_will_do_and_no_other(profile, tmp_path):
     sample = profile.parent.parent / "profile_sample" / KEY
     assert inspect(sample) == inspect(profile)
-    with pytest.raises(UserError, match="is no profile; give a folder of results/shared"):
+    with pytest.raises(UserError, match="is not a profile; give a folder of results/shared"):
         inspect(tmp_path)
     shutil.rmtree(sample)
-    with pytest.raises(UserError, match="a profile is in two folders, and .*profile_sample"):
+    with pytest.raises(
+        UserError, match="a profile has two folders, and .*profile_sample.* is missing"
+    ):
         inspect(profile)
     for wrong in (profile.parent, profile.parent / "other"):
-        with pytest.raises(UserError, match=f"is no profile; .*there are: {profile}"):
+        with pytest.raises(UserError, match=f"is not a profile; .*there are: {profile}"):
             inspect(wrong)
 
 

@@ -124,7 +124,7 @@ def test_a_folder_without_results_holds_nothing_to_clean_up(tmp_path, capsys):
 
 def test_a_file_is_no_place_for_results(config_file, capsys):
     assert main(["run", str(config_file), "--directory", str(config_file)]) == 2
-    assert "it is no folder. Give another with --directory" in capsys.readouterr().err
+    assert "it is not a folder. Give another with --directory" in capsys.readouterr().err
 
 
 def test_a_study_that_was_never_started_is_told_so(config_file, tmp_path, capsys):
@@ -140,7 +140,7 @@ def test_a_study_that_was_never_started_is_told_so(config_file, tmp_path, capsys
         ("study: a\nstudy: b\n", "line 2: the key 'study' stands in line 1 already"),
         ("study: " + "[" * 3000, "more than 64 mappings and lists in one another"),
         ("study: a\nseed: " + "9" * 5000, "line 2: a number of 5,000 digits"),
-        ("study: *a\n", "line 1 is no YAML: found undefined alias 'a'"),
+        ("study: *a\n", "line 1 is not YAML: found undefined alias 'a'"),
     ],
 )
 def test_a_file_that_is_no_configuration_ends_with_one_line(tmp_path, capsys, command, text, said):

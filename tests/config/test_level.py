@@ -38,7 +38,7 @@ def test_a_text_of_no_level_is_refused(text):
 def test_a_share_is_asked_of_shares_alone_and_a_number_of_parts():
     assert (Level.of(0.5).share, Level.of(3).part) == (0.5, 3)
     for level in (Level.of(3), COLD, HOT, WHOLE):
-        with pytest.raises(ValueError, match=f"the level {level.text} is no share"):
+        with pytest.raises(ValueError, match=f"the level {level.text} is not a share"):
             _ = level.share
     with pytest.raises(ValueError, match=r"the level 0\.5 numbers no part"):
         _ = Level.of(0.5).part

@@ -219,7 +219,7 @@ def test_shares_need_not_be_of_the_classifications_scope(study_values):
 def test_the_level_to_compare_at_is_one_that_a_method_has(study_values):
     change(study_values, "analysis.reference_level", 0.33)
     message = refusal(study_values)
-    assert "analysis.reference_level: 0.33 is no level of any method; there are 0.25" in message
+    assert "analysis.reference_level: 0.33 is not a level of any method; there are 0.25" in message
     change(study_values, "methods.drop_cold.levels", ["cold"])
     assert parse_study(study_values).analysis.reference_level == 0.33
 
@@ -460,7 +460,7 @@ def test_a_home_of_nobody_is_refused(study_values, tmp_path, path, value):
 def test_a_source_that_is_no_hub_id_is_refused(study_values, tmp_path, source):
     """The Hub's own library refuses the same."""
     change(study_values, "models.backbone.source", source)
-    with pytest.raises(UserError, match=r"  models\.backbone\.source: .*is no Hub id, which is"):
+    with pytest.raises(UserError, match=r"  models\.backbone\.source: .*is not a Hub id, which is"):
         parse_study(study_values, tmp_path)
     if source != "modèle":
         with pytest.raises(HFValidationError):

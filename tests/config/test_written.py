@@ -162,7 +162,7 @@ def test_the_words_of_a_list_are_its_values():
         ({"name": "x"}, "methods.m.name: it names the methods of a grid, and this entry has none"),
         (
             {"grid": {"scope": ["layer"]}, "name": "{method}_{scop}"},
-            "methods.m.name: {scop} stands for nothing; there are {method}, {scope}",
+            "methods.m.name: {scop} is not defined; give one of {method}, {scope}",
         ),
         (
             {"grid": {"scope": ["layer", "model"]}, "name": "{method}"},
@@ -221,7 +221,7 @@ def test_a_grid_has_an_end(refusal):
     words = {str(number): number for number in range(1001)}
     (line,) = refusal({"m": {**TEAL, "grid": {"sparse_from": words}}})
     assert line == (
-        "methods.m.grid: it stands for 1,001 methods, and 1,000 are the most; give fewer "
+        "methods.m.grid: it stands for 1,001 methods, and at most 1,000 are allowed; give fewer "
         "values, or make several studies"
     )
 

@@ -76,19 +76,19 @@ def test_pickled_weights_may_be_a_pointer_too(folder):
 def test_a_file_that_is_cut_short_is_refused(folder, cut):
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:cut])
-    assert "model.safetensors is no whole safetensors file" in refusal(folder)
+    assert "model.safetensors is not a whole safetensors file" in refusal(folder)
 
 
 def test_a_file_with_more_behind_its_data_is_refused(folder):
     with open(folder / "model.safetensors", "ab") as stream:
         stream.write(b"more")
-    assert "bytes where its header tells of" in refusal(folder)
+    assert "bytes where its header describes" in refusal(folder)
 
 
 @pytest.mark.parametrize("header", [b"[]", b"{", b'{"a": 1}', b'{"a": {"dtype": "F32"}}'])
 def test_a_header_of_another_kind_is_refused(folder, header):
     (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
-    assert "no whole safetensors file" in refusal(folder)
+    assert "not a whole safetensors file" in refusal(folder)
 
 
 def test_a_part_that_is_missing_is_named(parts):

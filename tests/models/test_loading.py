@@ -162,5 +162,5 @@ def test_a_model_in_parts_is_for_profiling_alone_and_needs_safetensors(folder):
         load(model, record)
     loaded, _ = load(model, record, whole=False)
     assert torch.equal(logits(loaded), logits(load(Model(source=str(folder)), record)[0]))
-    with pytest.raises(UserError, match="convert it"):
+    with pytest.raises(UserError, match="convert the model"):
         load(model, resolve("mine", Model(source=str(pickled(folder)))), whole=False)

@@ -182,12 +182,12 @@ def test_a_matched_method_rests_on_the_plan_that_it_is_matched_to(plan):
         ),
         (
             {"sparsifier": {"name": "drop_random", "match": "drawn"}},
-            "drawn is matched to another method itself",
+            "drawn is itself matched to another method",
         ),
         ({"levels": [0.25, 0.5]}, "drop_cold has no level 0.5"),
         ({"scope": "model"}, "drop_cold has scope layer, this method model"),
         ({"sparse_from": 3}, "drop_cold removes from start on, this method from 3 on"),
-        ({"measure": "neuron_sparsity"}, "removes neurons and does no more"),
+        ({"measure": "neuron_sparsity"}, "a sparsifier alone and no measure"),
         (
             {"sparsifier": {"name": "drop_random", "among": "warm"}},
             "'warm' is refused",
@@ -204,7 +204,7 @@ def test_parts_and_what_goes_token_by_token_cannot_be_matched(plan):
     teal = {"sparsifier": "teal", "corpus": "reasoning", "levels": [0.25]}
     for other in ({**deciles, "levels": [1]}, teal):
         drawn = matched(sparsifier={"name": "drop_random", "match": "other"})
-        with pytest.raises(UserError, match="does not remove neurons in an order of their own"):
+        with pytest.raises(UserError, match="does not remove neurons one by one in an order"):
             plan(methods__other=other, methods__drawn=drawn)
 
 
@@ -233,11 +233,14 @@ PLAIN = {"classification": None}
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"sparsifier": None}, "a method has at least one part: weights, quantization"),
-        ({"classification": None}, "classification: drop_cold goes by one"),
+        (
+            {"sparsifier": None},
+            "a method needs at least one part; give one of weights, quantization",
+        ),
+        ({"classification": None}, "classification: drop_cold needs one"),
         (
             {"sparsifier": {"name": "predicted", "neurons": "hot_only"}, "classification": None},
-            "classification: predicted goes by one",
+            "classification: predicted needs one",
         ),
         (
             {"sparsifier": None, "weights": HALF, "levels": [0.6]},
@@ -265,7 +268,7 @@ PLAIN = {"classification": None}
                 "weights": {"name": "wanda", "share": 0.5},
                 "levels": [0.5],
             },
-            r"weights\.share: without a sparsifier the levels are the weights' own shares",
+            r"weights\.share: without a sparsifier the levels are the shares of weights removed",
         ),
         (
             {**PLAIN, "sparsifier": None, "weights": WANDA, "levels": ["whole"]},
@@ -285,7 +288,7 @@ PLAIN = {"classification": None}
         ),
         (
             {"compensation": "mean_bias", "sparse_from": 8},
-            "sparse_from: mean_bias becomes a bias, which every token meets; give start",
+            "sparse_from: mean_bias becomes a bias, which is added at every token; give start",
         ),
         (
             {"sparsifier": {"name": "selective", "distractor": "poems"}},
@@ -355,7 +358,7 @@ def test_a_study_without_a_ranking_is_told_of_its_first_classification(plan, stu
     study = plan(methods__teal=TEAL)
     assert study.main_classification == "coverage80"
     assert study.folders["results/small/analyse"].identity
-    with pytest.raises(UserError, match=r"reference_level: 0\.3 is no level of any method"):
+    with pytest.raises(UserError, match=r"reference_level: 0\.3 is not a level of any method"):
         plan(analysis__reference_level=0.3)
 
 
@@ -382,7 +385,7 @@ def test_corpora_that_options_name_are_profiled_or_extracted(plan, study_values)
 
 
 def test_a_built_in_model_without_its_prefix_is_told_apart_from_a_hub_id(plan):
-    said = r"models\.backbone\.source: 'ref-opt' is no Hub id; did you mean builtin:ref-opt\?"
+    said = r"models\.backbone\.source: 'ref-opt' is not a Hub id; did you mean builtin:ref-opt\?"
     with pytest.raises(UserError, match=said):
         plan(models__backbone__source="ref-opt")
 
@@ -445,8 +448,8 @@ def test_files_that_are_not_there_are_refused_before_any_job(plan, path, value):
         ("a.jsonl", '{"text": ""}\n{"text": " "}\n', "text", "a.jsonl' holds no text"),
         ("a.txt", "\n \n", "text", "a.txt' holds no text"),
         ("a.jsonl.gz", "", "text", "a.jsonl.gz: give .jsonl, .parquet or .txt, unpacked"),
-        ("a.json", "[]", "text", "of a .json list, write one object a line"),
-        ("a.parquet", "PAR1", "text", "a.parquet is no readable Parquet file"),
+        ("a.json", "[]", "text", "write a .json list as .jsonl, one object a line"),
+        ("a.parquet", "PAR1", "text", "a.parquet is not a readable Parquet file"),
     ],
 )
 def test_corpora_that_no_job_can_read_are_refused_before_any_job(

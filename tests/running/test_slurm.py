@@ -186,7 +186,7 @@ def test_a_silent_controller_is_given_up(commands, tmp_path, monkeypatch):
 
 
 def test_a_profile_that_is_no_yaml_is_named(profile):
-    with pytest.raises(UserError, match=r"profile\.yaml is no YAML"):
+    with pytest.raises(UserError, match=r"profile\.yaml is not YAML"):
         slurm.used_by(profile("a: [1"), [])
 
 

@@ -27,10 +27,10 @@ def test_a_line_ends_at_a_newline_alone(tmp_path, mark):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (b'{"a": 1', "no JSON"),
-        (b"plain words", "no JSON"),
-        (b'{"a": "\xff"}', "no JSON"),
-        (b'{"a": ' + b"9" * 5000 + b"}", "no JSON"),
+        (b'{"a": 1', "not JSON"),
+        (b"plain words", "not JSON"),
+        (b'{"a": "\xff"}', "not JSON"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "not JSON"),
         (b'["a"]', "holds no fields"),
         (b"7", "holds no fields"),
     ],
@@ -45,10 +45,10 @@ def test_a_line_that_is_no_object_is_told_by_file_and_line(tmp_path, line, said)
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (b'{"a": "\\ud83d"}', r"a text holds '\ud83d', which is no character"),
-        (b'{"a": [{"b": "\\u0000"}]}', r"a text holds '\x00', which is no character"),
-        (b'{"\\udc00": 1}', r"a text holds '\udc00', which is no character"),
-        (b'{"a": "\xed\xa0\xbd"}', r"a text holds '\ud83d', which is no character"),
+        (b'{"a": "\\ud83d"}', r"a text holds '\ud83d', which is not a character"),
+        (b'{"a": [{"b": "\\u0000"}]}', r"a text holds '\x00', which is not a character"),
+        (b'{"\\udc00": 1}', r"a text holds '\udc00', which is not a character"),
+        (b'{"a": "\xed\xa0\xbd"}', r"a text holds '\ud83d', which is not a character"),
         (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "too deep in one another"),
     ],
 )

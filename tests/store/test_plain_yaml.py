@@ -41,8 +41,8 @@ def grown(times):
         ("\n".join(" " * n + "a:" for n in range(3000)), 64, "more than 64 mappings and lists"),
         ("b: 1\na: " + "9" * 5000, 2, "a number of 5,000 digits; give at most 100"),
         ("a: 0x" + "f" * 5000, 1, "a number of 5,002 digits; give at most 100"),
-        ('b: 1\na: "\\ud83d"\n', 2, r"a text holds '\ud83d', which is no character"),
-        ('a: "x\\0"\n', 1, r"a text holds '\x00', which is no character"),
+        ('b: 1\na: "\\ud83d"\n', 2, r"a text holds '\ud83d', which is not a character"),
+        ('a: "x\\0"\n', 1, r"a text holds '\x00', which is not a character"),
         ("b: 1\na: !!python/name:os.system x\n", 2, "python/name:os.system' makes an object"),
         ("? [1, 2]\n: 3\n", 1, "found unhashable key"),
     ],
@@ -60,7 +60,7 @@ def test_what_is_refused_is_told_with_its_line(read, text, line, said):
     [
         ("a: [1\n", 2, "expected ',' or ']'"),
         ("a: 1\nb: \x01\n", 2, r"the character '\x01' is not allowed"),
-        (b"a: 1\nb: \xff\n", 2, "the text is no UTF-8"),
+        (b"a: 1\nb: \xff\n", 2, "the text is not UTF-8"),
         ("a: 1\nb: 2020-13-45\n", 2, "month must be in 1..12"),
         ("a: 1\nb: !!int x\n", 2, "invalid literal"),
         ("a: 1\n---\nb: 2\n", 2, "expected a single document"),
@@ -71,7 +71,7 @@ def test_what_is_no_yaml_is_told_with_its_line(read, text, line, said):
     with pytest.raises(UserError) as refused:
         read(text)
     message = str(refused.value)
-    assert f"a.yaml, line {line} is no YAML: " in message and said in message
+    assert f"a.yaml, line {line} is not YAML: " in message and said in message
     assert "\n" not in message
 
 

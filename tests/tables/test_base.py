@@ -125,12 +125,12 @@ def test_a_document_with_other_keys_is_neither_written_nor_read(tmp_path, manife
         DOCUMENT.write(path, body, manifest)
     assert not path.exists()
     write_json(path, "note", 1, body, manifest)
-    with pytest.raises(UserError, match="not the keys of note"):
+    with pytest.raises(UserError, match="its keys are not those of note"):
         DOCUMENT.read(path)
 
 
 @pytest.mark.parametrize("body", [[], "text", 3, None])
 def test_a_document_that_holds_no_keys_is_refused(tmp_path, manifest, body):
     write_json(tmp_path / "n.json", "note", 1, body, manifest)
-    with pytest.raises(UserError, match="not the keys of note"):
+    with pytest.raises(UserError, match="its keys are not those of note"):
         DOCUMENT.read(tmp_path / "n.json")

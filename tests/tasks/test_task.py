@@ -103,8 +103,8 @@ def test_a_file_that_is_no_task_is_refused(tmp_path, text):
     ("text", "said"),
     [
         ("task: x\nprocess_docs: !function utils.process\n", "2: .*'!function'.*plain YAML"),
-        ("task: [1\n", "2 is no YAML"),
-        ("task: x\ndate: 2020-13-45\n", "2 is no YAML: month must be"),
+        ("task: [1\n", "2 is not YAML"),
+        ("task: x\ndate: 2020-13-45\n", "2 is not YAML: month must be"),
     ],
 )
 def test_a_file_that_is_no_plain_yaml_is_refused(tmp_path, text, said):
@@ -115,7 +115,7 @@ def test_a_file_that_is_no_plain_yaml_is_refused(tmp_path, text, said):
 
 def test_a_file_that_is_no_text_is_refused(tmp_path):
     (tmp_path / "file.yaml").write_bytes(b"task: \xff\n")
-    with pytest.raises(UserError, match=r"file\.yaml, line 1 is no YAML"):
+    with pytest.raises(UserError, match=r"file\.yaml, line 1 is not YAML"):
         tasks.find(str(tmp_path / "file.yaml")).check()
 
 
@@ -169,7 +169,7 @@ def test_a_whole_task_passes_its_check(write_task):
         ({"generation_kwargs": ["until"]}, "generation_kwargs is "),
         ({"doc_to_text": None}, "doc_to_text is None; give a template"),
         ({"doc_to_target": 3}, "doc_to_target is 3; give a template"),
-        ({"doc_to_text": "{{question"}, "doc_to_text: '{{question' is no template: "),
+        ({"doc_to_text": "{{question"}, "doc_to_text: '{{question' is not a template: "),
     ],
 )
 def test_a_task_of_another_form_is_refused_by_file_and_key(write_task, changes, said):
@@ -199,7 +199,7 @@ def test_metadata_is_a_mapping(write_task):
         ({"answer": {"value": 4}}, "doc_to_target: the value is {'value': 4}; give a text"),
         ({"question": None}, "doc_to_text: the value is null; give a text or a number"),
         ({"question": [1]}, r"doc_to_text: the value is \[1\]; give a text or a number"),
-        ({"question": "\ud83d"}, r"a text holds '\\ud83d', which is no character"),
+        ({"question": "\ud83d"}, r"a text holds '\\ud83d', which is not a character"),
     ],
 )
 def test_an_item_that_does_not_fit_is_told_by_file_and_line(write_task, changes, said):

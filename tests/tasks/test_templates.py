@@ -41,7 +41,7 @@ def test_templates_write_texts_numbers_and_truth_values(text, written):
         ("{{ many.append }}", "is unsafe"),
         ("{{ missing }}", "'missing' is undefined"),
         ("{{ n / 0 }}", "division by zero"),
-        ("{{ q", "'{{ q' is no template"),
+        ("{{ q", "'{{ q' is not a template"),
         ("{% include 'other' %}", "no loader"),
         ("{{ many|random }}", "No filter named 'random'"),
         ("{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}", "recursion"),

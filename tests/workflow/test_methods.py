@@ -188,4 +188,7 @@ def test_a_plan_of_other_weights_is_refused(methods, tmp_path, capsys):
     plan = methods.work / "results/methods/fit/ref-swiglu/int4/whole/0/plan.json"
     arguments = ["apply", str(plan), "--out", str(tmp_path / "out"), "--model"]
     assert main([*arguments, "builtin:ref-geglu"]) == 2
-    assert "not the weights that this plan was fitted on" in capsys.readouterr().err
+    assert (
+        "its weights are not those that this plan was fitted on; give that model"
+        in capsys.readouterr().err
+    )

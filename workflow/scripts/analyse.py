@@ -1,4 +1,4 @@
-"""Pair every condition with its dense run, and write what each analysis makes of them."""
+"""Pair every condition with its dense run, and write the results of each analysis."""
 
 from pathlib import Path
 

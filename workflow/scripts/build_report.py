@@ -49,7 +49,7 @@ def main(
     files: Path,
     manifest: Manifest,
 ) -> None:
-    """Write finding.txt, every section's figures, index.html, and files.json, which tells them.
+    """Write finding.txt, every section's figures, index.html, and files.json, which lists them.
 
     `folders` says what stands in each folder of inputs.
     """

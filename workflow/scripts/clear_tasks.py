@@ -1,4 +1,5 @@
-"""Let a model's evaluations begin, once all corpora of the study are compared with the tasks."""
+"""Let a model's evaluations begin once all corpora of the study have been compared with the
+tasks."""
 
 from pathlib import Path
 

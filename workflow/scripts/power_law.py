@@ -1,4 +1,4 @@
-"""Tell how a model's activations are spread over its neurons, corpus by corpus."""
+"""Describe how a model's activations are spread over its neurons, corpus by corpus."""
 
 from pathlib import Path
 

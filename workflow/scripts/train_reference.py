@@ -14,7 +14,8 @@ from pipeline.tables.training import LOSS_CURVE
 def main(
     *, recipe: dict, device: str, checkpoint: Path, weights: Path, curve: Path, manifest: Manifest
 ) -> None:
-    """Write the weights in float16 and the loss curve; the checkpoint has then served."""
+    """Write the weights in float16 and the loss curve, after which the checkpoint is no longer
+    needed."""
 
     def report(row: dict) -> None:
         sys.stderr.write(f"step {row['step']}: {row['loss']:.4f} nats a token\n")

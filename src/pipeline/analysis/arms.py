@@ -16,8 +16,8 @@ _ITEM = ("task", "item", "item_hash", "prompt_hash")
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One evaluated condition; frames as tables.samples.SAMPLES and SPARSITY, `measure` as in
-    tables.curves.CURVES."""
+    """One evaluated condition; frames have the columns of tables.samples.SAMPLES and SPARSITY,
+    `measure` is as in tables.curves.CURVES."""
 
     model: str
     method: str
@@ -26,7 +26,7 @@ class Evaluated:
     samples: pl.DataFrame
     sparsity: pl.DataFrame
     measure: str | None = None
-    #: Body of tables.plan.PLAN; of the dense model None.
+    #: Body of tables.plan.PLAN; None for the dense model.
     plan: Mapping[str, Any] | None = None
 
 
@@ -46,12 +46,12 @@ class Text:
 
 @dataclass(frozen=True)
 class Arm:
-    """One model, method and level. `right[task]` is (seeds, items) of bool, items as in the dense
-    run, and `texts[task]` what stands for it where texts are scored; `sparsity` holds
-    tables.samples.SPARSITY of all seeds. By task, `nonfinite` counts the items, a seed each, whose
-    scores are no finite numbers, and `out_of_form` is the share of the answers that are none, where
-    a filter looks for one; `untouched` are tasks at none of whose tokens the method imposed
-    anything, while it did at others'."""
+    """One model, method and level. `right[task]` is (seeds, items) of bool, with the items of the
+    dense run; for tasks that score texts, `texts[task]` takes its place. `sparsity` holds
+    tables.samples.SPARSITY of all seeds. By task, `nonfinite` counts the items, once per seed,
+    whose scores are not finite numbers, and `out_of_form` is the share of responses in which the
+    task's filter finds no answer; `untouched` are the tasks on whose tokens the method imposed
+    nothing, although it did on those of other tasks."""
 
     model: str
     method: str
@@ -61,7 +61,7 @@ class Arm:
     texts: dict[str, Text]
     sparsity: pl.DataFrame
     measure: str | None = None
-    #: Bodies of tables.plan.PLAN, one a seed; none of the dense model.
+    #: Bodies of tables.plan.PLAN, one per seed; empty for the dense model.
     plans: tuple[Mapping[str, Any], ...] = ()
 
     nonfinite: dict[str, int] = field(default_factory=dict)
@@ -69,7 +69,8 @@ class Arm:
     untouched: frozenset[str] = frozenset()
 
     def removed(self, name: str) -> float | None:
-        """Mean over the seeds of a share that the plans tell of removed neurons, or None."""
+        """Mean over the seeds of a share that the plans record for their removed neurons, or
+        None."""
         values = [plan[name] for plan in self.plans]
         return float(np.mean(values)) if values and None not in values else None
 

@@ -14,9 +14,8 @@ from pipeline.tables.base import Document, Table
 class StudyAnalysis:
     """One analysis: the table or document that it writes, and the function that fills it.
 
-    `rows` is called with the study's Material and, as keywords, with what other analyses made of
-    it, by the names of their tables, which it `reads`. It gives rows for a Table and a body for a
-    Document.
+    `rows` is called with the study's Material and, as keywords by table name, with the results of
+    the analyses that it `reads`. It returns rows for a Table and a body for a Document.
     """
 
     table: Table | Document
@@ -36,7 +35,7 @@ def registered() -> dict[str, StudyAnalysis]:
 
 
 def analysed(material: Material) -> dict[str, Any]:
-    """What every analysis finds in the material, by the name of its table.
+    """The result of every analysis of the material, by the name of its table.
 
     Raises graphlib.CycleError where analyses read each other in a circle.
     """

@@ -42,8 +42,9 @@ class Resamples:
 
 
 def stretch(seeds: int, confidence: float) -> float:
-    """Factor that makes a bootstrap of so many seeds as wide as a t interval: sqrt(n / (n - 1)) for
-    the variance that a bootstrap leaves out, and the t quantile over the normal one."""
+    """Factor that makes a bootstrap over that many seeds as wide as a t interval: sqrt(n / (n -
+    1)), for the variance that a bootstrap leaves out, times the t quantile divided by the normal
+    one."""
     from scipy import stats
 
     if seeds == 1:

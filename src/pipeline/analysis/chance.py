@@ -1,4 +1,4 @@
-"""Chance: what a model gets right that answers every question of one kind alike."""
+"""Chance: the accuracy of giving one and the same answer to every question of a kind."""
 
 import polars as pl
 
@@ -8,9 +8,10 @@ def chance(
 ) -> pl.DataFrame:
     """Accuracy of the best constant answer per task and step count, as mean over evaluated items.
 
-    `targets` has task, steps and target of all items of the tasks, evaluated or not: the best
-    answer to few items would look better than it is. `evaluated` has task and steps of those that
-    were, and weights the step counts. The columns given back are `by` and chance. Exact.
+    `targets` has task, steps and target of all items of the tasks, evaluated or not: on few items
+    the best constant answer would look better than it is. `evaluated` has task and steps of the
+    items that were evaluated, and weights the step counts. The columns returned are `by` and
+    chance. Exact.
     """
     best = (
         targets.group_by("task", "steps", "target")

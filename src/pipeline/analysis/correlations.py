@@ -1,9 +1,9 @@
 """Does activity sparsity go with accuracy lost? By neuron (decile), layer, removal and condition.
 
-How likely an order of the units is by chance is what permutations within backbones say; deciles and
-layers are all that a backbone has, no sample of them, so a rank correlation has no interval.
-Removals are compared within those of equally many neurons: over all of them, activity and number
-rise together by design.
+Permutations within backbones say how likely an order of the units is by chance. A rank correlation
+has no interval, since the deciles or layers of a backbone are all that it has and not a sample.
+Removals are compared within those of equally many neurons: over all of them, the activity removed
+rises with the number of neurons by design.
 """
 
 import math
@@ -24,9 +24,10 @@ Pair = tuple[np.ndarray, np.ndarray]
 _PERMUTATIONS = 9999
 #: Facts of a unit that its loss is set against, by level.
 PART_MEASURES = {"neuron": "activity", "layer": "natural_sparsity"}
-#: Removals count as equally many within so large a share of the model's neurons.
+#: Removals count as equally large when their shares of the model's neurons round to the same
+#: multiple of this.
 _EQUAL = 0.01
-#: Fewer removals of equally many neurons tell nothing of an order.
+#: With fewer removals of equally many neurons there is no order to speak of.
 _FEWEST = 3
 
 
@@ -40,7 +41,7 @@ def correlations(
     for level, method in dict.fromkeys((row["level"], row["method"]) for row in units):
         removed = [row for row in units if row["method"] == method]
         rows += of_units(level, _clear(study, removed), study.seed)
-    # What removes neurons and does no more, from the first token on.
+    # Methods that only remove neurons, from the first token on.
     pure = {order.method for order in orders if order.sparse_from == START}
     removed = [row for row in removals if row["method"] in pure]
     rows += of_removals(_clear(study, removed), study.seed)
@@ -85,11 +86,11 @@ def of_removals(removals: Sequence[Row], seed: int) -> list[Row]:
     """How the activity removed goes with the loss within removals of equally many neurons, in each
     backbone and over all of them.
 
-    Draws of one condition are one removal, their mean: they take about the same activity and cost
-    about the same, so that a p which counted each would be too small. Only here is there a p, from
-    permutations within such strata. Beside it, for description: the rank correlations over all
-    removals of a backbone with activity and with number, and the partial one with activity given
-    the number.
+    The draws of one condition count as one removal, their mean: they take about the same activity
+    and cost about the same, so a p that counted each of them would be too small. Only these rows
+    have a p, from permutations within such strata. The other rows are descriptive: the rank
+    correlations of the loss over all removals of a backbone with activity and with number, and the
+    partial one with activity given the number.
     """
     rows = []
     whole: dict[str, list[Pair]] = {}
@@ -153,7 +154,7 @@ def _descriptive(model: str, removals: Sequence[Row]) -> list[Row]:
         for a, b in ((activity, loss), (number, loss), (activity, number))
     )
     apart = np.sqrt((1 - with_number**2) * (1 - between**2))
-    # Two that rank alike leave rounding errors alone.
+    # Where the two rank alike, only rounding errors are left.
     partial = (with_activity - with_number * between) / apart if apart > 1e-6 else None
     described = {
         "activity_removed, pooled": with_activity,
@@ -171,8 +172,8 @@ def _varies(pair: Pair) -> bool:
 
 
 def _ranked(groups: Sequence[Pair], seed: int) -> Row:
-    """Rank correlation, the mean over groups by their number of units, with its p and the least p
-    that there could be; nulls where nothing varies."""
+    """Rank correlation as the mean over groups, weighted by their numbers of units, with its p and
+    the smallest p that could occur; nulls where nothing varies."""
     if not all(map(_varies, groups)):
         return {}
     sizes = np.array([len(x) for x, _ in groups])

@@ -8,8 +8,8 @@ from pipeline.tables.curves import CURVES
 
 
 def curves(study: Material) -> list[dict[str, Any]]:
-    """Rows of CURVES for every arm and task. An arm that touches no reasoning task has no mean of
-    them."""
+    """Rows of CURVES for every arm and task. An arm that touches no reasoning task gets no row for
+    their mean."""
     return [
         study.losses[arm.model].row(arm, task)
         for arm in study.arms

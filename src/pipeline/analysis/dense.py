@@ -8,7 +8,7 @@ from pipeline.analysis.chance import chance
 
 
 def dense_rows(model: str, samples: pl.DataFrame, targets: pl.DataFrame) -> list[dict[str, Any]]:
-    """Accuracy and chance of the unpruned model per task, and per task and step count; of tasks
+    """Accuracy and chance of the unpruned model per task, and per task and step count, for tasks
     whose answers are right or wrong."""
     rows = []
     answers = samples.filter(pl.col("correct").is_not_null())

@@ -38,8 +38,8 @@ def finding(study: Material) -> dict[str, Any]:
 
 
 def backbone_facts(backbone: Backbone) -> dict[str, Any]:
-    """A row of the finding's `models`; layers hold equally many neurons, so their mean is the
-    model's natural sparsity."""
+    """A row of the finding's `models`. Layers have equally many neurons, so the mean over layers is
+    the model's natural sparsity."""
     model, classification = backbone.record, backbone.classification
     return {
         "model": model["name"],
@@ -60,9 +60,10 @@ def contrasts(
 ) -> list[dict[str, Any]]:
     """Loss under the first minus loss under the second, for every model that has both.
 
-    At the reference level the coldest, of every layer and of the model, against their matched
-    random draws, among all and among the cold, against the coldest by later methods and, by layer,
-    against every other order that takes as many of each; and all cold against all hot neurons.
+    At the reference level, the coldest neurons, ranked by layer and over the model, are set against
+    their matched random draws among all and among the cold neurons, against the methods that remove
+    the coldest and come later in the configuration, and, when ranked by layer, against every other
+    order that takes as many of each layer. All cold neurons are set against all hot ones.
     """
     pairs = []
     for coldest in orders.named(COLDEST):
@@ -95,9 +96,10 @@ def decomposition(
     """What the difference between as many random neurons and the coldest is made of, in points of
     reasoning accuracy: a row a model, scope and part.
 
-    By layer: random neurons of every layer less random cold ones (they are not hot), and these less
-    the coldest (their order). Of the model: first, random neurons of every layer less as many of
-    each layer as the coldest of the model take (where they are cut), then the same two.
+    Ranked by layer: random neurons of every layer minus random cold ones (the part from not being
+    hot), and these minus the coldest (the part from their order). Ranked over the model: first,
+    random neurons of every layer minus random ones that take as many of each layer as the coldest
+    of the model do (the part from which layers are cut), then the same two.
     """
     by_key = {(arm.model, arm.method): arm for arm in arms if arm.level == level}
 

@@ -2,11 +2,11 @@
 
 What a question gained or lost is -1, 0 or 1 (its mean over seeds where a method has several). Two
 questions are added, as Agresti and Min do for matched pairs (Statistics in Medicine 2005,
-24:729-740): half a question that is gained, half a one that is lost, and one that does not change.
-The interval then has a width when no question changes, joins what it is when one does, and covers.
-Questions that belong together (one verse asked for from several places) count as one cluster. Seeds
-are a second, crossed factor: their variance is added, and the quantile is that of a t distribution
-whose degrees of freedom are Satterthwaite's.
+24:729-740): half a question that is gained, half a question that is lost, and one that does not
+change. The interval then has a width even when no question changes, passes smoothly to that with
+one change, and covers as often as it says. Questions that belong together (one verse asked for from
+several places) count as one cluster. Seeds are a second, crossed factor: their variance is added,
+and the quantile is that of a t distribution whose degrees of freedom are Satterthwaite's.
 
 An interval holds for new questions of these tasks and for new seeds, not for new tasks.
 """
@@ -20,21 +20,21 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Changes:
-    """What the questions of one task gained or lost, (items,), and which cluster each belongs to,
-    (items,) of whole numbers."""
+    """What each question of one task gained or lost, (items,), and its cluster, (items,) of whole
+    numbers."""
 
     values: np.ndarray
     clusters: np.ndarray
 
     @property
     def mean(self) -> float:
-        """Over the questions."""
+        """Mean over the questions."""
         return float(self.values.mean())
 
     @property
     def _added(self) -> float:
-        """Weight of each of the two added questions: one, or where there are clusters the size of
-        the one that a question lies in, its mean over the questions."""
+        """Weight of each of the two added questions: one, or, with clusters, the mean over the
+        questions of the size of a question's cluster."""
         sizes = np.bincount(self.clusters)
         return float((sizes**2).sum() / sizes.sum())
 
@@ -45,7 +45,7 @@ class Changes:
 
     @property
     def variance(self) -> float:
-        """Of the mean, over draws of clusters."""
+        """Variance of the mean over draws of clusters."""
         apart = np.bincount(self.clusters, self.values - self.centre)
         # Halves that lie 1 - centre and 1 + centre away, and a whole that lies centre away.
         added = self._added**2 * (1 + 2 * self.centre**2)
@@ -76,11 +76,12 @@ def interval(
 def share_interval(
     tasks: Sequence[Changes], seeds: Sequence[np.ndarray], confidence: float
 ) -> tuple[float, float]:
-    """The same of a share right; values are 0 to 1.
+    """The interval of the mean over tasks of their shares right, as `interval`; values are from 0
+    to 1.
 
-    The added questions lie around a half: half a one at 1.5, half a one at -0.5 and a whole one at
-    0.5. They spread as much as the two right and the two wrong that Agresti and Coull add (The
-    American Statistician 1998, 52:119-126).
+    The added questions lie around a half: half a question at 1.5, half a question at -0.5 and a
+    whole one at 0.5. They spread as much as the two right and the two wrong that Agresti and Coull
+    add (The American Statistician 1998, 52:119-126).
     """
     around = [Changes(task.values - 0.5, task.clusters) for task in tasks]
     low, high = interval(around, seeds, confidence)
@@ -89,7 +90,7 @@ def share_interval(
 
 @cache
 def quantile(level: float, freedom: float) -> float:
-    """Of a t distribution; of a normal one for infinite degrees of freedom."""
+    """Quantile of a t distribution, or of a normal one for infinite degrees of freedom."""
     from scipy import stats
 
     return float(stats.t.ppf(level, freedom))

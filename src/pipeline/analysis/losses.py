@@ -38,8 +38,8 @@ class Losses:
         self._confidence = confidence
 
     def members(self, task: str, *arms: Arm) -> list[str]:
-        """The tasks that a task stands for where these arms are compared: of a mean those that all
-        of them touch, maybe none."""
+        """The tasks behind a task when these arms are compared: for REASONING the reasoning tasks
+        that all of them touch (there may be none), else the task itself."""
         if task != REASONING:
             return self.tasks[task]
         untouched = frozenset().union(*(arm.untouched for arm in arms))
@@ -130,7 +130,7 @@ class Losses:
 
     @staticmethod
     def _by_seed(arm: Arm, members: Sequence[str]) -> list[np.ndarray]:
-        """Mean accuracy over the tasks by seed, of a method with several."""
+        """Mean accuracy over the tasks by seed, for a method with several seeds."""
         if arm.seeds == 1:
             return []
         return [np.mean([arm.right[member].mean(axis=1) for member in members], axis=0)]

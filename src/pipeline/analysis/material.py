@@ -29,8 +29,9 @@ class Backbone:
 
 @dataclass(frozen=True)
 class PartProfile:
-    """What a method that removes one `part` at a time, a decile or a layer, goes by in a model,
-    each layer's own or the model's; frames as tables.neurons.NEURONS and tables.classes.CLASSES."""
+    """The profile and classification by which a method removes one `part` of a model at a time, a
+    decile (of each layer or of the model) or a layer; frames have the columns of
+    tables.neurons.NEURONS and tables.classes.CLASSES."""
 
     model: str
     method: str
@@ -77,7 +78,7 @@ class Material:
 
     @property
     def pruned(self) -> list[Arm]:
-        """The arms that are no dense run."""
+        """The arms that are not dense runs."""
         return [arm for arm in self.arms if arm.method != DENSE]
 
     @cached_property
@@ -87,8 +88,8 @@ class Material:
 
     @cached_property
     def answers(self) -> dict[str, pl.DataFrame]:
-        """By model, tables.samples.SAMPLES of its dense run on tasks whose answers are right or
-        wrong, sorted by task and item."""
+        """By model, the rows of tables.samples.SAMPLES of its dense run on tasks whose answers are
+        right or wrong, sorted by task and item."""
         return {
             run.model: run.samples.filter(pl.col("correct").is_not_null()).sort("task", "item")
             for run in self.evaluated

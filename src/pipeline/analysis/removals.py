@@ -34,7 +34,7 @@ def removes(plan: Mapping[str, Any]) -> bool:
 
 
 def condition(arm: Arm, plan: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns that say which condition of an arm a plan is of."""
+    """The columns that identify the condition of a plan within an arm."""
     return {"model": arm.model, "method": arm.method, "level": arm.level, "seed": plan["seed"]}
 
 

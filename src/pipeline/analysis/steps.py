@@ -1,7 +1,7 @@
 """How often a right answer stays right, by the number of steps that its question needs.
 
-Beside it stands what would be left if each step failed alike: p^k for k steps, with one p for a
-task and condition, and with what chance gives back. Questions of unlike difficulty bend the curve
+Beside it stands the share expected if every step failed equally often: p^k for k steps, with one p
+for a task and condition, plus what chance gives back. Questions of unlike difficulty bend the curve
 as well, so a departure from p^k is a description and no test.
 """
 
@@ -17,7 +17,7 @@ from pipeline.analysis.intervals import Changes, share_interval
 from pipeline.analysis.material import Material, Rows
 from pipeline.tables.correlations import STEPS
 
-#: Rates of failure of a step that are tried, -log p.
+#: The values of -log p that are tried, p being the probability that a step goes right.
 _RATES = np.logspace(-5, 1.5, 400)
 
 
@@ -91,7 +91,7 @@ def _of_task(
 def equal_steps(
     steps: np.ndarray, stayed: np.ndarray, sizes: np.ndarray, chance: np.ndarray
 ) -> np.ndarray:
-    """Expected shares, (step counts,), under the one p for which the shares that stayed right are
+    """Expected shares, (step counts,), under the single p that makes the shares that stayed right
     likeliest; all arguments are (step counts,)."""
     survive = np.exp(-_RATES[:, None] * steps[None, :])
     right = np.clip(chance + (1 - chance) * survive, 1e-9, 1 - 1e-9)

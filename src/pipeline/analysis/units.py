@@ -70,7 +70,8 @@ def _frequency(profile: pl.DataFrame) -> np.ndarray:
     return (profile["active"] / profile["tokens"].clip(1)).to_numpy()
 
 
-#: Part that a method removes -> level of the question, and facts of such parts.
+#: Part that a method removes -> level in tables.correlations, and a function that gives the facts
+#: of such parts.
 FACTS_OF_PARTS = {"decile": ("neuron", decile_facts), "layer": ("layer", layer_facts)}
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pipeline.config.calibration import Corpus
 from pipeline.errors import UserError
 
-#: Characters of a corpus that are read whenever a study is planned, at most.
+#: Most characters of a corpus that are read when a study is planned.
 _LOOKED_AT = 1_000_000
 
 
@@ -20,13 +20,14 @@ def unchecked(where: str, corpus: Corpus) -> None:
 
 @dataclass(frozen=True)
 class CorpusKind:
-    """How a corpus written as KIND:WHERE is read, and how it is told from another.
+    """How a corpus written as KIND:WHERE is read, and how it is identified.
 
     `documents(where, corpus)` yields texts. `identity(where, corpus)` digests or names the content
-    cheaply and without network: it is asked for whenever a study is planned. So is
-    `check(where, corpus)`, which raises UserError where `documents` would before long. For a kind
-    with revisions, `commit(where, corpus)` says which commit the corpus' revision stands for: it is
-    asked when the corpus is extracted, and `documents` is given the answer as the revision.
+    cheaply and without network: it is asked for whenever a study is planned. `check(where, corpus)`
+    is called then, too, and raises UserError early where `documents` would fail soon after its
+    start. For a kind with revisions, `commit(where, corpus)` says which commit the corpus' revision
+    stands for: it is asked when the corpus is extracted, and `documents` is given the answer as the
+    revision.
     """
 
     documents: Callable[[str, Corpus], Iterator[str]]

@@ -1,8 +1,8 @@
 """Turn a corpus into token windows, and keep the text that they were cut from.
 
 The work on one document depends on no other document, so jobs may share it: each takes blocks of
-documents in turn. What no job has come to is made up for when all is put together, so the result
-depends neither on their number nor on how far each got.
+documents in turn. Blocks that no job has reached are tokenized when the shards are put together, so
+the result depends neither on the number of jobs nor on how far each got.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,8 +21,8 @@ BLOCK_DOCUMENTS = 64
 
 @dataclass(frozen=True)
 class TokenizedText:
-    """One document's digest, its tokens as far as the corpus can use them, and how many characters
-    from its beginning on were read for them."""
+    """One document's digest, as many of its tokens as the corpus can use, and how many characters
+    from its beginning were read for them."""
 
     document: str
     tokens: list[int]
@@ -64,10 +64,10 @@ def extract(
     tokenizer has one) and cut into windows of `sequence_length`; windows of one token, and those of
     nothing but start and end tokens, are dropped. Stops with the window that reaches `tokens`. Of a
     document much longer than that only the beginning is tokenized, up to white space where there is
-    some near; its last tokens may differ by one from those of the whole. The texts are as long.
-    `shards` are rows that `read_shard` made of some of the documents. Raises UserError when nothing
-    is left, when the tokenizer does not know more than a tenth of the tokens, or when the shards
-    are of another text.
+    some near; its last tokens may differ by one from those of the whole. TEXTS holds the part that
+    was tokenized. `shards` are rows that `read_shard` made of some of the documents. Raises
+    UserError when nothing is left, when the tokenizer does not know more than a tenth of the
+    tokens, or when the shards are of another text.
     """
     markers = markers_of(tokenizer)
     commit, documents = _documents(corpus)

@@ -15,7 +15,7 @@ def documents(where: str, corpus: Corpus) -> Iterator[str]:
     """Texts of `field` in one split of `DATASET` or `DATASET/CONFIGURATION` (after the second `/`).
 
     Rows whose field is null are left out. Raises UserError when the dataset, its split or its field
-    is not to be had, and for a text that holds what `characters` refuses.
+    is not available, and for a text that holds what `characters` refuses.
     """
     for number, row in enumerate(_rows(where, corpus), 1):
         if corpus.field not in row:

@@ -27,7 +27,7 @@ def file_of(source: str) -> Path:
     if not path.is_file():
         raise UserError(f"calibration file {where} does not exist")
     if not os.access(path, os.R_OK):
-        raise UserError(f"calibration file {where} cannot be read; permit it")
+        raise UserError(f"calibration file {where} cannot be read; change its permissions")
     return path
 
 
@@ -47,8 +47,8 @@ def documents(where: str, corpus: Corpus) -> Iterator[str]:
         yield from _lines(path)
     else:
         raise UserError(
-            f"calibration file {path.name}: give .jsonl, .parquet or .txt, unpacked; of a .json "
-            "list, write one object a line"
+            f"calibration file {path.name}: give .jsonl, .parquet or .txt, unpacked; write a "
+            ".json list as .jsonl, one object a line"
         )
 
 
@@ -95,12 +95,13 @@ def _parquet_errors(path: Path) -> Iterator[None]:
     except (OSError, ValueError, LookupError, pa.ArrowException) as error:
         said = " ".join(str(error).split())
         raise UserError(
-            f"{path.name} is no readable Parquet file ({said}); write it anew"
+            f"{path.name} is not a readable Parquet file ({said}); write it anew"
         ) from error
 
 
 def _lines(path: Path) -> Iterator[str]:
-    # Bytes that are no UTF-8 come as characters that are none, so one check finds both.
+    # Bytes that are not UTF-8 are read as surrogates, which are not characters either, so one check
+    # finds both.
     with open(path, encoding="utf-8", errors="surrogateescape") as stream:
         for number, line in enumerate(stream, 1):
             if line.strip():
@@ -114,7 +115,7 @@ def _no_field(where: str, field: str, names: Iterable[str]) -> UserError:
 
 
 def identity(where: str, corpus: Corpus) -> str:
-    """Digest of the file, or for a large one what changes with it."""
+    """Digest of the file; for a large file, of facts that change whenever it does."""
     return identity_of_file(file_of(corpus.source))
 
 

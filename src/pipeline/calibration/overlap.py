@@ -2,7 +2,7 @@
 
 An item overlaps when the corpus holds a run of n words of it, or, for an item shorter than that,
 the whole item. No tokenizer is involved, so the answer holds for every model. A word is a run of
-letters, digits and what combines with them. Every other mark counts as a word, and so does every
+letters, digits and their combining marks. Every other mark counts as a word, and so does every
 character of a script that puts no spaces between words (Chinese, Japanese, Thai, Lao, Khmer,
 Burmese, Tibetan). White space, case, full width and other compatibility forms (NFKC), characters
 that cannot be seen, and the shape of quotes and dashes make no difference: `Word ,` is `word,`.
@@ -51,7 +51,7 @@ class Items:
                 self.runs.setdefault(run, []).append(index)
 
     def shared(self, document: str) -> Overlap:
-        """What one document gives away."""
+        """The items that one document gives away."""
         words = words_of(document)
         found = {
             index
@@ -72,15 +72,15 @@ def words_of(text: str) -> tuple[str, ...]:
 
 @cache
 def _pattern() -> re.Pattern[str]:
-    """Matches one word. Made on first use: the marks that combine have to be looked for, since
-    `\\w` leaves them out and would cut the words of many scripts in pieces."""
+    """Matches one word. Made on first use, since the combining marks have to be collected: `\\w`
+    leaves them out and would cut the words of many scripts into pieces."""
     characters = map(chr, range(sys.maxunicode + 1))
     combining = "".join(c for c in characters if unicodedata.category(c)[0] == "M")
     return re.compile(rf"[{_SPACELESS}]|(?:(?![{_SPACELESS}])[\w{combining}])+|\S")
 
 
 def together(documents: Iterable[Overlap]) -> Overlap:
-    """What a corpus gives away, from what each of its documents does."""
+    """The items that a corpus gives away, from those that each of its documents does."""
     whole: set[int] = set()
     partial: set[int] = set()
     for document in documents:

@@ -6,8 +6,8 @@ from typing import Any
 
 from pipeline.errors import UserError
 
-#: Characters of a longer document that are tokenized at first; twice as many as long as their
-#: tokens are too few.
+#: How many characters of a longer document are tokenized at first; doubled as long as they give too
+#: few tokens.
 PART = 1 << 16
 #: Tokens at the end of a part that are not used, since what follows may change them.
 _MARGIN = 16
@@ -49,11 +49,12 @@ def beginning(text: str, tokenizer: Any, most: int) -> tuple[int, list[int]]:
     """(how many characters were tokenized, the first `most` tokens or, if there are fewer, all).
 
     The model's own special tokens are among them, and an end token is added where the tokenizer has
-    one and puts none.
+    one but does not add it itself.
     """
     size = PART
     while size < len(text):
-        # Before white space if there is some in the second half; if not, the margin has the cut.
+        # Cut before white space if there is some in the second half; otherwise the margin of unused
+        # tokens absorbs the cut.
         space = max(text.rfind(mark, size // 2, size) for mark in " \n")
         part = text[: space if space > 0 else size]
         ids = list(tokenizer(part)["input_ids"])
@@ -67,8 +68,8 @@ def beginning(text: str, tokenizer: Any, most: int) -> tuple[int, list[int]]:
 
 
 def markers_of(tokenizer: Any) -> set[int]:
-    """Special tokens that no text stands behind: all but the one for what is unknown, unless the
-    tokenizer has that serve as another, too, and so does not know the unknown."""
+    """Special tokens that stand for no text: all but the one for unknown text, unless the tokenizer
+    uses that token for another purpose as well and so cannot mark what is unknown."""
     unknown = tokenizer.unk_token_id
     others = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
     return set(tokenizer.all_special_ids) - ({unknown} - set(others))
@@ -87,8 +88,8 @@ def check(
     """
     if not windows:
         raise UserError(
-            f"{name}: {documents} documents, none long enough for one sequence of two tokens, not "
-            "counting those that have start and end tokens alone; give more text or another field"
+            f"{name}: {documents} documents, none of which gives a sequence of two tokens that are "
+            "not all start and end tokens; give more text or another field"
         )
     unknown = _unknown_share(windows, tokenizer, markers)
     if unknown > MOST_UNKNOWN:

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 class PolicyEvidence:
     """What a policy may look at: a profile's neurons, those of the same model on another corpus in
     the same order, and the rise of held-out loss, in nats a token, when a set of neurons,
-    (neurons,) bool, is removed. The last two are there for policies that ask for them."""
+    (neurons,) bool, is removed. The last two are given only to policies that ask for them."""
 
     neurons: "pl.DataFrame"
     other: "pl.DataFrame | None" = None
     rise: Callable[[np.ndarray], float] | None = None
 
     def beside(self, other: "pl.DataFrame") -> "PolicyEvidence":
-        """With another profile of the same neurons, whatever the order of its rows; ValueError when
-        they are others."""
+        """This evidence with another profile of the same neurons added, whatever the order of its
+        rows; ValueError when the neurons differ."""
         key = ["layer", "neuron"]
         paired = self.neurons.select(key).join(other, on=key, how="left", maintain_order="left")
         if paired["active"].null_count() or other.height != self.neurons.height:
@@ -32,7 +32,7 @@ class PolicyEvidence:
         return replace(self, other=paired)
 
     def costing(self, rise: Callable[[np.ndarray], float]) -> "PolicyEvidence":
-        """With a measure of what removing neurons costs."""
+        """This evidence with a measure of what removing neurons costs."""
         return replace(self, rise=rise)
 
 
@@ -41,7 +41,7 @@ class Policy(Protocol):
 
     `options` are the keys of the configuration that it takes besides `scope`; `needs` is "profile"
     or "sequences" of the corpus that `other` names, or empty. A policy that needs sequences has
-    `costs`, which makes the `rise` of its evidence from a model and them.
+    `costs`, which makes the `rise` of its evidence from a model and these sequences.
     """
 
     options: ClassVar[frozenset[str]]

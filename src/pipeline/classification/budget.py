@@ -17,5 +17,5 @@ class Budget(Coverage):
         config: Classification,
         order: np.ndarray,
     ) -> int:
-        """Nearest whole number of neurons."""
+        """`share` of the neurons, to the nearest whole number."""
         return round(config.number("share") * scores.size)

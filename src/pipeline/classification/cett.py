@@ -1,6 +1,7 @@
 """CETT: coverage of the activations above the CETT threshold (arXiv 2411.02335).
 
-With exact zeros in the activation these are fewer than the non-zero ones; without, the same.
+For an activation function with exact zeros these are fewer than the non-zero ones, so the policy
+differs from `coverage`; for others the two are the same.
 """
 
 from pipeline.classification.coverage import Coverage

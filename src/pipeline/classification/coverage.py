@@ -22,7 +22,7 @@ class Coverage:
     def scores(
         self, evidence: PolicyEvidence, config: Classification, group: np.ndarray
     ) -> np.ndarray:
-        """Activations by token."""
+        """The share of tokens at which each neuron is active."""
         tokens = np.maximum(evidence.neurons["tokens"].to_numpy(), 1)
         scores: np.ndarray = (evidence.neurons[self.column].to_numpy() / tokens)[group]
         return scores

@@ -11,15 +11,15 @@ from pipeline.models.batches import batches
 from pipeline.models.loss import text_loss
 from pipeline.models.views import view
 
-#: Logits of whole vocabularies are large.
+#: Small, since logits over a whole vocabulary are large.
 _BATCH = 8
 
 
 class Removal:
     """Mean loss of a model on token sequences, with any of its neurons removed.
 
-    Loss is of every token that is not special, but a sequence's first, which nothing predicts;
-    UserError when there is none.
+    The loss is taken over every token that is not special, except a sequence's first, which nothing
+    predicts; UserError when there is none.
     """
 
     def __init__(
@@ -49,5 +49,7 @@ class Removal:
                 ends.callback(ffn.replace(kept.mul).remove)
             found = text_loss(self.model, self.batches)
         if found is None:
-            raise UserError("the corpus that perplexity is measured on has no token to predict")
+            raise UserError(
+                "the corpus that perplexity is measured on has no token to predict; give more text"
+            )
         return found

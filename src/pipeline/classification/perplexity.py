@@ -24,7 +24,8 @@ _RESOLUTION = 1 / 512
 
 
 class Perplexity(Coverage):
-    """Ranked by activation frequency; cold are as many of the last as cost at most `rise`."""
+    """Neurons are ranked by activation frequency; cold are as many from the end of the ranking as
+    cost at most `rise`."""
 
     options = frozenset({"rise", "other"})
     needs = "sequences"

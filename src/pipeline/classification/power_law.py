@@ -16,7 +16,7 @@ from pipeline.numerics.ranking import heat_ranks
 
 #: PowerInfer's share of all activations, and its share of the neurons when it compares corpora.
 _COVERED, _TOP = 0.8, 0.2
-#: Shares of the neurons, hottest first, that a curve is told at.
+#: Shares of the neurons, hottest first, at which a curve has its points.
 _SHARES = np.arange(0, 101) / 100
 
 Row = dict[str, Any]

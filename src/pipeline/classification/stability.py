@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 class Stability:
     """Ranked by how deep within the hot set a neuron stands on the corpus where it is colder: the
-    size of the hot set over its rank. From 1 on it is hot on both."""
+    size of the hot set over its rank. Neurons with 1 or more are hot on both."""
 
     options: ClassVar[frozenset[str]] = frozenset({"share", "other"})
     needs: ClassVar[str] = "profile"

@@ -14,11 +14,11 @@ from pipeline.tables.plan import PLAN
 
 
 def apply(path: Path, out: Path, source: str | None = None) -> list[str]:
-    """Write the model that a plan is of, changed by it, to a new folder; what was done, in
+    """Write a plan's model, as changed by the plan, to a new folder; returns what was done, in
     sentences.
 
     `path` is a plan.json or the folder it lies in; `source` names the model where the plan cannot,
-    which is of a local folder. UserError unless the model is the one that was fitted.
+    because it is a local folder. UserError unless the model is the one that the plan was fitted on.
     """
     document = path / "plan.json" if path.is_dir() else path
     if not document.is_file():
@@ -31,14 +31,17 @@ def apply(path: Path, out: Path, source: str | None = None) -> list[str]:
     named = source or body["source"]
     if not named:
         raise UserError(
-            f"the plan is of the local model {body['model']!r}; give its --model FOLDER"
+            f"the plan was fitted on the local model {body['model']!r}; give its folder as "
+            "--model FOLDER"
         )
     from transformers.utils import logging as transformers_logging
 
     model = _section(named, body["dtype"])
     record = resolve(body["model"], model)
     if record["weights_digest"] != body["weights_digest"]:
-        raise UserError(f"{named}: not the weights that this plan was fitted on")
+        raise UserError(
+            f"{named}: its weights are not those that this plan was fitted on; give that model"
+        )
     transformers_logging.disable_progress_bar()
     loaded, _ = load(model, record)
     return export(plan, loaded, own_tokenizer(model, record), out)

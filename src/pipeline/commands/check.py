@@ -1,4 +1,5 @@
-"""Check what only the libraries know: whether the models load, and take what the study asks."""
+"""Check what only the libraries know: whether the models load and can take the study's texts and
+tasks."""
 
 from pipeline.errors import at
 from pipeline.evaluation.lengths import refuse_long
@@ -8,8 +9,8 @@ from pipeline.planning.study import Study
 
 
 def check(study: Study) -> None:
-    """Open every built-in model and local folder as its jobs will, and set corpora and tasks
-    against its positions; UserError, with the key, for the first that does not fit.
+    """Open every built-in model and local folder as its jobs will, and check that corpora and tasks
+    fit its positions; UserError, with the key, for the first that does not.
 
     Nothing is downloaded: a Hub model is checked when it is resolved.
     """

@@ -11,18 +11,18 @@ from pipeline.errors import UserError
 from pipeline.tables.neurons import CHANNELS, LAYERS, NEURONS
 from pipeline.tables.sampled import ALWAYS_ACTIVE, PROMPT_OVERLAPS, TOKENS
 
-#: Tokens after which `always_active` is told; beyond, hardly a neuron is left.
+#: Number of tokens after which `always_active` is given; beyond it hardly any neuron is left.
 _LENGTH = 8
 _STAGES = ("merge_profile", "profile_sample")
-#: One channel in so many counts among an input's largest.
+#: One in this many channels counts among an input's largest.
 _LARGEST = 100
 
 
 @dataclass(frozen=True)
 class Scope:
     """Figures of one layer, or of the whole model where `layer` is None. Shares are of neurons,
-    but `natural_sparsity`, of (token, neuron) pairs. Those from sampled tokens are None where the
-    sample tells nothing."""
+    except `natural_sparsity`, which is of (token, neuron) pairs. Those from sampled tokens are None
+    where the sample has no data."""
 
     layer: int | None
     neurons: int
@@ -54,8 +54,8 @@ class InputScope:
 
 @dataclass(frozen=True)
 class Inspection:
-    """A profile by its folder's name. `always_active_length` is how many tokens a sequence has at
-    which `always_active` neurons have been active at each; overlaps are intersection over union."""
+    """A profile by its folder's name. `always_active` neurons are active at each of a sequence's
+    first `always_active_length` tokens; overlaps are intersection over union."""
 
     profile: str
     tokens: int
@@ -73,7 +73,8 @@ class Inspection:
 
 
 def inspect(folder: Path) -> Inspection:
-    """Read the profile in a folder of merge_profile or profile_sample; UserError for another."""
+    """Read the profile in a folder of merge_profile or profile_sample; UserError for any other
+    folder."""
     folder = folder.resolve()
     shared = folder.parent if folder.name in _STAGES else folder.parent.parent
     merged, sample = (shared / stage / folder.name for stage in _STAGES)
@@ -81,11 +82,13 @@ def inspect(folder: Path) -> Inspection:
         found = sorted(str(path) for path in (shared / _STAGES[0]).glob("*"))
         there = f"; there are: {', '.join(found)}" if found else ""
         raise UserError(
-            f"{folder} is no profile; give a folder of results/shared/merge_profile{there}"
+            f"{folder} is not a profile; give a folder of results/shared/merge_profile{there}"
         )
     for part in (merged, sample):
         if not part.is_dir():
-            raise UserError(f"{folder.name}: a profile is in two folders, and {part} is not there")
+            raise UserError(
+                f"{folder.name}: a profile has two folders, and {part} is missing; run the study"
+            )
     neurons, layers = (
         NEURONS.read(merged / "neurons.parquet"),
         LAYERS.read(merged / "layers.parquet"),
@@ -128,7 +131,8 @@ def _inputs(channels: pl.DataFrame) -> list[InputScope]:
 
 
 def _longest(always: pl.DataFrame) -> int | None:
-    """Eight tokens, or as many as at least half of the sequences have."""
+    """The length at which `always_active` is given: eight tokens, or fewer if less than half of the
+    sequences are that long."""
     enough = pl.col("sequences") * 2 >= always["sequences"].max()
     long = always.filter(enough, pl.col("length") <= _LENGTH)
     return None if long.is_empty() else int(long["length"].max())

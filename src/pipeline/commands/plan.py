@@ -18,9 +18,10 @@ from pipeline.planning.study import Study
 from pipeline.running.events import last_run
 from pipeline.tables.jobs import jobs_file
 
-#: Seconds that Snakemake takes to start a job and take note of its end, outside its timing.
+#: Seconds that Snakemake takes to start a job and to notice its end, which the job's timing leaves
+#: out.
 _STARTING = 1.0
-#: Past jobs of a rule that are looked at in a study.
+#: Most past jobs of a rule that are read in each study.
 _ENOUGH = 100
 
 
@@ -71,7 +72,7 @@ class Forecast:
 
 def plan(study: Study, directory: Path, dry_run: Sequence[str], cores: int | None) -> Forecast:
     """The plan of a study whose results go to `directory`; `dry_run` is Snakemake's command line
-    for it, to which the file of events is added. No `cores` where jobs would run elsewhere.
+    for it, to which the file of events is added. `cores` is None where jobs would run elsewhere.
 
     Raises UserError with Snakemake's words when it refuses.
     """
@@ -112,7 +113,7 @@ def plan(study: Study, directory: Path, dry_run: Sequence[str], cores: int | Non
 
 
 def past_jobs(directory: Path) -> dict[str, list[cost.Past]]:
-    """Study -> its jobs that have run here; of each rule the first hundred, which are enough."""
+    """Study -> its jobs that have run here: the first hundred of each rule, which are enough."""
     found = {}
     for name in studies(directory):
         try:

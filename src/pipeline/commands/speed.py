@@ -24,8 +24,8 @@ PAGE = "speed.html"
 def speed(
     study: Study, directory: Path, d: int, d_ff: int, dtype: str, rounds: int, device: str
 ) -> Path:
-    """Write the page, its figure, the figure's spec and the measurements; the page's place is
-    returned.
+    """Write the page, its figure, the figure's spec and the measurements; returns the path of the
+    page.
 
     UserError when the study has not been analysed yet, or there is no such device.
     """
@@ -46,7 +46,7 @@ def speed(
     models = {each: _record(study, each, results) for each in study.config.models}
     name, why = choose(AUTO, torch.empty(0, dtype=getattr(torch, dtype), device=device))
     if name == "reference":
-        sys.stderr.write(f"these are no fast kernels, but plain torch: {why}\n")
+        sys.stderr.write(f"these are not the fast kernels but plain torch: {why}\n")
     measured = speeds(d, d_ff, getattr(torch, dtype), rounds, device)
     setting = {
         "d": d,
@@ -72,8 +72,9 @@ def speed(
 def forms(study: Study) -> dict[str, str]:
     """The kernels' form by method, of those whose sparsifier has one.
 
-    Pruned weights count as achieved sparsity, which no kernel turns into time, so a method that
-    prunes has none; nor has one that starts at a token by its number, where decoding has no form.
+    A method that prunes weights has no form: pruned weights count as achieved sparsity, but no
+    kernel saves time by them. Nor has one that starts after a given number of tokens, which
+    decoding cannot do.
     """
     found = {}
     for name, method in study.config.methods.items():

@@ -24,10 +24,10 @@ _LOG_LINES = 5
 class Status:
     """`state` is running, finished, failed, outdated or stopped; seconds are of wall time, and
     `seconds_left` is None when nothing runs. On a cluster a submitted job counts as running;
-    `pending` is how many submissions, of one job or several, wait in its queue. `orphans` tells
-    that jobs of a stopped run are still at work, `changed` how many jobs the configuration now has
-    otherwise than when the study was started, `outdated` in sentences which results a run would
-    make again, and `unread` how many lines of the last run's events cannot be read."""
+    `pending` is how many submissions, of one job or several, wait in its queue. `orphans` is true
+    while jobs of a stopped run are still at work, `changed` is how many jobs differ between the
+    configuration now and when the study was started, `outdated` says in sentences which results a
+    run would make again, and `unread` is how many lines of the last run's events cannot be read."""
 
     study: str
     state: str
@@ -119,8 +119,9 @@ def _counts(
 ) -> dict[str, dict[str, int]]:
     """Rule -> jobs, done, running and failed ones.
 
-    Done are jobs whose folders are `made`, less those that the last run found outdated and has not
-    made again. Shards that are gone are done once all is there that they were for.
+    Done are jobs whose folders are `made`, except those that the last run found outdated and has
+    not made again. Shards that have been removed count as done once the result that they were for
+    is there.
     """
     whole = {job.rule for job in jobs} - {job.rule for job in jobs if job.folder not in made}
     found: dict[str, Counter[str]] = {}
@@ -148,8 +149,8 @@ def _left(
     directory: Path,
     now: float,
 ) -> float:
-    """Seconds until all is done, at as many jobs at once as this run has had; the jobs of a rule
-    count as alike."""
+    """Seconds until all is done, with as many jobs at once as this run has had; all jobs of a rule
+    are taken to last equally long."""
     past = {one.job.folder: one for runs in past_jobs(directory).values() for one in runs}
     scale = cost.Scale(past.values(), cost.speed())
     total = 0.0

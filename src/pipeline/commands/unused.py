@@ -15,7 +15,8 @@ from pipeline.tables.jobs import jobs_file
 
 @dataclass(frozen=True)
 class Unused:
-    """A folder or file below `results`, from where that is, with the bytes below it."""
+    """A folder or file below `results`, as a path from the folder that holds `results`, with its
+    size in bytes."""
 
     path: Path
     bytes: int
@@ -32,8 +33,8 @@ def unused(directory: Path, study: Study | None = None) -> list[Unused]:
     """Folders of artifacts, their logs and timings that belong to no study as it was last started,
     those of studies that are gone, and files that an interrupted job left half-written.
 
-    A `study` counts as it is configured, and not as it was last started. UserError when another
-    does not say what it uses, since then nothing can be told.
+    A `study` that is given counts as it is configured now, not as it was last started. UserError
+    when another does not say what it uses, since then nothing can be called unused.
     """
     used = set(study.folders if study else ())
     for name in studies(directory):

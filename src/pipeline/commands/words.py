@@ -10,7 +10,7 @@ from pipeline.report.numbers import count, number, percent
 
 
 def of_plan(plan: Forecast) -> str:
-    """A table of stages, and below it totals and how far they can be trusted."""
+    """A plan as a table of stages, and below it totals and how far they can be trusted."""
     rows = [["stage", "jobs", "to run", "core time", "GPU time", "peak MB", "disk MB", "why"]]
     for rule, stage in plan.stages.items():
         why = ", ".join(f"{reason} ({n})" for reason, n in stage.why.most_common())
@@ -56,7 +56,8 @@ def _trust(plan: Forecast) -> list[str]:
 
 
 def of_status(status: Status) -> str:
-    """A table of stages, what runs, what failed with its last words, and the time left."""
+    """A status as a table of stages, with what runs, what failed and the end of its log, and the
+    time left."""
     rows = [["stage", "jobs", "done", "running", "failed"]]
     for rule, counts in status.stages.items():
         cells = [counts[name] for name in ("jobs", "done", "running", "failed")]

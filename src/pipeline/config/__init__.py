@@ -1,4 +1,4 @@
-"""The typed configuration: one closed model a top-level key, one module a key.
+"""The typed configuration: one closed pydantic model and one module for each top-level key.
 
 Nothing is imported here: a stage imports the sections it is given, so that a new key elsewhere
 reruns none of it.

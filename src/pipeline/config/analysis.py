@@ -1,4 +1,4 @@
-"""`analysis`: intervals, and the levels that the finding is told at."""
+"""`analysis`: intervals, and the level at which the finding compares the arms."""
 
 from pydantic import Field
 
@@ -13,12 +13,12 @@ class Analysis(Section):
     confidence: float = Field(0.95, gt=0.5, lt=1)
     activity_corpus: Name | None = Field(
         None,
-        description="entry of `calibration` on which the activity of removed neurons is told, the "
-        "same for all conditions; null for the first",
+        description="entry of `calibration` on which the activity of removed neurons is measured, "
+        "the same for all conditions; null for the first",
     )
     reference_level: float = Field(
         0.25,
         gt=0,
         lt=1,
-        description="level, of some method, at which the arms are compared",
+        description="level at which the arms are compared; at least one method must have it",
     )

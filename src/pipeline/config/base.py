@@ -17,14 +17,14 @@ class Section(BaseModel):
 #: Names become folder names and wildcards.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=64)]
 
-# Bounds are far above what a study has use for, and below what a plan, a table of whole numbers or
-# a machine's memory takes.
+# Bounds are far above what a study needs, and below what a plan, a table of whole numbers or a
+# machine's memory can hold.
 
 #: Jobs that one stage, for one model or condition, is divided among.
 Shards = Annotated[int, Field(ge=1, le=1000)]
 #: Sequences or items in one forward pass.
 BatchSize = Annotated[int, Field(ge=1, le=65_536)]
-#: What generators of random numbers take.
+#: Seeds that random number generators accept.
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 
 

@@ -12,9 +12,9 @@ class Corpus(Section):
 
     `source` is KIND:WHERE: `builtin:reasoning`; `path:FILE` for .jsonl, .txt (one document a line)
     or .parquet; `hub:DATASET` or `hub:DATASET/CONFIGURATION` for a Hub dataset; `task:NAME` for the
-    training split of an evaluation task. A text with NUL or with half of a character pair is
-    refused by its line, and so is a corpus of which the model's tokenizer does not know more than a
-    tenth of the tokens.
+    training split of an evaluation task. A text with NUL or with half of a surrogate pair is
+    refused, with its line, and so is a corpus with more than a tenth of tokens that the model's
+    tokenizer does not know.
     """
 
     source: str

@@ -11,20 +11,23 @@ from pipeline.registry import POLICIES
 class Classification(Section):
     """One hot/cold policy.
 
-    `coverage`, `cett`, `contribution` and `magnitude`: the smallest set that carries `share` of
-    all activations, of those above the CETT threshold, of what neurons write, of |h|. `budget`:
-    the most active `share` of the neurons. `stability`: hot by coverage on the corpus `other` too.
-    `perplexity`: about as many are cold, to 1/512 of the neurons, as can go for a `rise` of
-    perplexity on the corpus `other`; where loss falls and rises again, one crossing is found.
+    Hot is, for `coverage`, `cett`, `contribution` and `magnitude`, the smallest set that carries
+    `share` of all activations, of those above the CETT threshold, of what neurons write, and of
+    |h|, respectively; for `budget` the most active `share` of the neurons; for `stability` what is
+    hot by coverage on the corpus `other`, too. For `perplexity` as many neurons are cold, to 1/512
+    of all, as can be removed at the cost of a `rise` of perplexity on the corpus `other`; where
+    loss falls and rises again, one crossing is found.
     """
 
     policy: str
-    share: float | None = Field(None, gt=0, lt=1, description="what the hot set carries, or is")
+    share: float | None = Field(
+        None, gt=0, lt=1, description="share that the hot set carries, or for `budget` is"
+    )
     scope: Literal["layer", "model"] = Field(
-        "layer", description="rank each layer's neurons alone, or all of the model together"
+        "layer", description="rank neurons within each layer, or over the whole model"
     )
     other: str | None = Field(
-        None, description="entry of `calibration` that a policy looks at besides the profile's"
+        None, description="entry of `calibration` that the policy reads besides the profile's"
     )
     rise: float | None = Field(
         None,

@@ -15,7 +15,7 @@ _OPENING = """\
 def complete(config: StudyConfig) -> dict[str, Any]:
     """A study's values with every key, as plain values that `parse_study` reads as the same study.
 
-    A method's part is a mapping of its name and all its options; places are absolute.
+    A method's part is a mapping with its name and all its options; paths are absolute.
     """
     values = config.model_dump(mode="json")
     for method in values["methods"].values():
@@ -24,12 +24,13 @@ def complete(config: StudyConfig) -> dict[str, Any]:
 
 
 def as_yaml(config: StudyConfig) -> str:
-    """The complete study as a configuration file's text, a key a line and lists in brackets."""
+    """The complete study as the text of a configuration file, one key per line and lists in
+    brackets."""
     # Importing yaml takes a while.
     import yaml
 
     class Dumper(yaml.SafeDumper):
-        """PyYAML's safe dumper with lists in one line, and no references."""
+        """PyYAML's safe dumper, with lists on one line and without references."""
 
         def ignore_aliases(self, data: Any) -> bool:
             return True

@@ -23,23 +23,23 @@ are refused before any job starts; `python -m pipeline check FILE` does that che
 A *name* is chosen by you: up to 64 letters, digits and `. _ + -`, a letter or digit first. Keys
 without a default must be given.
 
-Editors that know JSON schemas complete and check keys as you write where the file's first line is
-`# yaml-language-server: $schema=PATH`, with the path of `docs/config.schema.json` from the file.
+Editors that know JSON schemas complete and check keys as you write if the file's first line is
+`# yaml-language-server: $schema=PATH`, with the path from the file to `docs/config.schema.json`.
 
-This page and that schema are written from the types in `src/pipeline/config/` by `make docs`.
+`make docs` writes this page and that schema from the types in `src/pipeline/config/`.
 """
 _DEFAULTS = """\
 ## Defaults, method defaults and grids
 
 Every key has its default in the tables of this page, and nowhere else. A default that is written
-out changes nothing, so a file needs no more than the keys without one.
+out changes nothing, so a file needs only the keys without a default.
 
     python -m pipeline check --complete FILE
 
-prints the study with every key in it, as a file that is the same study wherever it stands.
+prints the study with every key in it, as a file that is the same study in whatever folder it is.
 
-**`method_defaults`** holds keys of methods, which every method has that does not give them itself,
-and `options` of parts by the part's name:
+**`method_defaults`** holds keys for every method that does not give them itself, and `options` of
+parts by the part's name:
 
 ```yaml
 method_defaults:
@@ -48,12 +48,12 @@ method_defaults:
     spon: {steps: 150}
 ```
 
-A method's own key replaces the default as a whole, and so does its `null`. Options are taken one by
+A method's own key replaces the default as a whole, even if it is `null`. Options are taken one by
 one: a method with `compensation: {name: spon, sites: all}` has these 150 steps, too.
 
-**A grid** makes several methods of one entry: one for every combination of the values under its
+**A grid** makes several methods from one entry: one for every combination of the values under its
 key `grid`, with the entry's other keys in common. All keys of a method can be in a grid, except
-`levels` and `seeds`, which are lists by themselves. This entry stands for `int8_plain`,
+`levels` and `seeds`, which are lists already. This entry stands for `int8_plain`,
 `int8_spon`, `int4_plain` and `int4_spon`, in this order:
 
 ```yaml
@@ -67,12 +67,12 @@ methods:
       compensation: {plain: null, spon: {name: spon, sites: all}}
 ```
 
-- Values are a list, or a mapping of words to values, which values with options need. In names a
-  value of a list stands for itself, and one of a mapping is its word.
+- Values are a list, or a mapping of words to values, which is needed for values with options. In
+  names a value of a list is its own word, and a value of a mapping has the word that maps to it.
 - `name` says how the methods are named: `{method}` stands for the entry's name, here `bits`, and
-  `{KEY}` for the word of that key's value. Without `name` all of them are put together, as in
-  `bits_int8_plain`.
-- `null` in a list has no word, and `""` in a mapping is none. The mark before it goes as well: an
+  `{KEY}` for the word of that key's value. Without `name` the entry's name and all words are
+  joined, as in `bits_int8_plain`.
+- `null` in a list and `""` in a mapping add no word, and the mark before it is left out as well: an
   entry `teal` with `grid: {compensation: [null, spon]}` stands for `teal` and `teal_spon`.
 """
 _NAME = TypeAdapter(Name).json_schema()
@@ -97,7 +97,7 @@ def markdown() -> str:
 
 
 def _shared() -> Iterator[str]:
-    """A table of the keys that stand for others."""
+    """A table of the keys that are written in place of others: defaults and grids."""
     yield "| key | default | meaning |"
     yield "|---|---|---|"
     for place, model in (("method_defaults", MethodDefaults), ("methods.NAME", MethodEntry)):
@@ -109,7 +109,7 @@ def _shared() -> Iterator[str]:
 
 
 def _entries(kind: str) -> Iterator[str]:
-    """What can be named as one part of a method, with its options."""
+    """A table of what can be named as a part of this kind, with its options."""
     yield from ("", f"### `methods.NAME.{kind}`", "")
     yield "| name | option | type | default | meaning |"
     yield "|---|---|---|---|---|"
@@ -121,7 +121,7 @@ def _entries(kind: str) -> Iterator[str]:
 
 
 def _section(field: Mapping[str, Any]) -> str | None:
-    """Name of the model behind a section, or behind the entries of a mapping of sections."""
+    """Name of the pydantic model of a section, or of the entries of a mapping of sections."""
     entries = (field, *field.get("patternProperties", {}).values())
     return next((e["$ref"].rpartition("/")[2] for e in entries if "$ref" in e), None)
 

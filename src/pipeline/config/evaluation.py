@@ -21,11 +21,11 @@ class Evaluation(Section):
 
     tasks: tuple[str, ...] = Field(min_length=1)
     limit: int | None = Field(
-        None, ge=2, le=10_000_000, description="items a task, the first ones; null for all"
+        None, ge=2, le=10_000_000, description="use only the first items of each task; null for all"
     )
     batch_size: BatchSize = Field(100)
     block_items: int = Field(
-        250, ge=1, le=1_000_000, description="items of a task that are batched among themselves"
+        250, ge=1, le=1_000_000, description="items of a task per block; no batch spans two blocks"
     )
     shards: Shards = Field(
         1, description="jobs that each model's evaluation is divided among, block by block"

@@ -21,7 +21,8 @@ class PartChoice(Section):
 
 
 def flat(part: Mapping[str, Any]) -> dict[str, Any]:
-    """A part with its options beside its name, those of a PartChoice included."""
+    """A part as a mapping with its options beside its name, given as a PartChoice or as such a
+    mapping."""
     if set(part) == {"name", "options"} and isinstance(part["options"], Mapping):
         return {"name": part["name"], **part["options"]}
     return dict(part)
@@ -45,7 +46,7 @@ def _part(kind: str) -> Callable[[Any], Any]:
 
 
 def _options(kind: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options with their defaults; ValueError says which one is refused, and why."""
+    """The options with defaults filled in; ValueError says which option is refused, and why."""
     kinds = PARTS[kind].load(name).Options
     try:
         found: dict[str, Any] = kinds.model_validate(dict(given)).model_dump(mode="json")
@@ -80,7 +81,7 @@ def _problem(name: str, kinds: type[Section], problem: Mapping[str, Any]) -> str
 
 
 def part_schema(kind: str) -> dict[str, Any]:
-    """The JSON schema of a part of a method, options left open."""
+    """The JSON schema of a part of a method, in which any options are allowed."""
     return {
         "anyOf": [
             {"enum": sorted(PARTS[kind])},
@@ -100,51 +101,51 @@ class Method(Section):
     """What is done to a model, at every level and, where something is drawn, with every seed.
 
     Up to four parts, which are applied in this order: weights are pruned, then quantized; a
-    sparsifier skips neurons or inputs; a compensation adds to biases what makes up for it. A part
-    is a name, or a mapping with `name` and its options. A level is the sparsifier's; without one
-    that of the weights; without either it is `whole`.
+    sparsifier skips neurons or inputs; a compensation adds to biases to make up for what is lost. A
+    part is a name, or a mapping with `name` and its options. Levels are those of the sparsifier;
+    without one, those of the weight pruning; without either, `whole`.
     """
 
     weights: _field("weights") = Field(  # type: ignore[valid-type]
         None, description="weight pruning"
     )
     quantization: _field("quantization") = Field(  # type: ignore[valid-type]
-        None, description="of the linear layers' weights, as pruned"
+        None, description="quantization of the linear layers' weights, after pruning"
     )
     sparsifier: _field("sparsifier") = Field(  # type: ignore[valid-type]
-        None, description="what skips neurons or input channels, fitted on the quantized model"
+        None, description="part that skips neurons or input channels, fitted after quantization"
     )
     compensation: _field("compensation") = Field(  # type: ignore[valid-type]
-        None, description="what is added to biases, fitted with the sparsifier at work"
+        None, description="part that adds to biases, fitted with the sparsifier at work"
     )
-    corpus: Name = Field(description="text that neurons are ranked and thresholds fitted on")
+    corpus: Name = Field(description="corpus on which neurons are ranked and thresholds fitted")
     classification: Name | None = Field(
         None,
-        description="hot/cold policy that the ranking and bounds come from; null where none is "
-        "needed",
+        description="entry of `classification` that gives the ranking and the hot and cold sets; "
+        "null where none is needed",
     )
     levels: tuple[Level, ...] = Field(
         min_length=1,
-        description="shares, of neurons removed or of whatever the part goes by; `cold` or `hot` "
-        "for as many neurons as the set has; whole numbers where a sparsifier removes one part of "
-        "the model alone: deciles from 1 to 10, the hottest, or layers from 0; `whole` for a "
+        description="shares of the neurons removed, or in the part's own unit; `cold` or `hot` for "
+        "as many neurons as that set has; a whole number where a sparsifier removes one part of "
+        "the model alone: a decile from 1, the coldest, to 10, or a layer from 0; `whole` for a "
         "method without levels",
     )
     measure: Measure | None = Field(
         None,
         description="achieved measure, natural zeros included, that levels are shares of; null "
-        "for what the sparsifier itself goes by",
+        "for the sparsifier's own unit",
     )
     sparse_from: Literal["start", "continuation"] | Annotated[int, Field(ge=0, le=2**20)] = Field(
         "start",
-        description="where in a sequence the sparsifier starts: at once, where an answer or a "
-        "choice begins, or so many tokens in; in texts always at once",
+        description="where in a sequence the sparsifier starts: at its first token, where an "
+        "answer or a choice begins, or after this many tokens; in texts always at the first",
     )
     seeds: tuple[Seed, ...] = Field((0,), min_length=1)
     scope: Literal["layer", "model"] = Field(
         "layer",
-        description="of neurons removed for good: the share of each layer, or of all neurons "
-        "ranked together, which may empty whole layers",
+        description="for neurons removed for good: take the share of each layer, or of all "
+        "neurons ranked together, which may empty whole layers",
     )
 
     @cached_property

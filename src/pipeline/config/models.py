@@ -11,7 +11,7 @@ from pipeline.errors import UserError
 #: A repository on the Hub, by the Hub's own rules for names.
 _WORD = r"\w+([.-]\w+)*"
 HUB_ID = rf"(?a:({_WORD}/)?(?=.{{1,96}}$){_WORD})(?<!\.git)"
-#: A device as in `max_memory`, and how much of it; and the device of a model.
+#: A device in `max_memory`, an amount of memory on it, and the device of a model.
 PLACE = r"^(cpu|\d{1,3})$"
 SIZE = r"^\d{1,9}(\.\d{1,9})?[KMGT]i?B$"
 DEVICE = r"^(cpu|cuda(:\d{1,3})?)$"
@@ -37,8 +37,8 @@ class Model(Section):
         None,
         min_length=1,
         description="most memory to take on each device, for instance `{cpu: 16GiB, '0': 20GiB}`; "
-        "layers that do not fit are read from disk as they are needed, and `device` says nothing. "
-        "For profiling alone; null keeps the whole model on `device`",
+        "layers that do not fit are read from disk as they are needed, and `device` has no effect. "
+        "Only for profiling; null keeps the whole model on `device`",
     )
     trust_remote_code: bool = Field(
         False, description="run model code from the Hub; off unless this model needs it"
@@ -50,8 +50,8 @@ class Model(Section):
         check_home(source)
         if source_kind(source) == "hub" and not re.fullmatch(HUB_ID, source):
             raise UserError(
-                f"{source!r} is no Hub id, which is NAME or OWNER/NAME; a model of the project is "
-                "builtin:NAME, and a local folder starts with /, ~, ./ or ../"
+                f"{source!r} is not a Hub id, which is NAME or OWNER/NAME; a model of the project "
+                "is builtin:NAME, and a local folder starts with /, ~, ./ or ../"
             )
         return source
 
@@ -69,7 +69,7 @@ class Model(Section):
 
 
 def source_kind(source: str) -> Literal["builtin", "path", "hub"]:
-    """`builtin:` prefix, something that looks like a path, or else a Hub id."""
+    """The kind of a source: builtin by its prefix, path if it looks like one, else hub."""
     if source.startswith("builtin:"):
         return "builtin"
     return "path" if source.startswith(("/", "./", "../", "~")) else "hub"

@@ -5,20 +5,20 @@ from dataclasses import dataclass
 
 from pipeline.config.roles import COLDEST, RANDOM, First
 
-#: Scopes of a ranking, and what may be drawn.
+#: Scopes of a ranking, and the sets that a random draw may be among.
 LAYER, MODEL = "layer", "model"
 ALL, COLD = "all", "cold"
-#: Gone from the first token on.
+#: The value of `sparse_from` for neurons that are gone from the first token on.
 START = "start"
 
 
 @dataclass(frozen=True)
 class Order:
-    """How one method removes neurons: which go first (`order`, None where that is not told by how
-    cold they are), whether each layer's neurons are ranked alone or all of the model together
-    (`scope`), on which `corpus`, which method's number it `match`es in each layer, `among` which it
-    draws, by which `classification` neurons are hot or cold, and from where in a sequence they are
-    gone (`sparse_from`)."""
+    """How one method removes neurons: which go first (`order`, None where coldness does not
+    decide), whether neurons are ranked within each layer or over the whole model (`scope`), on
+    which `corpus`, the method whose numbers of neurons per layer it takes (`match`), the set that
+    it draws from (`among`), the `classification` that says which neurons are hot or cold, and from
+    where in a sequence the neurons are gone (`sparse_from`)."""
 
     method: str
     order: First | None
@@ -30,7 +30,7 @@ class Order:
     sparse_from: str | int = START
 
     def same_sets(self, other: "Order") -> bool:
-        """True where the same neurons are hot and cold to both."""
+        """True where both go by the same hot and cold sets."""
         return (self.corpus, self.classification) == (other.corpus, other.classification)
 
 
@@ -41,17 +41,18 @@ class Orders:
         self.all = list(orders)
 
     def named(self, order: First, scope: str | None = None) -> list[Order]:
-        """Those that take such neurons first, as the configuration lists them."""
+        """The orders that take these neurons first, as the configuration lists them; of one scope,
+        or of either."""
         scopes = (LAYER, MODEL) if scope is None else (scope,)
         return [o for o in self.all if o.order == order and o.scope in scopes]
 
     def coldest(self, scope: str) -> Order | None:
-        """The first that removes the coldest neurons."""
+        """The first order in this scope that removes the coldest neurons first, or None."""
         return next(iter(self.named(COLDEST, scope)), None)
 
     def matched(self, order: Order, among: str = ALL) -> list[Order]:
-        """Random orders that take as many of each layer as `order` does, for as much of a sequence;
-        among the cold only those to which the same neurons are cold."""
+        """Random orders that take as many neurons of each layer as `order` does, from the same
+        token on; of draws among the cold neurons only those with the same cold set."""
         drawn = [
             o
             for o in self.named(RANDOM)
@@ -64,8 +65,8 @@ class Orders:
         return [o for o in drawn if o.match == order.method]
 
     def even(self, sparse_from: str | int = START) -> list[Order]:
-        """Random orders that take the same share of every layer, of all neurons, from one place in
-        a sequence on."""
+        """Random orders that draw among all neurons, take the same share of every layer, and remove
+        from `sparse_from` on."""
         return [
             o
             for o in self.named(RANDOM, LAYER)

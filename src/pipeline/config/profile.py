@@ -8,19 +8,19 @@ from pipeline.config.base import BatchSize, Section, Shards
 class Profile(Section):
     """Profiling of every model on every corpus.
 
-    Block sums are added in block order, so `shards` changes the parallelism and no result.
+    Block sums are added in block order, so `shards` changes only the parallelism, not the result.
     """
 
     blocks: int = Field(
         4,
         ge=1,
         le=10_000,
-        description="parts that the sequences are cut into and summed by; no more shards "
-        "than that have work, and each takes its share of disk",
+        description="parts that the sequences are cut into and summed by; no more shards than "
+        "blocks have work, and each block takes disk space",
     )
     batch_size: BatchSize = Field(64, description="sequences in one forward pass")
     shards: Shards = Field(2, description="jobs that the calibration set is divided among")
     cett: float = Field(
-        0.2, gt=0, lt=1, description="relative FFN output error that fixes the CETT threshold"
+        0.2, gt=0, lt=1, description="relative FFN output error that sets the CETT threshold"
     )
     cett_tokens: int = Field(4096, ge=1, le=4096, description="tokens the threshold is fitted on")

@@ -10,13 +10,13 @@ from pipeline.config.base import Name
 from pipeline.config.models import DEVICE, PLACE, SIZE
 from pipeline.errors import UserError
 
-#: What to give where the whole form is wrong, in YAML's words.
+#: What to give where a value is of the wrong kind, in YAML's words.
 _FORMS = {
     "tuple_type": "a list, in brackets",
     "dict_type": "a mapping of names to their keys",
     "model_type": "keys and values",
 }
-#: What to give where a text is not of its pattern.
+#: What to give where a text does not match its pattern.
 _PATTERNS = {
     TypeAdapter(Name).json_schema()["pattern"]: "a name is letters, digits and . _ + -, without "
     "spaces, and starts with a letter or a digit",
@@ -40,8 +40,8 @@ def read_section(kind: type[BaseModel], values: Mapping[str, Any], name: str) ->
 
 
 def causes(problems: Sequence[Any]) -> list[Any]:
-    """Problems without those that follow from one further in: a list loses its refused members, and
-    may then be called too short."""
+    """The problems, without those that only follow from a problem further in: a list loses its
+    refused members, and may then be reported as too short."""
     inner = {problem["loc"][:depth] for problem in problems for depth in range(len(problem["loc"]))}
     return [problem for problem in problems if problem["loc"] not in inner]
 
@@ -49,7 +49,7 @@ def causes(problems: Sequence[Any]) -> list[Any]:
 def explain(problem: Problem, model: type[BaseModel]) -> str:
     """One line for a problem that pydantic found in the keys of a `model`: where, what was given,
     and what is allowed."""
-    # A refused name of an entry stands in the path, followed by this.
+    # The path holds a refused name of an entry, followed by this.
     where = ".".join(str(part) for part in problem["loc"] if part != "[key]")
     if problem["type"] == "extra_forbidden":
         known = _keys_at(problem["loc"][:-1], model)
@@ -66,17 +66,17 @@ def explain(problem: Problem, model: type[BaseModel]) -> str:
     if not where:
         return message
     if message.startswith("unknown "):
-        # It names what was given.
+        # This message names the value itself.
         return f"{where}: {message}"
     return f"{where}: {_shown(problem['input'])} is refused: {message}"
 
 
 def _shown(value: Any) -> str:
-    """A value as it was given, cut where it is long."""
+    """A value as it was given, shortened if it is long."""
     try:
         text = repr(value)
     except ValueError:
-        # Python writes out no whole number of more than 4,300 digits.
+        # Python refuses to print a whole number of more than 4,300 digits.
         text = "a number of thousands of digits"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
@@ -95,6 +95,6 @@ def _keys_at(location: tuple[Any, ...], model: Any) -> list[str]:
             next(parts, None)
             model = get_args(model)[1]
         elif get_args(model):
-            # A section or null.
+            # A type that is a section or null.
             model = get_args(model)[0]
     return sorted(model.model_fields)

@@ -1,5 +1,5 @@
-"""What the parts of methods stand for in a study; the parts say it, the analysis and the page read
-it."""
+"""The roles of methods in a study: each part states its role, which the analysis and the page
+read."""
 
 from typing import Literal
 
@@ -10,8 +10,8 @@ ARM: Role = "arm"
 CONTROL: Role = "control"
 METHOD: Role = "method"
 
-#: Which neurons go first, of sparsifiers that remove them in the classification's order, from
-#: either end, or in none.
+#: Which neurons go first: of sparsifiers that remove neurons along the classification's order, from
+#: either end, or at random.
 First = Literal["coldest", "hottest", "random"]
 COLDEST: First = "coldest"
 HOTTEST: First = "hottest"

@@ -1,7 +1,7 @@
 """The JSON schema of configuration files, for editors: `python -m pipeline.config.schema`.
 
-It knows every key, the names that registries hold, and the options of every part. What one key says
-of another is for `python -m pipeline check`.
+It knows every key, the names that registries hold, and the options of every part. Conditions
+between keys are checked by `python -m pipeline check`.
 """
 
 import json
@@ -35,7 +35,8 @@ def schema() -> dict[str, Any]:
 
 
 def _named(node: Any) -> Any:
-    """A schema that refers to a definition wherever it would leave a part's options open."""
+    """The schema with a reference to the full definition of a part wherever its options were left
+    open."""
     if isinstance(node, list):
         return [_named(each) for each in node]
     if not isinstance(node, dict):
@@ -64,7 +65,7 @@ def _choices(kind: str) -> list[dict[str, Any]]:
 
 
 def _options(kind: str, name: str) -> dict[str, Any]:
-    """The schema of a part's options as an object that takes no other."""
+    """The schema of a part's options, as an object that allows no other keys."""
     model: dict[str, Any] = PARTS[kind].load(name).Options.model_json_schema()
     keys = {key: model[key] for key in ("type", "properties", "required") if key in model}
     return {"properties": {}} | keys | {"additionalProperties": False}

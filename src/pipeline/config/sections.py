@@ -14,8 +14,7 @@ from pipeline.config.profile import Profile
 
 
 class StudySections(Section):
-    """The keys of a study, in their order; what an entry of `methods` holds is a subclass's to
-    say."""
+    """The keys of a study, in their order; subclasses say what an entry of `methods` holds."""
 
     study: Name = Field(description="results go to results/STUDY")
     seed: Seed = Field(

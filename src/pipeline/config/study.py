@@ -22,9 +22,9 @@ from pipeline.config.sections import StudySections
 from pipeline.config.written import WrittenStudy, stands_elsewhere, write_out
 from pipeline.errors import UserError, unknown_name
 
-#: Jobs that Snakemake plans in minutes.
+#: Most jobs of a study: as many as Snakemake plans in minutes.
 MOST_JOBS = 100_000
-#: Folders in `results` beside the studies' own.
+#: Folders in `results` that are not studies.
 NO_STUDIES = ("faults", "logs", "reference", "shared", "timing")
 
 
@@ -58,10 +58,10 @@ class StudyConfig(StudySections):
         levels = {level for method in self.methods.values() for level in method.levels}
         shares = sorted(level.share for level in levels if level.kind == SHARE)
         level, usual = self.analysis.reference_level, Analysis().reference_level
-        # The default counts as not chosen, whether or not it is written.
+        # The default counts as not chosen, even if it is written out.
         if shares and level not in (*shares, usual):
             raise UserError(
-                f"analysis.reference_level: {level} is no level of any method; there are "
+                f"analysis.reference_level: {level} is not a level of any method; there are "
                 f"{', '.join(map(str, shares))}"
             )
         return self
@@ -91,10 +91,10 @@ class StudyConfig(StudySections):
 
 
 def parse_study(values: Mapping[str, Any], base: Path | None = None) -> StudyConfig:
-    """A validated study of what a file holds, with defaults filled in and grids written out; raises
-    UserError with the path, the value and what is allowed.
+    """The validated study that a file's values describe, with defaults filled in and grids written
+    out; raises UserError with the key's path, the value and what is allowed.
 
-    Relative places of models, corpora and task files are made absolute from `base`, the
+    Relative paths of models, corpora and task files are made absolute from `base`, the
     configuration file's folder.
     """
     if base:
@@ -115,7 +115,7 @@ def parse_study(values: Mapping[str, Any], base: Path | None = None) -> StudyCon
 
 
 def _problems(values: Mapping[str, Any]) -> list[Any]:
-    """What is wrong with a study as it is written, each in its place."""
+    """What is wrong with a study as it is written, one line per problem, with its key."""
     try:
         WrittenStudy.model_validate(dict(values))
     except ValidationError as error:
@@ -132,8 +132,9 @@ def _refusal(lines: Sequence[str]) -> UserError:
 
 
 def _of_grid(line: str, entries: Mapping[str, str]) -> str:
-    """Where the method that a line begins with is one of a grid's: which entry's."""
-    # Names may hold dots, so the longest that fits is meant.
+    """A note that names the grid's entry, if the method at the start of the line comes from a
+    grid."""
+    # Names may hold dots, so take the longest that fits.
     names = (name for name in entries if line.startswith(f"methods.{name}"))
     name = max(names, key=len, default="")
     entry = entries.get(name, name)
@@ -141,7 +142,7 @@ def _of_grid(line: str, entries: Mapping[str, str]) -> str:
 
 
 def _located(values: Mapping[str, Any], base: Path) -> dict[str, Any]:
-    """The values with absolute places; whatever is no place or out of form stays as it is."""
+    """The values with absolute paths; whatever is not a path, or is malformed, stays as it is."""
     found = copy.deepcopy(dict(values))
 
     def absolute(text: Any, *starts: str) -> Any:
@@ -164,7 +165,8 @@ def _located(values: Mapping[str, Any], base: Path) -> dict[str, Any]:
 
 
 def _check_hub_ids(values: Mapping[str, Any], base: Path) -> None:
-    """UserError where what would be a model's Hub id names a model folder in `base`."""
+    """UserError where a source that reads as a Hub id is also the name of a model folder in
+    `base`."""
     models = values.get("models")
     for name, model in models.items() if isinstance(models, dict) else ():
         source = model.get("source") if isinstance(model, dict) else None

@@ -32,12 +32,12 @@ AXES = tuple(key for key in Method.model_fields if key not in ("levels", "seeds"
 ENTRY = "method"
 #: Methods that a grid may stand for, before levels and seeds multiply them.
 MOST_METHODS = 1000
-#: A mark that stands between words of a name.
+#: Characters that may separate words of a name.
 _MARK = r"[._+-]"
 
 
 def _axis(key: str) -> Any:
-    """The type of one key of a grid: values by the words that stand for them in names."""
+    """The type of one key of a grid: a mapping from the words used in names to values."""
     value: Any = TypeAdapter(Method.model_fields[key].rebuild_annotation())
     schema = value.json_schema()
     described = WithJsonSchema(
@@ -53,7 +53,7 @@ def _axis(key: str) -> Any:
 
 
 def _checked_by(value: TypeAdapter[Any]) -> Callable[[Any], dict[str, Any]]:
-    """A reader of one key of a grid that refuses values which the key would not take."""
+    """A reader of one key of a grid that refuses values which the key does not allow."""
 
     def read(axis: Any) -> dict[str, Any]:
         words = words_of(axis)
@@ -70,7 +70,8 @@ def _checked_by(value: TypeAdapter[Any]) -> Callable[[Any], dict[str, Any]]:
 
 def words_of(axis: Any) -> dict[str, Any]:
     """Word -> value of one key of a grid. Values of a list are their own words, and null has the
-    empty one. ValueError where it is neither a list nor a mapping, or a value has no word."""
+    empty word. ValueError where the key holds neither a list nor a mapping, or a value has no
+    word."""
     if isinstance(axis, Mapping) and axis:
         words = {_word(key): value for key, value in axis.items()}
         if len(words) < len(axis):
@@ -108,14 +109,14 @@ class MethodEntry(Method):
         None,
         min_length=1,
         description="names of a grid's methods, in which `{method}` stands for the entry's name "
-        "and `{KEY}` for the word of that key's value, as in `{method}_{quantization}`; null for "
-        "all of them in the grid's order with `_` between them",
+        "and `{KEY}` for the word of that key's value, as in `{method}_{quantization}`; null "
+        "joins the entry's name and all words by `_`, in the grid's order",
     )
     grid: Grid | None = Field(
         None,
         description="keys of a method, each with a list of values or a mapping of words to values; "
-        "the entry stands for one method for every combination, of which the last key changes "
-        "first",
+        "the entry stands for one method for every combination, in an order in which the last key "
+        "changes fastest",
     )
 
 
@@ -154,7 +155,7 @@ def stands_elsewhere(values: Mapping[str, Any], place: tuple[Any, ...]) -> bool:
         return True
     if place[0] != "methods" or len(place) != 3:
         return False
-    # Whatever is out of form holds no key, and is refused by itself.
+    # Whatever is malformed holds no key, and is refused for that.
     entry = values["methods"].get(place[1])
     grid = entry.get("grid") if isinstance(entry, Mapping) else None
     holders = (grid, values.get("method_defaults"))
@@ -162,11 +163,11 @@ def stands_elsewhere(values: Mapping[str, Any], place: tuple[Any, ...]) -> bool:
 
 
 def write_out(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """A study's values, of the form of a WrittenStudy, with each method's keys in an entry of its
-    own; and the entry that each of these was made from. The order is that of the entries, and
-    within a grid that of its values.
+    """(a study's values with every method written out in an entry of its own, the entry that each
+    method comes from), for values of the form of a WrittenStudy. Methods keep the order of the
+    entries and, within a grid, that of its values.
 
-    UserError where names do not come out right.
+    UserError where a name is repeated or not allowed.
     """
     values = dict(values)
     defaults = dict(values.pop("method_defaults", None) or {})
@@ -202,13 +203,13 @@ def _methods_of(entry: str, written: Mapping[str, Any]) -> Iterator[tuple[str, d
     template = template or "_".join(f"{{{key}}}" for key in (ENTRY, *axes))
     if unknown := sorted(set(re.findall(r"\{(.*?)\}", template)) - {ENTRY, *axes}):
         raise UserError(
-            f"methods.{entry}.name: {{{unknown[0]}}} stands for nothing; there are "
+            f"methods.{entry}.name: {{{unknown[0]}}} is not defined; give one of "
             + ", ".join(f"{{{key}}}" for key in (ENTRY, *axes))
         )
     if (many := math.prod(map(len, axes.values()))) > MOST_METHODS:
         raise UserError(
-            f"methods.{entry}.grid: it stands for {many:,} methods, and {MOST_METHODS:,} are the "
-            "most; give fewer values, or make several studies"
+            f"methods.{entry}.grid: it stands for {many:,} methods, and at most {MOST_METHODS:,} "
+            "are allowed; give fewer values, or make several studies"
         )
     for pairs in product(*(words.items() for words in axes.values())):
         words = {key: word for key, (word, _) in zip(axes, pairs, strict=True)}
@@ -217,8 +218,8 @@ def _methods_of(entry: str, written: Mapping[str, Any]) -> Iterator[tuple[str, d
 
 
 def name_of(template: str, words: Mapping[str, str]) -> str:
-    """A template with the words of its keys. With an empty word goes the mark before it, or where
-    it stands first the mark after it."""
+    """A template filled with the words of its keys. An empty word also drops the mark before it,
+    or, at the start of the name, the mark after it."""
     for key, word in words.items():
         place = re.escape(f"{{{key}}}")
         if word:

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-#: More bytes than the cache of any GPU holds.
+#: More bytes than any GPU's cache holds.
 _CACHE = 256 << 20
-#: Bytes of weights that may well stay in a processor's cache, and that take its place.
+#: Weights up to this many bytes may stay in a processor's cache; reading as many bytes of other
+#: memory evicts them.
 _CACHED, _SPOILED = 1 << 20, 64 << 20
-#: Calls that a median is of.
+#: Number of calls whose median is taken.
 _TIMES = 5
 
 
 def timed(run: "Callable[[], Any]", repeat: int = 1, device: str = "cpu") -> float:
-    """Seconds of one call, the mean over `repeat` calls; on a GPU by its own clock, with what its
-    cache holds overwritten before every call."""
+    """Seconds of one call, the mean over `repeat` calls; on a GPU by its own clock, with its cache
+    overwritten before every call."""
     import torch
 
     with torch.inference_mode():
@@ -31,8 +32,8 @@ def timed(run: "Callable[[], Any]", repeat: int = 1, device: str = "cpu") -> flo
 
 
 def seconds_from_memory(run: "Callable[[], Any]", weights: "torch.Tensor") -> float:
-    """Seconds of one call, the median of a few; large weights are not in the cache before it, as
-    those of a layer are not when the layers before it have been computed."""
+    """Seconds of one call, the median of a few. Large weights are not in the cache at its start,
+    just as a layer's are not after the layers before it have been computed."""
     import torch
 
     cold = weights.device.type == "cpu" and weights.nbytes > _CACHED

@@ -14,13 +14,15 @@ from pipeline.models.views import FFNView
 if TYPE_CHECKING:
     import torch
 
-#: Rows of x above which a call is made dense, and masked: weights are read once for all of them.
+#: Rows of x above which a call is dense and masked, since it then reads the weights once for all
+#: rows.
 MOST_ROWS = 16
 #: Shares and rows of x at which kernels are timed.
 _SHARES = (0.0, 0.5, 0.9)
 _ROWS = (1, 2, 4, 8, MOST_ROWS)
 
-#: By rows of x: seconds of the dense product, and (share skipped, seconds) of the kernel in order.
+#: By number of rows of x: seconds of the dense product, and (share skipped, seconds) of the kernel,
+#: by rising share.
 Times = dict[int, tuple[float, list[tuple[float, float]]]]
 
 
@@ -28,11 +30,11 @@ Times = dict[int, tuple[float, list[tuple[float, float]]]]
 class Decision:
     """How one part of a block decodes, and why.
 
-    `crossovers` are, by the number of sequences that decode at once, the shares skipped from which
-    on the kernel takes less time than torch's dense product, as measured, a predictor's time
-    included; 1 where it never does. `expected` is the share that is expected to be skipped by a
-    token, None where that is not known. The kernel is used for `rows` sequences at once and fewer,
-    0 where dense is used throughout, since sparse would lose.
+    `crossovers` gives, by the number of sequences that decode at once, the share skipped from which
+    on the kernel was measured to take less time than torch's dense product, a predictor's time
+    included; 1 where it never does. `expected` is the share that a token is expected to skip, None
+    where that is not known. The kernel is used for up to `rows` sequences at once; 0 means always
+    dense, since sparse would be slower.
     """
 
     layer: int
@@ -44,9 +46,9 @@ class Decision:
 
 
 def most_rows(crossovers: Mapping[int, float], expected: float | None) -> int:
-    """For how many rows at once, and fewer, the kernel takes less time where the share `expected`
-    is skipped, by crossovers in the order of their rows; what is not known is enough where the
-    kernel wins at any share."""
+    """Most rows at once for which the kernel takes less time when the share `expected` is skipped;
+    `crossovers` are ordered by rows. If `expected` is not known, it is enough that the kernel wins
+    at some share."""
     most = 0
     for rows, share in crossovers.items():
         if share >= 1 if expected is None else expected < share:
@@ -56,8 +58,8 @@ def most_rows(crossovers: Mapping[int, float], expected: float | None) -> int:
 
 
 def crossover(dense: float, sparse: Sequence[tuple[float, float]]) -> float:
-    """The share from which on sparse takes less time, of its (share, seconds) in order, straight
-    lines between them; 0 where it does at the first, 1 where it does not get there."""
+    """The share from which on sparse takes less time than dense, on straight lines between its
+    (share, seconds) points; 0 where it does from the first point on, 1 where it never does."""
     before = sparse[0]
     if before[1] <= dense:
         return 0.0
@@ -85,7 +87,7 @@ def ffn_times(ffn: FFNView, packed: PackedFFN, rule: Threshold | Fixed | Chosen)
                 run = partial(sparse_ffn, x, packed, threshold=cut)
                 sparse.append((skipped, seconds_from_memory(run, packed.rows)))
             else:
-                # One set for all rows, or one for each.
+                # A mask for all rows, or one for each row.
                 shape = (packed.d_ff,) if isinstance(rule, Fixed) else (rows, packed.d_ff)
                 mask = torch.rand(shape, device=x.device) >= share
                 run = partial(sparse_ffn, x, packed, active=mask)
@@ -101,7 +103,7 @@ def _dense(ffn: FFNView, x: "torch.Tensor") -> "torch.Tensor":
 def with_choosing(
     rule: Chosen, packed: PackedFFN, rows: int, times: tuple[float, list[tuple[float, float]]]
 ) -> tuple[float, list[tuple[float, float]]]:
-    """Times of a kernel, with what the predictor itself takes added."""
+    """Times of a kernel with the predictor's own time added."""
     dense, sparse = times
     x = _input(packed, rows, packed.d)
     choosing = seconds_from_memory(partial(rule.choose, x), packed.rows)

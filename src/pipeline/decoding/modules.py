@@ -1,4 +1,4 @@
-"""The modules of a model that decodes through the kernels, and how they become its own again."""
+"""The modules of a model that decodes through the kernels, and how the model's own are restored."""
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Patched:
-    """A patched model: `decisions` tell what runs how."""
+    """A patched model; `decisions` say how each part of it runs."""
 
     def __init__(self) -> None:
         self.decisions: list[Decision] = []
@@ -43,12 +43,12 @@ class Patched:
         return [asdict(decision) for decision in self.decisions]
 
     def at_end(self, do: "Callable[..., object]", *args: Any) -> None:
-        """Have something done when the patch is removed."""
+        """Register a function to be called when the patch is removed."""
         self._ends.callback(do, *args)
 
 
 class Phase:
-    """Whether the pass at hand goes on with sequences, one token each, or reads a prompt."""
+    """Whether the current pass continues sequences by one token each or reads a prompt."""
 
     def __init__(self, dense_prefill: bool) -> None:
         self._dense_prefill = dense_prefill
@@ -63,12 +63,12 @@ class Phase:
 
     @property
     def dense(self) -> bool:
-        """True while the method does nothing."""
+        """True while the method is not at work."""
         return self._prefill and self._dense_prefill
 
     def by_kernel(self, x: "torch.Tensor", rows: int) -> bool:
-        """True for what goes through a kernel that is used up to so many rows: x is (...,
-        channels)."""
+        """True where x, (..., channels), goes through a kernel that is used for up to `rows`
+        rows."""
         return not self._prefill and x.numel() <= rows * x.shape[-1]
 
 
@@ -105,11 +105,11 @@ class BlockPatch:
         self.expected = expected
         self.fall_back = fall_back
         self.backend = backend
-        #: By what was timed.
+        #: Times by what was timed, so that equal layers are timed once.
         self.times = times
 
     def neurons(self, ffn: FFNView, rule: Threshold | Fixed | Chosen) -> None:
-        """An FFN's matrices, by the neurons that take part."""
+        """Patch an FFN to compute only the neurons that take part."""
         first, up = ffn.inner[0], ffn.inner[-1]
         packed = pack_ffn(
             first.weight if ffn.gated else None, up.weight, ffn.down.weight,
@@ -133,7 +133,7 @@ class BlockPatch:
         _FFN(self, ffn, packed if rows else None, rule, rows)
 
     def channels(self, name: str, module: "torch.nn.Module", threshold: float) -> None:
-        """A linear layer, by its input channels."""
+        """Patch a linear layer to read only input channels above the threshold."""
         import torch
 
         packed = pack_linear(matrix(module), module.bias, backend=self.backend)
@@ -160,7 +160,7 @@ class BlockPatch:
 
     def instead(self, module: "torch.nn.Module", forward: "Callable") -> None:
         """Replace a module's forward pass until the patch is removed."""
-        # An instance may have one of its own already, of accelerate's for instance.
+        # An instance may already have a forward pass of its own, accelerate's for instance.
         before = vars(module).get("forward")
         module.forward = _Forward(forward)
         if before is None:
@@ -184,8 +184,9 @@ class BlockPatch:
 
 
 class _FFN:
-    """One FFN's modules: the inner ones compute nothing and hand zeros on, the last computes all;
-    or, where the kernel is not used, what h is without the neurons that are skipped."""
+    """One FFN's modules. Where the kernel is used, the inner modules compute nothing and hand on
+    zeros, and the last computes the whole FFN; elsewhere the dense modules run, with skipped
+    neurons zero in h."""
 
     def __init__(
         self,
@@ -200,7 +201,8 @@ class _FFN:
         self.packed = packed
         self.rule = rule
         self.rows = rows
-        #: What the FFN reads, where the kernel is to compute; act(gate)'s input, where it is not.
+        #: What the FFN reads, for a pass through the kernel; the input of act(gate), for a dense
+        #: one.
         self.x: torch.Tensor | None = None
         self.first: torch.Tensor | None = None
         self.residual: torch.Tensor | None = None
@@ -223,7 +225,7 @@ class _FFN:
         if self.phase.by_kernel(x, self.rows):
             self.x = x
             return x.new_zeros(1).expand(*x.shape[:-1], matrix(module).shape[0])
-        # What an earlier pass left, if an error ended it half-way.
+        # Left over from an earlier pass that an error ended half-way.
         self.x = None
         y: torch.Tensor = own(x)
         first = self.ffn.inner[0]
@@ -275,7 +277,8 @@ def _give(module: "torch.nn.Module", weight: "torch.Tensor") -> None:
 
 
 def _own_memory(module: "torch.nn.Module", trained: bool) -> None:
-    """A module's weights leave the memory that they share with others'; `trained` as before."""
+    """Give a module's weights memory of their own, instead of a view of packed weights; `trained`
+    says whether they require gradients, as before."""
     _give(module, module.weight.detach().clone(memory_format=_contiguous()))
     module.weight.requires_grad_(trained)
 

@@ -1,4 +1,4 @@
-"""What a plan means to the kernels, which `pipeline.decoding.patch` makes a model decode through:
+"""A plan in the terms of the kernels, for `pipeline.decoding.patch`:
 
 patch(model, for_kernels(Plan.read(document, arrays)))
 """
@@ -31,16 +31,16 @@ class Decoding:
 
     @property
     def prefill(self) -> str:
-        """Sparse where the plan starts with the first token, dense where it starts after the
-        prompt."""
+        """How a prompt is read: sparse where the plan starts with the first token, dense where it
+        starts after the prompt."""
         return SPARSE if self.plan.sparse_from == START else DENSE
 
     def for_kernels(self, layout: ModelView) -> Sequence[LayerRules]:
-        """Prune, quantize and compensate in place, and tell what every block skips.
+        """Prune, quantize and compensate in place; returns the rules by which every block skips.
 
-        UserError for a plan of a model of another shape; that it is of this very model is for the
-        caller to know. Refused, with the reason, for a sparsifier that the kernels have no form of,
-        and for one that starts at a token by its number.
+        UserError for a plan of a model of another shape; the caller has to make sure that it is
+        this very model. Refused, with the reason, for a sparsifier that has no form in the kernels,
+        and for one that starts after a given number of tokens.
         """
         plan = self.plan
         _check(plan, layout)
@@ -80,9 +80,9 @@ class Decoding:
 
 
 def _expected(own: LayerRules, achieved: Mapping[str, Mapping[str, float]]) -> float:
-    """Share of the neurons that are left which the kernels skip, as the plan was measured over the
-    whole model: by a threshold also those that come out zero, by a set those alone that it leaves
-    out."""
+    """Share of the remaining neurons that the kernels skip, by the plan's measurements over the
+    whole model: for a threshold including neurons that come out zero, for a set only those that it
+    leaves out."""
     imposed, total = (float(achieved[name][NEURONS]) for name in ("imposed", "total"))
     gone = 0.0 if own.dropped is None else float(own.dropped.float().mean())
     share = total if isinstance(own.neurons, Threshold) else imposed
@@ -111,8 +111,8 @@ def for_kernels(plan: Plan) -> Decoding:
 
 
 def _skips_by_itself(own: LayerRules, layout: ModelView, layer: int) -> bool:
-    """Neurons that are zero by themselves need not be computed either, where no rule goes by the
-    channels that the FFN reads."""
+    """True where neurons that are zero by themselves are to be skipped: the activation function has
+    exact zeros, and no rule skips channels of the FFN's own layers."""
     ffn = layout.ffns[layer]
     modules = {p.module for p in (*ffn.inner, ffn.down)}
     taken = any(

@@ -10,9 +10,9 @@ from pipeline.kernels.interface import AUTO, check_timed
 from pipeline.models.skips import DENSE, PREFILLS, SPARSE, Chosen, LayerRules, Rules
 from pipeline.models.views import ModelView, linear_layers, view
 
-#: Name of the mark that a patched model carries.
+#: Attribute that marks a patched model.
 _MARK = "decodes_through_kernels"
-#: And of one that neurons were cut out of, which outlives the patch.
+#: Attribute that marks a model whose neurons were cut out; it outlives the patch.
 _CUT = "neurons_cut_out"
 
 
@@ -30,31 +30,31 @@ def patch(
     Neurons that the plan drops are cut out of the matrices. What it decides token by token goes
     through `sparse_ffn` and `sparse_linear` in passes that go on with a sequence, one token each.
     In passes over several tokens of a sequence (`prefill`) a plan that starts where the prompt ends
-    does nothing (`dense`), and one that starts at the first token masks what dense products give
-    (`sparse`); an argument overrides the plan, which then is another method. More than 16 sequences
-    at once are computed so as well.
+    does nothing (`dense`), and one that starts at the first token masks the results of dense
+    products (`sparse`). The argument overrides the plan, which makes it a different method. More
+    than 16 sequences at once are also computed in this way.
 
     Where the share that is expected to be skipped (the plan's own figure, or one given for all
     layers, or by layer) lies below the crossover that is measured here for 1, 2, 4, 8 and 16
-    sequences at once, or the kernel never wins, the layer stays dense and masked for as many and
-    more, which is what the method means and slower than the model without it. With `fall_back` off
-    kernels are used in any case.
+    sequences at once, or the kernel never wins, the layer stays dense and masked for that many
+    sequences and more: it gives the method's result, and is slower than the model without the
+    method. With `fall_back` off kernels are used in any case.
 
     Where kernels are used packed weights take the place of the model's own, which become views of
-    them, so memory does not grow but by padding rows to a multiple of 64, and by a matrix that
+    them, so memory does not grow, except by padding rows to a multiple of 64 and by a matrix that
     holds gate and up together (Phi-3), which is kept twice. torch multiplies by such views more
-    slowly: prefill may take half as long again. While
-    the patch lasts, weights that are written into the model, hooks on h and copies would not be
-    seen by the kernels: `remove` it before. A copy raises TypeError, and so does a view's watch.
+    slowly: prefill may take half as long again. While the patch lasts, the kernels would not see
+    weights that are written into the model, hooks on h or copies: `remove` the patch first. Copying
+    the model raises TypeError, and so does watching h through a view.
 
-    ValueError for a plan that has no rules, another `prefill`, a backend that is interpreted here,
-    a model that is patched already, and rules that do not fit the model or one another; its forward
-    passes are then its own again.
+    ValueError for a plan that has no rules, an unknown `prefill`, a backend that only runs in an
+    interpreter here, a model that is patched already, and rules that do not fit the model or one
+    another; the model then has its own forward passes back.
     """
     import torch
 
     if not hasattr(plan, "for_kernels"):
-        raise ValueError(f"a {type(plan).__name__} tells the kernels nothing: pass "
+        raise ValueError(f"a {type(plan).__name__} is nothing that the kernels can use: pass "
                          "pipeline.decoding.of_plan.for_kernels(plan)")  # fmt: skip
     check_timed(backend)
     chosen = plan.prefill if prefill is None else prefill
@@ -72,7 +72,7 @@ def patch(
         with torch.no_grad():
             setattr(model, _MARK, True)
             patched.at_end(delattr, model, _MARK)
-            # Views of packed memory are no tensors that can be written to a file.
+            # Views of packed memory cannot be written to a file.
             model.save_pretrained = _not_saved
             patched.at_end(_saved_again, model)
             hook = model.base_model.register_forward_pre_hook(phase.before, with_kwargs=True)
@@ -128,6 +128,6 @@ def _not_saved(*_args: object, **_more: object) -> None:
 
 
 def _saved_again(model: Any) -> None:
-    """A model can be saved again, unless its FFNs have sizes that no configuration tells of."""
+    """Let a model be saved again, unless its FFNs have sizes that no configuration can describe."""
     if not hasattr(model, _CUT):
         del model.save_pretrained

@@ -1,9 +1,9 @@
 """How fast the kernels are here, against torch's dense products, by what is skipped.
 
-All contenders take their turn in every round, in an order drawn anew; a ratio is that of two times
-of one round, and what is told is the median over rounds with its 95 % bootstrap interval. Neurons
-and inputs are drawn anew for every round, and on a GPU the cache is emptied before every call, so
-that no weights are there from the one before.
+All contenders take their turn in every round, in a newly drawn order. A ratio is that of two times
+of the same round, and the result is the median over rounds with its 95 % bootstrap interval.
+Neurons and inputs are drawn anew for every round, and on a GPU the cache is emptied before every
+call, so that it holds no weights from the call before.
 """
 
 import random
@@ -22,19 +22,20 @@ if TYPE_CHECKING:
 
 #: Shares skipped at which speeds are measured.
 SHARES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.95)
-#: Calls that take less are made several times a measurement.
+#: Calls that take less are repeated within a measurement.
 _SECONDS = 0.004
 _RESAMPLES = 2000
 
 
 @dataclass
 class Trial:
-    """An FFN with SiLU and random weights, and what a round is about: `batch` tokens' input `x` and
-    the neurons that are `kept`, as indices, as `mask` and as the `cut` matrices of them alone.
+    """An FFN with SiLU and random weights, and the draws of a round: the input `x` of `batch`
+    tokens, and the neurons that are kept, as indices (`kept`), as a `mask` and as matrices of these
+    neurons alone (`cut`).
 
-    `gate` and `up` are (d_ff, d), `down` is (d, d_ff). `share` of the neurons are not kept, to the
-    nearest whole one; `gates` and `inputs` are the thresholds that leave out as many of |act(gate)|
-    and of |x|, and `ups` of |act(up)|.
+    `gate` and `up` are (d_ff, d), `down` is (d, d_ff). `share` of the neurons are left out, to the
+    nearest whole number; `gates`, `inputs` and `ups` are the thresholds that leave out the same
+    share of |act(gate)|, |x| and |act(up)|.
     """
 
     gate: "torch.Tensor"
@@ -52,7 +53,7 @@ class Trial:
     inputs: float = field(init=False)
 
     def renew(self) -> None:
-        """Draw a round."""
+        """Draw the input and the neurons of a new round."""
         import torch
 
         d_ff, d = self.gate.shape
@@ -88,14 +89,14 @@ class Trial:
         return _linear(self.x, self.gate)
 
     def sliced(self) -> "torch.Tensor":
-        """torch's own FFN, of the matrices that were cut before."""
+        """torch's own FFN with the matrices that were cut beforehand."""
         return _ffn(self.x, *self.cut)
 
 
 def random_trial(
     d: int, d_ff: int, dtype: "torch.dtype", device: str = "cpu", batch: int = 1
 ) -> Trial:
-    """Weights that keep a token's size about one; a first round is drawn."""
+    """A trial whose weights keep a token's size at about one, with its first round drawn."""
     import torch
 
     draw = torch.Generator(device).manual_seed(0)
@@ -120,16 +121,16 @@ def speeds(
 ) -> list[dict[str, Any]]:
     """Rows by share and form: `form`, `share`, `ideal` (weights of the dense product divided by
     those read), `ratio` with `low` and `high` (times as fast as dense), `seconds` and
-    `dense_seconds`, `bytes_a_second`; beside `active`, `others` are the ratios of further
-    contenders, which know the neurons of the round. Of more than one token at once `active` alone,
-    whose neurons are the same for all of them."""
+    `dense_seconds`, `bytes_a_second`; `others` are further contenders, which know the neurons of
+    the round; their ratios stand beside those of `active`. For more than one token at once there is
+    only `active`, with the same neurons for all tokens."""
     trial = random_trial(d, d_ff, dtype, device, batch)
     gated = pack_ffn(trial.gate, trial.up, trial.down, activation="silu")
     ungated = pack_ffn(None, trial.up, trial.down, activation="silu")
     layer = pack_linear(trial.gate)
     matrix = d * d_ff * trial.gate.element_size()
     extra = others or {}
-    # By form: its contender, the dense product, and how many matrices that reads, of which so many
+    # By form: its contender, the dense product, how many matrices that reads, and how many of these
     # are read whole whatever is skipped.
     forms: dict[str, tuple[Callable[[], Any], Callable[[], Any], int, int]] = {
         SLICED: (trial.sliced, trial.dense, 3, 0),
@@ -185,7 +186,7 @@ def compared(
     for number in range(rounds):
         renew()
         if not number:
-            # A first time, which also tells how long it takes.
+            # A first call, which also shows how long one takes.
             timed(contenders[against], device=device)
             repeat = max(1, round(_SECONDS / timed(contenders[against], device=device)))
             for run in contenders.values():

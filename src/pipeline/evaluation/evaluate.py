@@ -1,7 +1,7 @@
 """Evaluate a model, pruned or not, on tasks, and measure its sparsity on the way.
 
-Items are evaluated in fixed blocks, each batched among itself, and sparsity is counted in whole
-numbers, so one job and seven that divide the blocks give the same rows.
+Items are evaluated in fixed blocks, no batch holds items of two blocks, and sparsity is counted in
+whole numbers, so one job and seven that divide the blocks give the same rows.
 """
 
 from collections.abc import Iterable, Mapping
@@ -42,10 +42,10 @@ def evaluate(
 ) -> tuple[Rows, Rows]:
     """(rows of tables.samples.SAMPLES, rows of COUNTS) of every `shards`-th block from `shard` on.
 
-    `forward` is what the method that is applied to the model tells of it; None for the dense model.
-    Tokens are those of prompts and responses. UserError where items are longer than the model
-    takes, and where the dense model's scores of an item are not finite; those of a pruned one are
-    kept as they are.
+    `forward` is that of the method that is applied to the model; None for the dense model. Tokens
+    are those of prompts and responses. UserError where items are longer than the model takes, and
+    where the dense model's scores of an item are not finite; those of a pruned one are kept as they
+    are.
     """
     import torch
 
@@ -74,7 +74,7 @@ def _check_finite(samples: Rows, dtype: str) -> None:
         raise UserError(
             f"the unpruned model's scores are not finite numbers on {len(lost)} of {len(samples)} "
             f"items (the first: item {lost[0]['item']} of {lost[0]['task']}), so no loss can be "
-            f"told; its numbers overflow {dtype}, or its weights are damaged: give the model "
+            f"measured; its numbers overflow {dtype}, or its weights are damaged: give the model "
             "another dtype, or other weights"
         )
 
@@ -85,7 +85,7 @@ def summed(
     """(rows of SAMPLES in the order of the tasks and items, rows of SPARSITY, task by task).
 
     `samples` and `counts` are those of all shards, in any order. Raises UserError unless every
-    block is there once.
+    block occurs exactly once.
     """
     wanted = [(task.name, items.start, items.stop) for task, items in blocks(config)]
     found = [_block(row) for row in counts if row["layer"] == 0]

@@ -5,7 +5,7 @@ from typing import Any
 
 #: Stands for an answer that was not found; no step changes it, and no response holds it.
 _NONE = "\0"
-#: Steps that look for an answer -> the argument that says what to give where they find none.
+#: Steps that look for an answer -> their argument for what to return when they find none.
 _LOOKING = {"regex": "fallback", "map": "default_value"}
 
 
@@ -13,8 +13,8 @@ def in_form(filters: Sequence[Mapping[str, Any]], response: str) -> bool | None:
     """True where the steps of `tasks.Task.filters` find an answer in the response; None where none
     of them looks for one, so that every response is an answer.
 
-    The harness' own steps are asked once more, since what they give for no answer, `[invalid]` by
-    default, may as well be written by the model.
+    The harness's own steps run once more here, since what they return for no answer, `[invalid]` by
+    default, might also be written by the model.
     """
     from lm_eval.api.registry import get_filter
 

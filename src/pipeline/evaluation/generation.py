@@ -1,11 +1,11 @@
 """Greedy generation in which every sequence of a batch ends by itself.
 
-What a model's folder says of generation changes no answer but where it ends: of its settings only
-the end tokens are read.
+A model folder's generation settings change only where an answer ends: only the end tokens are read
+from them.
 
-The harness ends a batch when all its sequences have written one and the same stop text, and lets
-those that have go on until then. Ending them one by one saves those steps, and tells the meter
-which tokens belong to an answer.
+The harness ends a batch only when all its sequences have written the same stop text; until then,
+finished sequences continue. Ending each one by itself saves those steps, and tells the meter which
+tokens belong to an answer.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,16 +17,17 @@ from pipeline.models.tokens import end_tokens
 if TYPE_CHECKING:
     import torch
 
-#: Tokens beyond a stop text's own that are looked at, since its pieces may be tokenized otherwise.
+#: How many tokens beyond a stop text's own length are searched, since the text may be split into
+#: other tokens.
 _MORE = 2
 
 
 @contextmanager
 def greedy(model: Any, tokenizer: Any, length: int) -> Iterator[Any]:
-    """The settings of greedy generation up to so many tokens, prompt included, for the block.
+    """Settings for greedy generation up to `length` tokens, prompt included, during the block.
 
-    Made anew rather than by overruling the model's own, which are set aside meanwhile: transformers
-    fills in from there what a call leaves out.
+    They replace the model's own, which are set aside meanwhile, because transformers fills in from
+    those what a call leaves out.
     """
     from transformers import GenerationConfig
 
@@ -47,15 +48,16 @@ def greedy(model: Any, tokenizer: Any, length: int) -> Iterator[Any]:
 
 
 class Written(NamedTuple):
-    """What is told of an answer: its tokens, one that ends it included, and whether every step's
-    scores were finite numbers."""
+    """What is recorded of an answer: its tokens, including one that ends it, and whether every
+    step's scores were finite numbers."""
 
     tokens: int
     finite: bool
 
 
 class Scores:
-    """Looks at the scores of every step's next tokens while answers are written, and changes none.
+    """Observes the scores of every step's next tokens while answers are written, without changing
+    them.
 
     `running` tells which sequences had not ended before the step, (sequences,) bool.
     """
@@ -66,15 +68,15 @@ class Scores:
         self._lost: torch.Tensor | int = 0
 
     def __call__(self, tokens: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
-        """The scores, (sequences, words), as they are. One of minus infinity is a word that cannot
-        come; NaN and infinity, and words that cannot come alone, choose nothing."""
+        """The scores, (sequences, words), as they are. Minus infinity marks a word that cannot
+        come; a step with NaN or infinity, or in which no word can come, counts as not finite."""
         running = self._running()
         self._tokens = self._tokens + running.long()
         self._lost = self._lost + (running & ~scores.amax(1).isfinite()).long()
         return scores
 
     def written(self) -> list[Written]:
-        """What is told of each sequence of the batch."""
+        """What was recorded of each sequence of the batch."""
         import torch
 
         counts = torch.stack([torch.as_tensor(self._tokens), torch.as_tensor(self._lost)], 1)

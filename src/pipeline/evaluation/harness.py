@@ -21,7 +21,7 @@ from pipeline.tasks.task import Task
 class Harness:
     """Evaluates tasks with one model; the task manager is made once and indexes no default task.
 
-    `forward`, which must be watching the model, is told what is asked of it.
+    `forward`, which must be watching the model, is told which tokens each request asks for.
     """
 
     def __init__(self, model: Any, tokenizer: Any, batch_size: int, forward: Forward) -> None:
@@ -82,7 +82,7 @@ class Harness:
 
 
 def _definition(task: Task, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The task's YAML with prompts and targets as we filled them in, handed over in memory.
+    """The task's YAML with prompts and targets already filled in, handed over in memory.
 
     A table of the raw items would give a column one type and turn the answer 3 into 3.0 where
     another answer is 2.5; and no dataset cache is written.
@@ -107,7 +107,7 @@ def _definition(task: Task, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
         rows = [{"prompt": task.text(i), "target": task.text(i, "doc_to_target")} for i in items]
         kept["generation_kwargs"] = task.generation
         if not task.filters:
-            # An empty list would have the harness score nothing.
+            # With an empty list the harness would score nothing.
             kept.pop("filter_list", None)
     return {**kept, **named, "custom_dataset": _in_memory(rows)}
 
@@ -141,7 +141,7 @@ def _answer(target: str, response: str, answer: str, correct: bool | None) -> di
 
 
 def _likelihood(logs: Sequence[float], log: float, tokens: int) -> dict[str, Any]:
-    """What is told of a log-likelihood beside `logs`, which it is compared with; no nats where not
-    all of them are finite numbers."""
+    """The part of a row that comes from a log-likelihood, compared with those in `logs`; without
+    nats where not all of them are finite numbers."""
     finite = all(map(math.isfinite, logs))
     return {"finite": finite, "nats": -float(log) if finite else None, "scored_tokens": tokens}

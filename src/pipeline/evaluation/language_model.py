@@ -1,4 +1,4 @@
-"""The model as the harness takes it, with what the harness leaves out.
+"""The model behind the harness's interface, with what the harness does not do itself.
 
 Written answers: the harness ends a batch when all its sequences have written one and the same stop
 text; here each ends by itself. Likelihoods: the harness pads without an attention mask, so that
@@ -41,13 +41,13 @@ def language_model(model: Any, tokenizer: Any, batch_size: int, forward: Forward
         """HFLM, greedy, with stop texts that end single sequences and masks over padding."""
 
         ended: "torch.Tensor | None" = None
-        #: Tokens of every sequence asked for -> how many of them are context.
+        #: Tokens of every requested sequence -> how many of them are context.
         _asked: dict[tuple[int, ...], int] = {}  # noqa: RUF012 - replaced, never changed
         _prompts: Sequence[str] = ()
 
         def __init__(self, **options: Any) -> None:
             super().__init__(**options)
-            #: Prompt -> what is told of the answer that was last written to it.
+            #: Prompt -> what was recorded of the last answer to it.
             self.written: dict[str, Written] = {}
 
         def _model_generate(
@@ -81,7 +81,7 @@ def language_model(model: Any, tokenizer: Any, batch_size: int, forward: Forward
         def tok_batch_encode(
             self, strings: list[str], left_truncate_len: int = _NO_LIMIT, **_: Any
         ) -> "tuple[torch.Tensor, torch.Tensor]":
-            # What is generated next; the harness hands tokens on alone.
+            # The prompts of the next generation; the harness hands on only their tokens.
             self._prompts = strings
             rows = [self.tok_encode(string) for string in strings]
             longest = max(map(len, rows))
@@ -114,7 +114,8 @@ def language_model(model: Any, tokenizer: Any, batch_size: int, forward: Forward
             for _, context, scored in requests:
                 _refuse_cut(len(context) + len(scored) - 1, self.max_length)
                 read = tuple((context + scored)[-(self.max_length + 1) : -1])
-                # One sequence may be asked for with two divisions; the method then starts earlier.
+                # A sequence may be requested with two different divisions into context and
+                # continuation; the method then starts at the earlier one.
                 before = max(0, len(read) + 1 - len(scored))
                 self._asked[read] = min(before, self._asked.get(read, before))
             return super()._loglikelihood_tokens(requests, **options)
@@ -146,8 +147,8 @@ def padding_mask(
     """(mask, contexts): 1 where a token stands, 0 where zeros pad a row on the right, like
     `tokens`, (rows, length); and how many tokens of each row are context, (rows,).
 
-    A row is the longest of the sequences in `asked` that zeros make into it, so that no token of a
-    text is ever masked. ValueError for a row that is none of them.
+    A row is taken as the longest of the sequences in `asked` that padding with zeros turns into it,
+    so no token of a text is ever masked. ValueError for a row that matches none of them.
     """
     import torch
 
@@ -159,7 +160,7 @@ def padding_mask(
         sizes = [shortest, *(n for n in longer if shortest < n <= len(row))]
         fits = [n for n in sizes if tuple(row[:n]) in asked]
         if not fits:
-            raise ValueError("a row of the batch is none of the sequences that were asked for")
+            raise ValueError("a row of the batch is not one of the sequences that were asked for")
         lengths.append(fits[-1])
         contexts.append(asked[tuple(row[: fits[-1]])])
     places = torch.arange(tokens.shape[1], device=tokens.device)

@@ -12,9 +12,9 @@ from pipeline.tasks.task import Form, Task
 def refuse_long(config: Evaluation, tokenizer: Any, limit: int | None) -> None:
     """UserError where an item that will be evaluated takes more than `limit` positions.
 
-    A written answer counts with as many tokens as it may have. Of a choice the last token is not
-    read. A text may be of any length: what does not fit is scored in windows, each token once.
-    Raises the UserErrors of Task.check first.
+    A written answer counts with as many tokens as it may have. The last token of a choice does not
+    count, since it is not read. A text may be of any length: what does not fit is scored in
+    windows, each token once. Raises the UserErrors of Task.check first.
     """
     if limit is None:
         return

@@ -1,4 +1,4 @@
-"""Sparse kernels: FFNs and linear layers that read the active part of their weights only."""
+"""Sparse kernels: FFNs and linear layers that read only the active part of their weights."""
 
 from pipeline.kernels.interface import (
     Availability,

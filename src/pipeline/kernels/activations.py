@@ -26,14 +26,15 @@ NAMES = {
 
 
 def kernel_name(activation: str) -> str:
-    """The kernels' name of an activation; ValueError, naming the known ones, without one."""
+    """The kernels' name of an activation; ValueError, naming the known ones, where there is
+    none."""
     if activation not in NAMES:
         raise ValueError(f"activation {activation!r}: the kernels have {', '.join(sorted(NAMES))}")
     return NAMES[activation]
 
 
 def function(name: str) -> "Callable[[torch.Tensor], torch.Tensor]":
-    """The function behind a kernels' name."""
+    """The function for one of the kernels' names."""
     import torch
 
     functions: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -42,7 +43,8 @@ def function(name: str) -> "Callable[[torch.Tensor], torch.Tensor]":
         "relu2": lambda v: torch.relu(v).square(),
         "relu6": torch.nn.functional.relu6,
         "silu": torch.nn.functional.silu,
-        # As written: torch's own give for an infinity what its place in memory decides.
+        # Written out, because the result of torch's own functions for an infinity depends on its
+        # place in memory.
         "gelu": lambda v: 0.5 * v * (1 + torch.erf(v * 0.5**0.5)),
         "gelu_tanh": lambda v: (
             0.5 * v * (1 + torch.tanh((2 / math.pi) ** 0.5 * (v + 0.044715 * v * v * v)))

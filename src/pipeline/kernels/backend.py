@@ -9,18 +9,18 @@ if TYPE_CHECKING:
 
 
 class Backend(Protocol):
-    """Computes with packed weights. Arguments were checked by the interface, but for the values of
-    indices, which a backend on a GPU need not look at twice."""
+    """Computes with packed weights. The interface has checked the arguments, except for the values
+    of indices, which a backend on a GPU should not have to read twice."""
 
     def missing(self) -> str | None:
-        """Why the backend is not here, and what brings it; None when it is."""
+        """Why the backend is not available here, and how to get it; None when it is."""
 
     def details(self) -> str:
-        """What it runs on, where it is not missing."""
+        """What it runs on, if it is available."""
 
     def emulated(self) -> bool:
-        """Whether it computes in an interpreter here: right, and so slow that it is only tested,
-        never timed and never chosen unasked."""
+        """Whether it computes in an interpreter here: correct, but so slow that it is only tested,
+        never timed, and never chosen by "auto"."""
 
     def serves(self, weights: "torch.Tensor") -> str | None:
         """Why the backend cannot compute with these weights; None when it can."""

@@ -1,4 +1,4 @@
-"""What inputs of the kernels are refused, both by the interface and by the operators."""
+"""Checks of the kernels' inputs, for both the interface and the operators."""
 
 from typing import TYPE_CHECKING
 
@@ -33,7 +33,7 @@ def _has_tangent(x: "torch.Tensor") -> bool:
 
 
 def check_threshold(threshold: float) -> None:
-    """ValueError for what is no threshold."""
+    """ValueError for what is not a threshold."""
     # A pair: torch 2.6 does not compile a union.
     if not isinstance(threshold, (int, float)):
         raise ValueError(f"threshold is a {type(threshold).__name__}, expected a number")
@@ -67,7 +67,8 @@ def check_active(active: "torch.Tensor", x: "torch.Tensor", d_ff: int) -> None:
 def check_rows(
     rows: "torch.Tensor", scales: "torch.Tensor | None", matrices: tuple[int, ...], size: int
 ) -> None:
-    """ValueError for what `pack_rows` does not give for so many matrices of rows of `size`."""
+    """ValueError for rows or scales that `pack_rows` would not return for that many `matrices` with
+    rows of `size`."""
     import torch
 
     padded = -(-size // LANES) * LANES

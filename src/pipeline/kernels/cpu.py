@@ -1,7 +1,8 @@
 """The C++ kernels: float32, bfloat16, float16 and int8 weights, sums in float32, any x86 or ARM.
 
-Sources are in cpp/, `library` calls what is built of them. A result has the same bits for any
-number of threads. Up to 16 rows of x go through together; more go in parts.
+Sources are in cpp/; `library` calls the shared library that is built from them. A result has the
+same bits for any number of threads. Up to 16 rows of x are computed together; more are computed in
+parts.
 """
 
 import ctypes
@@ -23,7 +24,7 @@ class Cpu:
     """The compiled library, behind the interface of all backends."""
 
     def missing(self) -> str | None:
-        """Why the backend is not here; None when it is."""
+        """Why the backend is not available here; None when it is."""
         if not library.path().exists():
             return (
                 "the C++ kernels are not built: they are when the package is installed where there "
@@ -123,7 +124,7 @@ def _code(dtype: "torch.dtype") -> int:
 
 
 def _layer(packed: PackedFFN | PackedLinear, isa: str | None) -> library.Layer:
-    """The weights as the library takes them, kept for the next call."""
+    """The weights in the library's form, kept for the next call."""
     isa = isa or _best()
     if isinstance(packed, PackedFFN):
         biases = packed.gate_bias, packed.up_bias, packed.out_bias

@@ -89,13 +89,13 @@ def sparse_ffn(
 
     `x` is (batch, d), float32, bfloat16 or float16. `active` says which neurons may take part: a
     bool mask, (d_ff,) for all rows of x or (batch, d_ff), or a vector of indices, each once, which
-    costs the backends on a GPU a look at it (a mask does not). `threshold`, 0 or more, leaves out
-    those with |activation(gate x)| <= threshold (without a gate, |activation(up x)|): all gates
+    makes the backends on a GPU wait to read it (a mask does not). `threshold`, 0 or more, leaves
+    out those with |activation(gate x)| <= threshold (without a gate, |activation(up x)|): all gates
     are read, and with ReLU 0 is exact. With both, a neuron must pass both.
 
-    Skipped neurons are not read, so what is not finite in them does not count; NaN and infinity in
-    the others do. Sums are float32, relative error about 1e-6 before the result is rounded to x's
-    dtype. There is no gradient.
+    Skipped neurons are not read, so NaN and infinity in them have no effect; those in other neurons
+    do. Sums are float32, relative error about 1e-6 before the result is rounded to x's dtype. There
+    is no gradient.
 
     ValueError for wrong shapes, dtypes and devices, and for indices outside or given twice.
     """
@@ -166,8 +166,8 @@ def choose(backend: str, weights: "torch.Tensor") -> tuple[str, str]:
 
 
 def check_timed(backend: str) -> None:
-    """ValueError where a backend, "auto" or one by its name, computes in an interpreter: its time
-    would say nothing."""
+    """ValueError where a backend, "auto" or one by its name, computes in an interpreter, whose
+    times would mean nothing."""
     if backend != AUTO and KERNELS.load(KERNELS.check(backend)).emulated():
         raise ValueError(
             f"kernel backend {backend} is {KERNELS.load(backend).details()}; it is not timed, and "

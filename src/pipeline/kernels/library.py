@@ -1,6 +1,6 @@
 """The shared library of C++ kernels: where it lies, and its functions by ctypes.
 
-It is plain C to its callers, so one build serves every Python, and needs a C++ compiler only.
+Its interface is plain C, so one build serves every Python and needs only a C++ compiler.
 """
 
 import ctypes
@@ -72,7 +72,8 @@ def instruction_sets() -> tuple[str, ...]:
 
 
 class Layer:
-    """One layer's weights as the library takes them: addresses, which stay the caller's to keep."""
+    """One layer's weights in the library's form: addresses of memory that the caller has to keep
+    alive."""
 
     def __init__(self, isa: str, *facts: int) -> None:
         """`facts` as `cold_layer` takes them after the instruction set."""

@@ -1,7 +1,6 @@
 """The kernels as torch operators, so that torch.compile and torch.export pass through them.
 
-They take tensors and plain values; what they mean stands at `interface.sparse_ffn` and
-`sparse_linear`.
+They take tensors and plain values; `interface.sparse_ffn` and `sparse_linear` say what these mean.
 """
 
 from functools import cache
@@ -27,17 +26,16 @@ def operators() -> Any:
     """torch.ops.cold_neurons."""
     import torch
 
-    # Where a call is traced weights have been packed, which registers as well.
+    # A traced call works on packed weights, and packing has registered the operators as well.
     if not torch.compiler.is_compiling():
         register()
     return torch.ops.cold_neurons
 
 
 def plain(x: "torch.Tensor", active: "torch.Tensor | None" = None) -> bool:
-    """True where a call is for its numbers alone: nothing is traced, and no mode, transform or
-    subclass of tensors has a say. The way through torch's dispatcher, which all of those need, can
-    then be left out: where a model's weights have put everything else out of the cache, it costs a
-    tenth of a millisecond."""
+    """True for a plain call: nothing is traced, and no mode, transform or tensor subclass is
+    involved. Such a call can bypass torch's dispatcher, which all of those need, and which costs a
+    tenth of a millisecond when a model's weights have evicted everything else from the cache."""
     import torch
 
     if torch.compiler.is_compiling():
@@ -45,7 +43,7 @@ def plain(x: "torch.Tensor", active: "torch.Tensor | None" = None) -> bool:
     return (
         type(x) is torch.Tensor
         and (active is None or type(active) is torch.Tensor)
-        # Bits that tensors of torch's own are lazy by: their memory holds other numbers, or none.
+        # Bits that mark torch's lazy tensors, whose memory holds other numbers, or none.
         and not x.is_neg()
         and not x._is_zerotensor()
         and not torch._C._len_torch_dispatch_stack()
@@ -57,7 +55,7 @@ def plain(x: "torch.Tensor", active: "torch.Tensor | None" = None) -> bool:
 
 @cache
 def register() -> Any:
-    """Define the operators; they live as long as what is returned, which is kept."""
+    """Define the operators; they live as long as the returned object, which is kept."""
     import torch
 
     library = torch.library.Library(NAMESPACE, "DEF")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-#: Rows are padded with zeros to a multiple of so many elements: no kernel's loop has a tail, and
-#: every row starts on a cache line.
+#: Rows are padded with zeros to a multiple of this many elements, so that no kernel's loop has a
+#: tail and every row starts on a cache line.
 LANES = 64
 #: An int8 weight is a whole number of 127ths of the largest of its row.
 _INT8_STEPS = 127
@@ -22,12 +22,13 @@ class _Packed:
     """What packed weights of both kinds have in common."""
 
     rows: "torch.Tensor" = field(repr=False)
-    #: What a backend keeps from call to call: where these tensors lie, so a copy begins anew.
+    #: What a backend keeps from call to call: the addresses of these tensors, so a copy starts
+    #: without it.
     kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def dtype(self) -> "torch.dtype":
-        """Of the weights."""
+        """Type of the weights."""
         return self.rows.dtype
 
     def __getstate__(self) -> dict[str, Any]:
@@ -38,9 +39,9 @@ class _Packed:
 class PackedFFN(_Packed):
     """One FFN's weights, neuron by neuron; made by `pack_ffn`.
 
-    `rows` is (3, d_ff, padded): gate rows, up rows and down columns, a neuron's at one place in
-    each; (2, d_ff, padded) without a gate. `scales`, (3 or 2, d_ff) float32, are what int8 rows are
-    multiplied by. The biases are float32: `gate_bias` and `up_bias` (d_ff,), `out_bias` (d,).
+    `rows` is (3, d_ff, padded): gate rows, up rows and down columns, each neuron's at the same
+    index; (2, d_ff, padded) without a gate. `scales`, (3 or 2, d_ff) float32, are what int8 rows
+    are multiplied by. The biases are float32: `gate_bias` and `up_bias` (d_ff,), `out_bias` (d,).
     `reason` says why `backend` was chosen.
     """
 
@@ -87,7 +88,8 @@ class PackedLinear(_Packed):
 def pack_rows(
     matrices: "Sequence[torch.Tensor]", dtype: "torch.dtype"
 ) -> "tuple[torch.Tensor, torch.Tensor | None]":
-    """(rows, scales) of matrices of one shape, (count, size), that are read row by row together.
+    """(rows, scales) of matrices of one shape, (count, size), whose rows of equal index are read
+    together.
 
     In int8 every row of every matrix is rounded to the nearest of 255 steps between minus and plus
     its largest absolute value: an error of at most half a step, 1/254 of that value.
@@ -116,14 +118,14 @@ def pack_rows(
 
 
 def in_large_pages(memory: "torch.Tensor") -> None:
-    """Ask for large pages for memory that nothing was written to yet: rows are read in any order,
-    and with small pages every other one would cost a walk through the tables of them."""
+    """Ask for large pages for memory that has not been written to yet: rows are read in any order,
+    and with small pages every other row would cost a walk through the page tables."""
     if memory.device.type != "cpu" or not hasattr(mmap, "MADV_HUGEPAGE"):
         return
     start = -(-memory.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
     size = memory.data_ptr() + memory.nbytes - start
     if size > _LARGE_PAGE:
-        # A wish: where the system does not grant it, nothing is lost.
+        # Only advice: nothing is lost where the system does not follow it.
         ctypes.CDLL(None).madvise(ctypes.c_void_p(start), ctypes.c_size_t(size), mmap.MADV_HUGEPAGE)
 
 

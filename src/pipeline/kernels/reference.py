@@ -1,7 +1,7 @@
 """The kernels' meaning, in plain torch: every other backend is tested against this one.
 
-Weights are made float32 for every call, so it takes longer than the dense product and serves where
-no other backend can.
+Weights are converted to float32 in every call, so it is slower than the dense product, and is for
+tests and for where no other backend can run.
 """
 
 from typing import TYPE_CHECKING
@@ -39,8 +39,8 @@ class Reference:
         active: "torch.Tensor | None",
         threshold: "float | None",
     ) -> "torch.Tensor":
-        """y, (batch, d) in x's dtype; float32 within. What is skipped is left out of the sums, not
-        multiplied by zero, which would make a NaN of an infinity."""
+        """y, (batch, d) in x's dtype; float32 within. What is skipped is left out of the sums and
+        not multiplied by zero, which would turn an infinity into NaN."""
         import torch
 
         values = x.float()

@@ -13,9 +13,10 @@ from pipeline.kernels.reference import check_indices
 if TYPE_CHECKING:
     import torch
 
-#: Elements of registers that hold a program's sums: rows of x times outputs.
+#: Elements of a program's sums that its registers hold: rows of x times outputs.
 _REGISTERS = 16384
-#: Programs that share the neurons, for each of a GPU's processors; in the interpreter, in all.
+#: Programs that the neurons are divided among, for each of a GPU's processors; in the interpreter,
+#: in total.
 _PROGRAMS_OF_PROCESSOR = 2
 _PROGRAMS_INTERPRETED = 3
 #: Outputs of a linear layer's program, and elements of the products it holds.
@@ -24,7 +25,7 @@ _LINEAR_PRODUCTS = 8192
 _ADDED = 256
 _BATCH = 16
 _WARPS = (4, 8, 16)
-#: Arguments whose change makes a program be tuned anew.
+#: Arguments for whose every new value a program is tuned again.
 _KEYS = {
     "ffn": ["d", "d_ff", "MATRICES", "BATCH", "LISTED", "THRESHOLDED"],
     "linear": ["inputs", "padded", "BATCH"],
@@ -71,8 +72,8 @@ class Triton:
         active: "torch.Tensor | None",
         threshold: float | None,
     ) -> "torch.Tensor":
-        """See `sparse_ffn`. Indices are looked at, which waits for the GPU, except while a CUDA
-        graph is made of the call; a mask never makes it wait."""
+        """See `sparse_ffn`. Indices are read, which waits for the GPU, except while the call is
+        captured in a CUDA graph; a mask never makes it wait."""
         import torch
 
         by_mask = active is None or active.dtype == torch.bool
@@ -160,7 +161,7 @@ def interpreted() -> bool:
 def _in_parts(
     x: "torch.Tensor", outputs: int, run: "Callable[[slice], torch.Tensor]"
 ) -> "torch.Tensor":
-    """At most so many rows of x at once: programs' sums grow with them."""
+    """Run x a few rows at a time, since the programs' sums grow with the rows."""
     import torch
 
     if 0 < len(x) <= _BATCH:
@@ -177,12 +178,12 @@ def _kernels() -> Any:
 
 @cache
 def _tuned(name: str) -> Any:
-    """One of the programs that read weights, with as many warps as turn out fastest at the first
-    call of each shape; so a call has to be made once before a CUDA graph is made of it."""
+    """One of the programs that read weights, with the number of warps that is fastest at the first
+    call of each shape; so a call has to be made once before it is captured in a CUDA graph."""
     import triton
 
     program = getattr(_kernels(), name)
-    # The interpreter has no warps, and tuning asks for a GPU's clock.
+    # The interpreter has no warps, and tuning needs a GPU's clock.
     if interpreted():
         return program
     configs = [triton.Config({}, num_warps=warps) for warps in _WARPS]
@@ -260,5 +261,6 @@ def _capturing(x: "torch.Tensor") -> bool:
 
 
 def _or(values: "torch.Tensor | None", other: "torch.Tensor") -> "torch.Tensor":
-    """A program needs an address, even where it reads none."""
+    """`values`, or `other` where they are None: a program needs an address, even where it reads
+    nothing."""
     return other if values is None else values

@@ -1,10 +1,10 @@
 """The Triton programs behind `triton.py`.
 
-An FFN's program takes every so many-th of the neurons to be read, keeps its sum of outputs in
-registers, and writes it once; another program adds the sums in a fixed order, so that a call gives
-the same bits again, which atomic additions would not. Programs that share neurons and differ in the
-rows of x follow one another, so that weights are read from memory once. Nothing here waits for the
-device: a CUDA graph can hold all of it.
+An FFN's program takes every n-th of the neurons to be read, n being the number of programs, keeps
+its sum of outputs in registers, and writes it once; another program adds the sums in a fixed order,
+so that a repeated call gives the same bits, which atomic additions would not. Programs that share
+neurons and differ in the rows of x follow one another, so that weights are read from memory once.
+Nothing here waits for the device: all of it can be captured in a CUDA graph.
 """
 
 import triton
@@ -67,7 +67,8 @@ def ffn(
     last = tl.load(count) if LISTED else d_ff
     for place in range(program, last, programs):
         i = tl.cast(tl.load(listed + place) if LISTED else place, tl.int64)
-        # Each row of x by itself: one that does not need a neuron must not see an infinity in it.
+        # Each row of x by itself: a row that does not need a neuron must not be affected by an
+        # infinity in it.
         on = (
             there & (tl.load(mask + b * mask_row + i, mask=there, other=0) != 0)
             if MASKED
@@ -116,7 +117,8 @@ def linear(
     x, x_row, x_column, rows, scales, sums, batch, inputs, padded, threshold,
     SCALES: tl.constexpr, BATCH: tl.constexpr, CHANNELS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """One program's sums over every so many-th block of CHANNELS, for BLOCK outputs."""
+    """One program's sums over every n-th block of CHANNELS, n being the number of programs, for
+    BLOCK outputs."""
     split, splits = tl.program_id(2), tl.num_programs(2)
     b = tl.program_id(0) * BATCH + tl.arange(0, BATCH)
     column = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)

@@ -26,20 +26,20 @@ def entry_of(kind: str, name: str) -> Any:
 
 
 def apply(plan: Plan, layout: ModelView, ends: ExitStack) -> Forward:
-    """Apply all parts in place, in their order; hooks last as long as `ends`. What is told of the
-    model's passes."""
+    """Apply all parts in place, in their order; hooks last as long as `ends`. Returns the Forward
+    that knows the model's passes."""
     weights = plan.of("weights")
     written.apply(weights, layout)
     pruned = written.pruned(weights, layout)
     gone = [weights.get("dropped")]
     if gone[0] is not None:
-        # Before the weights are quantized, which go in groups.
+        # Before the weights are quantized, which are scaled in groups.
         remove(gone[0].astype(bool), layout)
     if part := plan.parts.get("quantization"):
         quantize(part, layout)
     sparsifier = plan.of("sparsifier")
     if plan.sparse_from == START:
-        # Neurons that no token has can go with their weights.
+        # Weights of neurons that are gone at every token can go, too.
         gone.append(sparsifier.pop("dropped", None))
     removed = _either(gone)
     forward = Forward(sparse_from=plan.sparse_from, removed=removed, pruned=pruned)

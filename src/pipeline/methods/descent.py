@@ -1,4 +1,4 @@
-"""The training loop of what is learned beside a frozen model: compensation vectors and predictors.
+"""The training loop for what is learned beside a frozen model: compensation vectors and predictors.
 
 A run that is interrupted goes on from its last checkpoint and draws the same batches; on one kind
 of CPU with one thread it ends with the same bytes as an undisturbed run.
@@ -62,7 +62,7 @@ class _Progress:
         return min(range(len(self.curve)), key=lambda row: self.curve[row]["held_out"])
 
     def stale(self) -> int:
-        """Measurements since the lowest one."""
+        """Number of measurements since the lowest one."""
         return len(self.curve) - 1 - self.kept()
 
 
@@ -81,19 +81,19 @@ def train(
 
     `parameters` are leaf tensors of any shape, changed in place; they hold the best values at the
     end. `loss` gives a scalar for a batch of indices in [0, items), `held_out` a number; both read
-    `parameters`, draw no random numbers, and may use tensors of other owners, whose gradients are
-    left alone. Every epoch is a fresh permutation of the items, and a batch may lie across two of
-    them; a batch larger than `items` is all items.
+    `parameters`, draw no random numbers, and may use other tensors, whose gradients are left alone.
+    Every epoch is a fresh permutation of the items, and a batch may lie across two of them; a batch
+    larger than `items` is all items.
 
     The curve has a row before the first step, every `schedule.every` steps, and at the end: label,
     step, items (seen so far), train (mean loss of the steps since the row before; None at step 0),
     held_out, best (whether its parameters were kept: the lowest held-out loss, the earliest of
     equal ones).
 
-    A checkpoint is written at every row and stays at the end. One that is damaged, or of another
-    schedule, seed, label, number of items, `fingerprint`, or other names, shapes and types of
-    parameters, does not count: the training begins anew. `fingerprint` tells apart what these do
-    not: data, model, starting values.
+    A checkpoint is written at every row and stays at the end. If it is damaged, or belongs to
+    another schedule, seed, label, number of items, `fingerprint`, or to parameters of other names,
+    shapes or types, it is ignored and training begins anew. `fingerprint` stands for everything
+    else that decides the result: data, model, starting values.
 
     UserError when there are no items, or when a loss or a gradient is not finite.
     """
@@ -147,8 +147,8 @@ def train(
 
 
 def _batches(items: int, batch: int, seed: int, first: int) -> Iterator[list[int]]:
-    """Batches from step `first`, counted from 0, on: every epoch's order hangs on the seed and its
-    number alone."""
+    """Batches from step `first` on, counted from 0; the order of an epoch depends only on the seed
+    and the epoch's number."""
 
     def order(epoch: int) -> np.ndarray:
         return np.random.default_rng([seed, epoch]).permutation(items)
@@ -232,8 +232,8 @@ def _resume(
         return _Progress()
     whole = path.read_bytes()
     seal, content = whole[:_SEAL], whole[_SEAL:]
-    # Torch reads a flipped bit as another number. A checkpoint saves time only: without it the
-    # training ends with the same bytes.
+    # A digest guards the checkpoint, since torch reads a flipped bit as another number. A
+    # checkpoint only saves time: training from the start ends with the same bytes.
     if digest.of_bytes(content).encode() != seal:
         return _Progress()
     state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)

@@ -27,8 +27,8 @@ def export(plan: Plan, model: Any, tokenizer: Any, folder: Path) -> list[str]:
 
     Neurons are cut out where all layers lose equally many, and zeroed otherwise. The folder appears
     complete or not at all: it is read back first, and has to give the same logits. UserError for a
-    plan that weights cannot hold, for a model whose configuration has no place for biases, and for
-    a folder that is there already.
+    plan that weights cannot express, for a model whose configuration has no place for biases, and
+    for a folder that is there already.
     """
     import torch
 
@@ -48,7 +48,7 @@ def export(plan: Plan, model: Any, tokenizer: Any, folder: Path) -> list[str]:
         tokenizer.save_pretrained(partial)
         if not _same(model, Path(partial), tokens):
             raise UserError(
-                f"{type(model).__name__}: read back, the written model gives other logits; its "
+                f"{type(model).__name__}: the written model gives other logits when read back; its "
                 "configuration cannot say what was changed, so nothing was written"
             )
         shutil.copytree(partial, folder)
@@ -64,15 +64,17 @@ def export(plan: Plan, model: Any, tokenizer: Any, folder: Path) -> list[str]:
 def check(plan: Plan, folder: Path) -> None:
     """Raise the UserErrors that need no model."""
     if folder.exists():
-        raise UserError(f"{folder} is there already; give --out another folder, or remove it")
+        raise UserError(
+            f"{folder} exists already; give another folder as --out, or remove this one"
+        )
     if plan.refused:
         raise UserError(f"this plan was refused, so there is nothing to apply: {plan.refused}")
     sparsifier = plan.parts.get("sparsifier")
     if sparsifier and not entry_of("sparsifier", sparsifier["name"]).static:
         others = [part["name"] for kind, part in plan.parts.items() if kind != "sparsifier"]
         raise UserError(
-            f"{sparsifier['name']} decides at every token what is skipped, which no weights can "
-            "hold; a study runs it."
+            f"{sparsifier['name']} decides at every token what is skipped, which weights alone "
+            "cannot express; it runs in a study."
             + (
                 f" A method of {' and '.join(others)} alone, fitted as such, can be written."
                 if others
@@ -107,7 +109,8 @@ def _cut(plan: Plan, model: Any) -> list[str]:
 
 
 def _configured(model: Any, made: set[str]) -> str:
-    """Tell the configuration of biases that the model did not have, zeros where it wants more."""
+    """Declare in the configuration biases that the model did not have, adding zeros where it
+    demands more."""
     import torch
 
     layout: ModelView = view(model)
@@ -134,7 +137,7 @@ def _same(model: Any, folder: Path, tokens: Any) -> bool:
     from transformers import AutoModelForCausalLM
 
     try:
-        # Code of its own was trusted when the model was loaded.
+        # The model's own code was already trusted when the model was loaded.
         again = AutoModelForCausalLM.from_pretrained(
             folder, dtype=model.dtype, trust_remote_code=hasattr(model.config, "auto_map")
         ).to(model.device)

@@ -24,7 +24,7 @@ from pipeline.store.digest import of_bytes, of_value
 def prepare(asked: Asked, evidence: Evidence) -> tuple[Arrays, Curve]:
     """What all levels of a method share, by part, and the loss curves of what was trained for it.
 
-    Empty where the method is refused: fitting says why.
+    Empty where the method is refused; fitting then says why.
     """
     try:
         fitting = _Fitting(asked, evidence, {})
@@ -49,9 +49,9 @@ def fit(
 ) -> tuple[Plan, Curve]:
     """The plan of a method at one level, and the loss curves of what was trained for it.
 
-    `teacher` loads the original model anew; the evidence's is changed. `prepared` is what `prepare`
-    found, or nothing where the method has nothing to prepare; `text` is what a compensation is
-    fitted on, where it is another than the evidence's.
+    `teacher` loads the original model anew, since that of the evidence is changed. `prepared` is
+    the result of `prepare`, empty where the method has nothing to prepare; `text` is what a
+    compensation is fitted on, where that is not the evidence's text.
     """
     facts: dict[str, Any] = {
         "parts": asked.parts,
@@ -111,7 +111,7 @@ class _Fitting:
             found[0].check(self.asked.parts)
 
     def weights(self) -> None:
-        """Prune the matrices, or do as it was done before."""
+        """Prune the matrices, or apply the pruning that was prepared."""
         found = self.part("weights")
         if found is None:
             return
@@ -199,7 +199,7 @@ class _Fitting:
         self.curve = [*self.curve, *curve]
 
     def _forward(self) -> Forward:
-        # Text is sparse from its start, wherever the method starts in other sequences.
+        # Texts are sparse from their start, wherever the method starts in other sequences.
         return Forward(sparse_from=START, removed=self._gone, pruned=self._pruned)
 
 

@@ -1,4 +1,4 @@
-"""Hooks that make a model skip channels and neurons token by token, and tell what they skip."""
+"""Hooks that make a model skip channels and neurons token by token, and record what they skip."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Seen:
     """What an FFN computed for the tokens of a pass, each (sequences, length, ...): h, act(gate),
     gate before the activation, the up projection's output, and the residual stream before the FFN's
-    norm; all but h where they were asked for."""
+    norm. All but h are given only if they were asked for."""
 
     hidden: "torch.Tensor"
     gate: "torch.Tensor | None" = None
@@ -45,7 +45,8 @@ class Masks:
         rest: "Change | None" = None,
         extra: int = 0,
     ) -> None:
-        """A linear layer reads only the channels that `keep`, input -> bool of its shape, marks.
+        """Make a linear layer read only the channels that `keep`, input -> bool of its shape,
+        marks.
 
         `rest` adds to the output what it makes of the other channels, reading `extra` weights a
         token for that. ValueError for a down projection, whose inputs are `neurons`.
@@ -58,7 +59,7 @@ class Masks:
             x = given[0]
             kept = self._or_dense(keep(x), x)
             masked, live = _only(x, kept), x.bool()
-            # A zero need not be read in any case, so it is not the method that skips it.
+            # A zero need not be read in any case, so the method gets no credit for skipping it.
             self.forward.kept[module] = self._by_sequence(kept | ~live)
             self.forward.live[module] = self._by_sequence(kept & live)
             if rest is not None:
@@ -70,7 +71,7 @@ class Masks:
         self._instead(module, rest, left)
 
     def outputs(self, module: "torch.nn.Module", keep: "Change") -> None:
-        """A layer's outputs that `keep` does not mark become zero; nothing is spared by that."""
+        """Set a layer's outputs that `keep` does not mark to zero, which spares nothing."""
 
         def after(_module: object, _given: tuple, y: "torch.Tensor") -> "torch.Tensor":
             return _only(y, self._or_dense(keep(y), y))
@@ -85,8 +86,8 @@ class Masks:
         rest: "Change | None" = None,
         extra: int = 0,
     ) -> None:
-        """An FFN goes without the neurons that `skip` marks; `sees` names what Seen is to hold
-        besides h. `rest` as for `inputs`; `extra` are weights read beyond the FFN's own."""
+        """Make an FFN skip the neurons that `skip` marks; `sees` names what Seen is to hold besides
+        h. `rest` is as for `inputs`; `extra` are weights read in addition to the FFN's own."""
         ffn = self.layout.ffns[layer]
         left: list[torch.Tensor] = []
         held: dict[str, torch.Tensor] = {}
@@ -122,8 +123,9 @@ class Masks:
         self.ends.callback(module.register_forward_hook(after).remove)
 
     def _told(self, told: Skipped, h: "torch.Tensor") -> "tuple[Skipped, torch.Tensor | None]":
-        """Where the method is at work; of values, those that are not zero by themselves, each once.
-        Then all of them together."""
+        """(Skipped, at the tokens where the method is at work; all of its sets together). No neuron
+        is in two sets, and those known by `gate` or `hidden` hold only neurons that are not zero by
+        themselves."""
         sparse = self.forward.sparse
         found: dict[str, torch.Tensor] = {}
         either: torch.Tensor | None = None
@@ -144,7 +146,8 @@ class Masks:
         return kept if sparse is None else kept | ~sparse.reshape(*x.shape[:-1], 1)
 
     def _by_sequence(self, values: "torch.Tensor") -> "torch.Tensor":
-        """Some architectures (OPT) hand values on as (sequences * length, channels)."""
+        """The values as (sequences, length, channels): some architectures (OPT) hand them on as
+        (sequences * length, channels)."""
         present = self.forward.present
         return values if present is None else values.reshape(*present.shape, values.shape[-1])
 
@@ -168,8 +171,8 @@ class Masks:
 
 
 def _only(x: "torch.Tensor", kept: "torch.Tensor") -> "torch.Tensor":
-    """x, and 0 where `kept` is false. What is not finite stays so, that it may be counted."""
+    """x, with 0 where `kept` is false. Non-finite values stay, so that they are counted."""
     import torch
 
-    # Ten times as fast as masked_fill on a processor, and of the same gradient.
+    # Ten times as fast as masked_fill on a CPU, with the same gradient.
     return x * kept.view(torch.uint8).to(x.dtype)

@@ -1,4 +1,4 @@
-"""What every part of a method says of itself, for fitting, planning and the page."""
+"""What every part of a method states about itself, for fitting, planning and the page."""
 
 import inspect
 import textwrap
@@ -19,8 +19,9 @@ class FittingCost:
     """What fitting a part takes, beyond loading the model and measuring what a level achieves.
 
     About `tokens` go through the model, fewer where the calibration text is short; the whole text
-    goes through it `passes` times; `trained` sequences do so with gradients, and through the
-    original model beside it. `copies` is how many times the model's weights are in memory at most.
+    goes through it `passes` times; `trained` sequences go through it with gradients, and through
+    the original model as well. `copies` is how many times the model's weights are in memory at
+    most.
     """
 
     tokens: float = 0
@@ -43,19 +44,18 @@ class FittingCost:
 class Part:
     """Base of weight pruning, quantizations, sparsifiers and compensations.
 
-    The docstring of every part that is registered ends with `Sample:` and a method that has it, in
-    YAML and indented; `sample` returns it.
+    The docstring of every registered part ends with `Sample:` and an indented YAML method that has
+    the part; `sample` returns that.
     """
 
-    #: What figures and sentences call it.
+    #: What figures and sentences call the part.
     label: str
-    #: Arm, control or method of a study, see `config.roles`.
+    #: The part's role in a study: arm, control or method; see `config.roles`.
     role: Role = METHOD
     Options: type[Section] = NoOptions
     #: True where the result depends on the seed.
     seeded = False
-    #: The loss that fitting it brings down step by step, with its unit; empty where nothing is
-    #: trained.
+    #: The loss that training minimises, with its unit; empty where nothing is trained.
     objective = ""
     #: Options that name a corpus, and what is read of it: its profile or its sequences.
     reads: Mapping[str, str] = {}
@@ -64,7 +64,7 @@ class Part:
 
     @classmethod
     def cost(cls, options: Any) -> FittingCost:
-        """What fitting it takes with these options, an instance of `Options`."""
+        """What fitting the part takes with these options, an instance of `Options`."""
         return FittingCost()
 
     @classmethod

@@ -24,9 +24,10 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Asked:
-    """What is to be fitted: the parts by kind, each {"name", "options"}, at one level.
+    """A request to fit a method at one level: its parts by kind, each {"name", "options"}.
 
-    `measure` names an achieved measure that the level is of, None the method's own.
+    `measure` names the achieved measure that the level is a share of; None for the method's own
+    unit.
     """
 
     parts: Mapping[str, Mapping[str, Any]]
@@ -38,7 +39,7 @@ class Asked:
 
     @classmethod
     def of(cls, level: float | int | str, seed: int = 0, **config: Any) -> "Asked":
-        """What is asked for in plain values, as a rule hands them on."""
+        """The request in the plain values that a rule hands on."""
         return cls(level=Level.of(level), seed=seed, **config)
 
     def options(self, kind: str) -> Mapping[str, Any]:
@@ -49,8 +50,9 @@ class Asked:
 
 @dataclass(frozen=True)
 class Plan:
-    """`parts` as in Asked; `arrays` by PART/NAME; `refused` is the reason when there is nothing to
-    run, and then there are no arrays. See tables.plan for the other facts."""
+    """A fitted method. `parts` are as in Asked; `arrays` are by PART/NAME; `refused` is the reason
+    when there is nothing to run, and then there are no arrays. tables.plan describes the other
+    fields."""
 
     parts: Mapping[str, Mapping[str, Any]]
     level: str
@@ -77,7 +79,7 @@ class Plan:
 
     @property
     def dropped(self) -> np.ndarray | None:
-        """(layers, d_ff) bool: neurons that are removed for good; None where none is."""
+        """(layers, d_ff) bool: neurons that are removed for good; None where there are none."""
         found = [
             self.arrays[f"{kind}/dropped"].astype(bool)
             for kind in PARTS
@@ -146,14 +148,14 @@ class Plan:
 
 
 def by_tables(parts: Mapping[str, Mapping[str, Any]], measure: str | None) -> bool:
-    """True where fitting needs tables alone and no model: neurons are removed for good, by a share
-    or a set of them, and nothing else is done. `parts` and `measure` as in Asked."""
+    """True where fitting needs only tables and no model: neurons are removed for good, and nothing
+    else is done. `parts` and `measure` as in Asked."""
     alone = list(parts) == ["sparsifier"] and measure is None
     return alone and bool(PARTS["sparsifier"].load(parts["sparsifier"]["name"]).static)
 
 
 def reads(parts: Mapping[str, Mapping[str, Any]], kind: str) -> list[str]:
-    """Corpora that options of the parts name and of which fitting reads a `kind`: "profile" or
+    """Corpora named by options of the parts, of which fitting reads the `kind`: "profile" or
     "sequences"."""
     return [
         part["options"][option]
@@ -164,7 +166,7 @@ def reads(parts: Mapping[str, Mapping[str, Any]], kind: str) -> list[str]:
 
 
 def under(arrays: Mapping[str, np.ndarray], kind: str) -> Arrays:
-    """The arrays whose names start with KIND/, without that."""
+    """The arrays whose names start with KIND/, by their names without it."""
     start = f"{kind}/"
     return {k.removeprefix(start): v for k, v in arrays.items() if k.startswith(start)}
 

@@ -11,7 +11,8 @@ from pipeline.methods.plan import Plan
 def with_activity(plan: Plan, profile: pl.DataFrame) -> Plan:
     """The plan with `activity_removed`, the share of all active (token, neuron) pairs that the
     removed neurons made up, and `contribution_removed`, their share of the sum of |h_i| *
-    ||W_down[:, i]||_2 over tokens and neurons; as it is where it removes none for good.
+    ||W_down[:, i]||_2 over tokens and neurons. A plan that removes no neurons for good is returned
+    unchanged.
 
     `profile` is tables.neurons.NEURONS of the model on one text. Exact.
     """

@@ -33,7 +33,7 @@ def save_plan(plan: Plan, folder: str | Path, model: Any) -> None:
 
 def load_plan(folder: str | Path) -> Plan:
     """The plan in a folder, as `save_plan` or a study's rules `fit` and `fit_with_model` wrote it.
-    UserError where there is none, or a damaged one."""
+    UserError where there is none, or it is damaged."""
     place = Path(folder)
     if not (place / "plan.json").is_file():
         raise UserError(f"{place}: no plan is there; give a folder that holds a plan.json")

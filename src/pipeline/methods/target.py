@@ -5,11 +5,13 @@ from collections.abc import Callable
 from pipeline.methods.plan import Refused
 from pipeline.numerics.search import Bracket
 
-#: How near the target is near enough, in shares; a fifth of what is promised on held-out text.
+#: How near to the target is near enough, in shares; a fifth of what is promised on held-out text.
 TOLERANCE = 0.002
-#: How far from it a level may be and still be called by its name, on the text it was fitted on.
+#: How far from the target a level may be, on the text that it was fitted on, and still keep its
+#: name.
 BOUND = 0.01
-#: Most measurements after the two ends, more than halving takes to the narrowest bracket of shares.
+#: Most measurements after those of the two ends; halving reaches the narrowest bracket of shares
+#: with fewer.
 _MEASUREMENTS, _NARROW = 24, 2.0**-20
 
 
@@ -29,8 +31,8 @@ def settle(
     target.
 
     False position with an Illinois step, until TOLERANCE is met or the bracket is as narrow as it
-    gets: the target then lies in a jump, and of its two ends the nearer one is taken. Where that
-    gets on too slowly the bracket is halved.
+    can get; in the latter case the target lies within a jump, and the nearer of its two ends is
+    taken. Where this is too slow the bracket is halved.
 
     Refused, with the interval, outside `ends`.
     """
@@ -40,7 +42,8 @@ def settle(
             f"{measure} {target:g} is outside what this method can reach on this model, {low:.3f} "
             f"to {high:.3f} (what is zero by itself counts); give it levels in between"
         )
-    # An end is taken where the target is at it or beyond: within reach, nearly all is not all.
+    # Take an end where the target is at it or beyond it, since a share just inside does not reach
+    # it.
     ends_off = min((abs(low - target), 0.0), (abs(high - target), most))
     if not low < target < high:
         return ends_off[1]

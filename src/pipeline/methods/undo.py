@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 
 def undo(plan: Plan, views: ModelView) -> Callable[[], None]:
-    """A function that gives the model, as it is at this call, its weights and biases back after the
-    plan was applied to it.
+    """A function that gives the model back the weights and biases that it has at this call, after
+    the plan was applied to it.
 
     Until then copies of the weights that the plan changes are held in main memory: those of all
     linear layers of the blocks under weight pruning or quantization, those of the FFNs where

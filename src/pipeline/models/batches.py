@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 class Batch:
     """Right-padded sequences, (sequences, length) each.
 
-    `attention` is 1 where a token stands; `counted` is true where it enters the statistics, that
-    is, not for special tokens. `rows` tells which of the given sequences they are.
+    `attention` is 1 for tokens and 0 for padding; `counted` is true for tokens that enter the
+    statistics, which special tokens do not. `rows` are the indices of the batch's sequences among
+    those given.
     """
 
     rows: Sequence[int]
@@ -43,13 +44,13 @@ def batches(
 
 
 def places_of(mask: "torch.Tensor") -> "torch.Tensor":
-    """(tokens,) places of the marked tokens among all of a batch, for `mask` (sequences, length)
-    bool."""
+    """(tokens,) indices of the tokens that `mask`, (sequences, length) bool, marks, among all
+    tokens of the batch."""
     return mask.flatten().nonzero().flatten()
 
 
 def at_places(values: "torch.Tensor", places: "torch.Tensor | slice | None") -> "torch.Tensor":
-    """(tokens, channels) of the tokens at some places of a batch, or at all of them for None.
+    """(tokens, channels): the values at the given places of a batch, or at all of them for None.
 
     `values` are (sequences, length, channels), or the same as (sequences * length, channels), as
     some architectures (OPT) hand them on. A slice copies nothing.

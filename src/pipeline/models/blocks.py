@@ -1,4 +1,5 @@
-"""A model's blocks, run one by one: what a method does to one is fitted on what reaches it."""
+"""A model's blocks, run one by one, to fit what a method does to a block on that block's own
+inputs."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,9 +14,9 @@ if TYPE_CHECKING:
 class Blocks:
     """The calls that a forward pass makes of every block, to be made again with other inputs.
 
-    A pass over all batches notes what the blocks are given besides the hidden state (masks,
-    positions), which no block changes; the hidden states of the first are kept, (sequences, length,
-    d_model) a batch.
+    A pass over all batches records what the blocks are given besides the hidden state (masks,
+    positions), which no block changes, and keeps the hidden states that reach the first block,
+    (sequences, length, d_model) per batch.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class Blocks:
                 )
 
     def run(self, layer: int, hidden: "Sequence[torch.Tensor]") -> "list[torch.Tensor]":
-        """The block's outputs for hidden states of its input, one a batch."""
+        """The block's outputs for hidden states of its input, one tensor per batch."""
         import torch
 
         found = []
@@ -58,7 +59,7 @@ class Blocks:
 
     @contextmanager
     def inputs(self, modules: "Sequence[torch.nn.Module]") -> "Iterator[dict[Any, list]]":
-        """What the modules read while the block lasts, a tensor a batch."""
+        """Record what the modules read during the block, one tensor per batch."""
         found: dict[torch.nn.Module, list[torch.Tensor]] = {module: [] for module in modules}
         with ExitStack() as ends:
             for module in modules:

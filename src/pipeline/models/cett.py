@@ -1,4 +1,4 @@
-"""The CETT threshold of a layer (arXiv 2411.02335; science of activation sparsity).
+"""The CETT threshold of a layer (arXiv 2411.02335).
 
 CETT(x) = ||sum of the outputs of the neurons below eps|| / ||FFN(x)||, biases left out. A neuron is
 inactive at a token when its contribution |h_i| * ||W_down[:, i]|| is at most eps.
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 #: Halvings of the bracket; the threshold is then within 1e-9 of the largest contribution.
 _HALVINGS = 30
-#: Tokens that bracket the threshold where there are more, and that a curve is drawn from: each
-#: value of CETT costs a down projection of all of its tokens.
+#: How many tokens are used to bracket the threshold, where there are more, and to draw a curve:
+#: each value of CETT costs a down projection of all tokens used.
 _FEW = 256
-#: Relative width of the bracket at which more tokens than that are done with.
+#: Relative width of the bracket at which the search ends for more tokens than that.
 _RELATIVE = 1e-3
 
 
@@ -26,8 +26,8 @@ class Tail:
     """CETT of some tokens as a function of the threshold.
 
     `inner` is h, (tokens, d_ff), and `down` W_down, (d_model, d_ff), both float32. Tokens whose FFN
-    output is zero or not finite do not count; `kept` tells the others, (tokens,) bool, and
-    `nonfinite` how many are not finite.
+    output is zero or not finite do not count; `kept`, (tokens,) bool, marks the others, and
+    `nonfinite` is how many are not finite.
     """
 
     def __init__(self, inner: "torch.Tensor", down: "torch.Tensor") -> None:
@@ -40,7 +40,7 @@ class Tail:
         self.contribution = self.inner.abs() * down.norm(dim=0)
 
     def few(self) -> "Tail":
-        """The same of `_FEW` tokens at even distances, or of all where there are no more."""
+        """The tail of `_FEW` tokens at even distances, or of all tokens where there are no more."""
         step = max(1, -(-len(self.inner) // _FEW))
         return Tail(self.inner[::step], self.down)
 
@@ -63,7 +63,7 @@ def fit_threshold(tail: Tail, target: float) -> tuple[float, float]:
     """
     if not len(tail.inner):
         return 0.0, 0.0
-    # There the tail is the whole output, and CETT is 1.
+    # At the largest contribution the tail is the whole output, and CETT is 1.
     high = float(tail.contribution.max())
     few = tail.few()
     eps = halved(lambda eps: few.mean(eps) <= target, 0.0, high, _HALVINGS)
@@ -104,8 +104,9 @@ def _refined(tail: Tail, low: Point, high: Point, target: float) -> Point:
 
 
 def curve(tail: Tail, shares: np.ndarray) -> dict[str, np.ndarray]:
-    """`sparsity`, `threshold` and `cett` where given shares of the (token, neuron) pairs with a
-    contribution fall below the threshold, and where none does; of at most 256 tokens."""
+    """`sparsity`, `threshold` and `cett` at thresholds below which the given shares of the (token,
+    neuron) pairs with a contribution fall, and at one below which none does; from at most 256
+    tokens."""
     few = tail.few()
     if not len(few.inner):
         return {name: np.zeros(0) for name in ("sparsity", "threshold", "cett")}

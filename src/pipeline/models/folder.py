@@ -1,4 +1,5 @@
-"""What a model's folder says of itself, read without torch: settings and the weights' headers."""
+"""A model's folder as it describes itself, read without torch: settings and the weights'
+headers."""
 
 import json
 import re
@@ -17,7 +18,7 @@ from pipeline.models.views import supported
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 #: safetensors' own limit of a header.
 _LONGEST_HEADER = 100_000_000
-#: Types that weights load from as they are; others hold packed or quantized numbers.
+#: Types from which weights load directly; others hold packed or quantized numbers.
 FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
 #: Buffers that older versions of transformers wrote, and that a model computes by itself.
 _COMPUTED = re.compile(
@@ -34,7 +35,7 @@ _SIZES = (
     "ffn_dim", "n_inner", "max_position_embeddings", "n_positions", "n_ctx",
 )  # fmt: skip
 _LARGEST_SIZE = 2**31 - 1
-#: Of a list of names, how many an error shows.
+#: How many names of a list an error shows.
 _SHOWN = 4
 
 
@@ -53,8 +54,8 @@ class Tensor:
 
 def check(name: str, model: Model, folder: Path) -> None:
     """Refuse, by a UserError, a folder that cannot be loaded whole, as far as its settings and
-    headers tell: code of its own, quantized weights, no FFN view, sizes that are none, no
-    tokenizer, and weight files that are missing or cut short."""
+    headers tell: code of its own, quantized weights, no FFN view, sizes that are not positive whole
+    numbers, no tokenizer, and weight files that are missing or cut short."""
     facts = settings(folder)
     if "auto_map" in facts and not model.trust_remote_code:
         raise UserError(
@@ -141,10 +142,10 @@ def tensors(path: Path) -> dict[str, Tensor]:
         ends = [each["data_offsets"][1] for each in header.values()]
         told = 8 + length + max(ends, default=0)
         if told != size:
-            raise ValueError(f"it has {size:,} bytes where its header tells of {told:,}")
+            raise ValueError(f"it has {size:,} bytes where its header describes {told:,}")
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise UserError(
-            f"model folder {path.parent.name!r}: {path.name} is no whole safetensors file "
+            f"model folder {path.parent.name!r}: {path.name} is not a whole safetensors file "
             f"({error}); copy or download it again"
         ) from error
     return found
@@ -173,7 +174,7 @@ def _refuse_quantized(name: str, facts: Mapping[str, Any]) -> None:
             method = given.get("quant_method", "unnamed") if isinstance(given, dict) else given
             raise UserError(
                 f"model {name!r} is quantized ({key} in config.json: {method}); the pipeline "
-                "quantizes by its own methods, so give the model as it was before"
+                "quantizes by its own methods, so give the model as it was before quantization"
             )
 
 

@@ -1,5 +1,5 @@
-"""The forward pass at hand: which of its tokens count, at which a method is at work, and which
-weights it does not read there."""
+"""The current forward pass: which of its tokens count, at which tokens a method is at work, and
+which weights it does not read there."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,11 +19,11 @@ START, CONTINUATION = "start", "continuation"
 
 @dataclass(frozen=True)
 class Skipped:
-    """Neurons that a method skips, each (sequences, length, d_ff) bool or None, by what it takes to
-    know; no neuron is in two of them.
+    """Neurons that a method skips, by what must be computed to know that they can be; each set is
+    (sequences, length, d_ff) bool or None, and no neuron is in two sets.
 
-    `before` needs nothing of the neuron; `gate` its gate row, and is marked only where h is not
-    zero by itself; `hidden` all of h, and is marked only there as well.
+    `before` needs nothing of the neuron, `gate` needs its gate row, and `hidden` needs all of h.
+    The latter two are marked only where h is not zero by itself.
     """
 
     before: "torch.Tensor | None" = None
@@ -34,12 +34,12 @@ class Skipped:
 class Forward:
     """What is known of a model's forward pass while it runs.
 
-    Whoever asks the model sets `ended` (which sequences of a batch have ended, (sequences,) bool,
+    The caller of the model sets `ended` (which sequences of a batch have ended, (sequences,) bool,
     or None), `contexts` (for likelihoods: how many tokens of each sequence are context,
-    (sequences,) int) and `text` (for perplexity: all of a sequence is scored). Methods tell `kept`,
+    (sequences,) int) and `text` (for perplexity: all of a sequence is scored). Methods set `kept`,
     `live`, `extra` and `skipped`; `removed`, (layers, d_ff) bool, are neurons gone for good, and
-    `pruned` tells which weights are left, (outputs, inputs) bool, of matrices that some were
-    removed from. `stop` are tokens after which a sequence is over.
+    `pruned` holds, for each pruned matrix, which weights are left, (outputs, inputs) bool. `stop`
+    are tokens after which a sequence is over.
     """
 
     def __init__(
@@ -61,21 +61,21 @@ class Forward:
         self.kept: dict[torch.nn.Module, torch.Tensor] = {}
         #: Those of them that are not zero by themselves.
         self.live: dict[torch.nn.Module, torch.Tensor] = {}
-        #: Further weights a token that a module reads, in the others' place or for the method to
-        #: know what to skip, in the last pass.
+        #: Further weights that a module read per token in the last pass, in place of the skipped
+        #: ones or for the method to decide what to skip.
         self.extra: dict[torch.nn.Module, int] = {}
         self.skipped: dict[int, Skipped] = {}
         self._end()
 
     def _end(self) -> None:
-        """Be outside of a pass."""
+        """Reset what is known only during a pass."""
         #: True for a pass that begins sequences, false for a step that goes on with them.
         self.begins = True
         #: Tokens that count, (sequences, length) bool; None outside a pass.
         self.counted: torch.Tensor | None = None
         #: How many these are.
         self.tokens = 0
-        #: Tokens that are there at all, (sequences, length) bool.
+        #: Tokens that are not padding, (sequences, length) bool.
         self.present: torch.Tensor | None = None
         #: Tokens at which the method is at work, (sequences, length) bool; None for all.
         self.sparse: torch.Tensor | None = None
@@ -85,7 +85,7 @@ class Forward:
 
     @contextmanager
     def watching(self, model: Any) -> Iterator[None]:
-        """Look at every forward pass of the model during the block."""
+        """Watch every forward pass of the model during the block."""
         hook = model.register_forward_pre_hook(self._before, with_kwargs=True)
         try:
             yield
@@ -94,8 +94,8 @@ class Forward:
             self._end()
 
     def counted_of(self, values: "torch.Tensor") -> "torch.Tensor":
-        """Of (sequences, length, channels), or the same as (sequences * length, channels), what
-        belongs to tokens that count: (tokens, channels)."""
+        """The values of the tokens that count, (tokens, channels), from (sequences, length,
+        channels) or (sequences * length, channels)."""
         return at_places(values, self._places)
 
     @property
@@ -148,7 +148,7 @@ class Forward:
                 return tokens.new_zeros(tokens.shape).bool()
             places = tokens.new_ones(tokens.shape).cumsum(1) - 1
             return places >= self.contexts.to(tokens.device)[:, None]
-        # Padding stands on the left of prompts, and is no place in a sequence.
+        # Padding stands on the left of prompts, and does not count as a place in a sequence.
         read = present.cumsum(1)
         if self._read is not None and not self.begins:
             read = read + self._read

@@ -9,7 +9,7 @@ from pipeline.models.views import FFNView, ModelView, Projection, part
 def gated_views(model: Any) -> ModelView:
     """View of a model with gate, up and down projections in `model.layers[i].mlp`.
 
-    Raises UserError, naming the block and the attribute, when the structure is another.
+    Raises UserError, naming the block and the attribute, when the structure is different.
     """
     blocks = list(model.model.layers)
     ffns = []

@@ -15,7 +15,8 @@ from pipeline.store.digest import LARGE_FILE, of_files
 
 
 def load(model: Model, record: Mapping[str, Any], whole: bool = True) -> tuple[Any, Any]:
-    """(model in evaluation mode on its device, tokenizer); `record` is the body of model.json.
+    """Returns (model in evaluation mode on its device, tokenizer); `record` is the body of
+    model.json.
 
     The files must still be those that were resolved: configuration and tokenizer are checked by
     content, and so are weights up to 64 MiB. Pickled weights load with weights_only. With
@@ -26,13 +27,13 @@ def load(model: Model, record: Mapping[str, Any], whole: bool = True) -> tuple[A
     from transformers import AutoModelForCausalLM
 
     torch.use_deterministic_algorithms(True, warn_only=True)
-    # Nothing here reads memory that it has not written, so filling it first only costs time.
+    # Nothing here reads memory before writing it, so filling it first would only cost time.
     torch.utils.deterministic.fill_uninitialized_memory = False
     if model.gpus and not torch.cuda.is_available():
         asked = f"max_memory {model.max_memory}" if model.max_memory else f"device {model.device!r}"
         raise UserError(
             f"model {record['name']!r}: {asked}, and torch {torch.__version__} finds no GPU here; "
-            "set cpu, or run where there is one"
+            "set device: cpu, or run where there is one"
         )
     found = files(model, record["commit"])
     _check(found.folder, record)
@@ -45,7 +46,7 @@ def load(model: Model, record: Mapping[str, Any], whole: bool = True) -> tuple[A
         output_loading_info=True,
         **_placement(model, record["name"], found.folder, whole),
     )
-    # What a checkpoint lacks is filled with random numbers.
+    # Weights that a checkpoint lacks are filled with random numbers.
     refuse_unfit(record["name"], told)
     if not model.max_memory:
         loaded = loaded.to(model.device)
@@ -62,7 +63,10 @@ def _placement(model: Model, name: str, folder: Path, whole: bool) -> dict[str, 
             "methods, evaluation and the policy perplexity need all of it on one device"
         )
     if not list(folder.glob("*.safetensors")):
-        raise UserError(f"model {name!r}: max_memory reads layers from *.safetensors; convert it")
+        raise UserError(
+            f"model {name!r}: max_memory reads layers from *.safetensors; convert the model to "
+            "that format"
+        )
     limits = {int(d) if d.isdigit() else d: size for d, size in model.max_memory.items()}
     # Layers are read from the safetensors files where they lie; nothing is written.
     return {"device_map": "auto", "max_memory": limits, "offload_folder": tempfile.gettempdir()}

@@ -9,7 +9,8 @@ from pipeline.models.batches import Batch
 def text_loss(model: Any, batches: Sequence[Batch]) -> float | None:
     """Mean loss in nats a token, float64 sums; None without a token to predict.
 
-    Of every token that is not special, but a sequence's first, which nothing predicts.
+    The loss is over every token that is not special, except a sequence's first, which nothing
+    predicts.
     """
     import torch
 

@@ -1,4 +1,5 @@
-"""Resolve a configured model into model.json, once it is sure that it loads as what was asked."""
+"""Resolve a configured model into model.json, after checking that it loads as the model that was
+asked for."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,10 +29,10 @@ class Opened:
 
 
 def open_model(name: str, model: Model) -> Opened:
-    """The model as transformers loads it, on no device, so that no weights are read.
+    """The model as transformers loads it, but without reading weights (on the meta device).
 
-    Raises UserError for one that cannot be had or needs code of its own, for a folder that is not
-    whole (folder.check), weights that do not fit the configuration, another class than the
+    Raises UserError for a model that is not available or needs code of its own, for a folder that
+    is incomplete (folder.check), weights that do not fit the configuration, a class other than the
     architecture named, blocks that the architecture's view does not fit, and a tokenizer that is
     missing or does not fit (tokens.check).
     """
@@ -81,8 +82,8 @@ def tokenizer_files(folder: Path) -> list[Path]:
 
 
 def refuse_unfit(name: str, found: Mapping[str, Any]) -> None:
-    """UserError where transformers' account of what it loaded (output_loading_info) tells of a
-    weight that is missing, of another shape, or none of the model's."""
+    """UserError where transformers' report of what it loaded (output_loading_info) names a weight
+    that is missing, has another shape, or does not belong to the model."""
     strange = [key for key in found["unexpected_keys"] if not model_folder.computed(key)]
     other = [key[0] if isinstance(key, tuple) else key for key in found["mismatched_keys"]]
     kinds = {

@@ -15,7 +15,8 @@ _WIDTHS = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 @dataclass(frozen=True)
 class Size:
-    """A model's `parameters`, `layers`, FFN neurons of one layer (`width`), and tokens it knows."""
+    """A model's `parameters`, `layers`, FFN neurons per layer (`width`), and number of known
+    tokens."""
 
     parameters: int
     layers: int
@@ -33,12 +34,12 @@ class Size:
 
 
 def of_record(record: Mapping[str, Any]) -> Size:
-    """The size that the body of a model.json tells."""
+    """The size by the body of a model.json."""
     return Size(record["parameters"], record["layers"], record["d_ff"], record["vocabulary"])
 
 
 def of_local(model: Model) -> Size | None:
-    """Of a built-in model or a local folder, from headers; None where those do not tell."""
+    """The size of a built-in model or a local folder, from headers; None where they do not say."""
     folder = local_folder(model)
     files = [path for path in weight_files(folder) if path.suffix == ".safetensors"]
     elements = sum(each.elements for path in files for each in tensors(path).values())
@@ -46,7 +47,8 @@ def of_local(model: Model) -> Size | None:
 
 
 def of_hub(model: Model) -> Size | None:
-    """Of a Hub model, from the headers that the Hub serves; None without network or access."""
+    """The size of a Hub model, from the headers that the Hub serves; None without network or
+    access."""
     from huggingface_hub import HfApi, hf_hub_download
     from huggingface_hub import errors as hub
 
@@ -60,7 +62,7 @@ def of_hub(model: Model) -> Size | None:
 
 
 def _told(facts: Mapping[str, Any], elements: int) -> Size | None:
-    """Of the keys of config.json; None where they do not tell."""
+    """The size by the keys of config.json; None where they do not say."""
 
     def count(*names: str) -> int:
         given = (facts.get(name) for name in names)

@@ -9,13 +9,13 @@ from pipeline.models.views import ModelView
 if TYPE_CHECKING:
     import torch
 
-#: What speeds are measured of: an FFN whose neurons were cut out of the matrices, one told which
-#: neurons are active, one that reads all gates to know (without a gate: all of the first matrix),
-#: and a linear layer that skips inputs.
+#: The forms whose speed is measured: an FFN whose neurons were cut out of the matrices, one that is
+#: told which neurons are active, one that reads all gates to find out (without a gate, all of the
+#: first matrix), and a linear layer that skips inputs.
 SLICED, ACTIVE, THRESHOLD, UNGATED_THRESHOLD, CHANNELS = FORMS = (
     "sliced", "active", "threshold", "threshold without a gate", "channels"
 )  # fmt: skip
-#: What a method does while a prompt is read: nothing, or what it does at every token.
+#: What a method does while a prompt is read: nothing, or the same as at every token.
 DENSE, SPARSE = PREFILLS = ("dense", "sparse")
 
 
@@ -46,11 +46,11 @@ class Chosen:
 
 @dataclass(frozen=True, eq=False)
 class LayerRules:
-    """One block's: neurons that are not there at all, (d_ff,) bool; a rule for the others; or, for
-    linear layers by their names in the block, the |x_i| up to which channels are not read.
+    """The rules of one block: neurons that are cut out, (d_ff,) bool; a rule for the others; and,
+    for linear layers by their names in the block, the |x_i| up to which channels are not read.
 
-    `expected` is the share of neurons that the rule is expected to skip, or by linear layer the
-    share of its channels; None where nobody knows.
+    `expected` is the share of neurons that the rule is expected to skip, or, by linear layer, the
+    share of its channels; None where that is not known.
     """
 
     dropped: "torch.Tensor | None" = None
@@ -60,9 +60,9 @@ class LayerRules:
 
 
 class Rules(Protocol):
-    """A plan, or whatever else can say what a model skips; `prefill` is one of PREFILLS."""
+    """A plan, or anything else that says what a model skips; `prefill` is one of PREFILLS."""
 
     prefill: str
 
     def for_kernels(self, layout: ModelView) -> Sequence[LayerRules]:
-        """Change the weights as the plan has it, and tell the rules of every block."""
+        """Change the weights as the plan says, and return the rules of every block."""

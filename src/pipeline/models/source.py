@@ -13,11 +13,11 @@ from pipeline.store.digest import SOURCE_ROOT, identity_of_files, of_value
 
 BUILTIN_MODELS = SOURCE_ROOT.parent / "resources" / "models"
 _PATTERNS = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py")
-#: Fetched for a repository that has no safetensors, as most have both.
+#: Fetched only for a repository without safetensors, since most have both.
 _PICKLES = ("pytorch_model*.bin",)
-#: What a file begins with where Git LFS has not fetched the real one.
+#: The beginning of a file that Git LFS has not fetched.
 _POINTER = b"version https://git-lfs.github.com/spec/"
-#: Of a library's error, how many characters are shown.
+#: How many characters of a library's error are shown.
 _LONGEST_REASON = 300
 _ADAPTERS = (".json", ".safetensors", ".bin")
 
@@ -33,13 +33,15 @@ class ModelFiles:
 def identity(model: Model) -> str:
     """A digest of what the configuration asks for, known without network and before any job.
 
-    Local files that loading reads count by content; a model card does not. A Hub model counts by id
-    and revision: the commit behind them is pinned in model.json when the model is resolved, and
-    everything downstream depends on that file.
+    Local files that loading reads count by content; a model card does not count. A Hub model counts
+    by id and revision: the commit behind them is pinned in model.json when the model is resolved,
+    and everything downstream depends on that file.
     """
     if model.kind == "hub":
         if model.source in _builtin():
-            raise UserError(f"{model.source!r} is no Hub id; did you mean builtin:{model.source}?")
+            raise UserError(
+                f"{model.source!r} is not a Hub id; did you mean builtin:{model.source}?"
+            )
         return of_value([model.model_dump()])
     folder = local_folder(model)
     read = {path for pattern in (*_PATTERNS, *_PICKLES) for path in folder.glob(pattern)}
@@ -87,7 +89,7 @@ def settings(folder: Path, name: str = "config.json") -> dict[str, Any]:
 
 
 def refuse_pointer(path: Path) -> None:
-    """UserError where a file is the text that Git LFS leaves where it fetched nothing."""
+    """UserError where a file is only the pointer that Git LFS leaves until it fetches the file."""
     if not path.is_file():
         return
     with open(path, "rb") as stream:
@@ -100,7 +102,7 @@ def refuse_pointer(path: Path) -> None:
 
 @contextmanager
 def reading(folder: Path, what: str) -> Iterator[None]:
-    """Tell by a UserError that a library cannot read a part of the folder in the block.
+    """Turn a library's error in the block into a UserError: it cannot read a part of the folder.
 
     The libraries raise errors of every kind, tokenizers plain Exceptions.
     """
@@ -120,8 +122,8 @@ def _refuse_adapter(folder: Path) -> None:
     found = sorted(path.name for path in folder.glob("adapter_*") if path.suffix in _ADAPTERS)
     if found:
         raise UserError(
-            f"model folder {folder.name!r} holds an adapter ({', '.join(found)}), which is no "
-            "whole model; merge it into its model (peft: merge_and_unload), save that, and give "
+            f"model folder {folder.name!r} holds an adapter ({', '.join(found)}), which is not "
+            "a whole model; merge it into its model (peft: merge_and_unload), save that, and give "
             "its folder"
         )
 

@@ -15,15 +15,16 @@ from pipeline.numerics.measures import MEASURES
 if TYPE_CHECKING:
     import torch
 
-#: What a matrix is to the neurons: the first one that h needs, the other one, the one that reads h,
-#: or none of these.
+#: A matrix's place in the FFN: the first one that h needs, the other one, the one that reads h, or
+#: none of these.
 _FIRST, _SECOND, _DOWN, _OTHER = range(4)
 _BASES = _IMPOSED, _TOTAL = "imposed", "total"
 
-#: Sets of neurons, which share none: removed for good, those of Skipped, and h not zero.
+#: Disjoint sets of neurons: removed for good, those of Skipped, and those with h not zero.
 _GONE, _BEFORE, _GATE, _HIDDEN, _LIVE = "gone", "before", "gate", "hidden", "live"
-#: Of a matrix' rows (columns, of the one that reads h): whether the sets are those that are needed,
-#: or those that are not. A neuron that is zero by itself is known by its row of the first matrix.
+#: For a matrix's rows (columns, for the one that reads h): whether the sets listed are those that
+#: are needed or those that are not. A neuron that is zero by itself is known by its row of the
+#: first matrix.
 _SETS: Mapping[tuple[int, str], tuple[bool, tuple[str, ...]]] = {
     (_FIRST, _IMPOSED): (False, (_GONE, _BEFORE)),
     (_FIRST, _TOTAL): (False, (_GONE, _BEFORE)),
@@ -38,7 +39,7 @@ _SETS: Mapping[tuple[int, str], tuple[bool, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class _Matrix:
-    """A linear layer, or those of its outputs that are one matrix of an FFN.
+    """A linear layer, or the outputs of it that make up one matrix of an FFN.
 
     `left`, (outputs, inputs) bool, are the weights that pruning left; None for all.
     """
@@ -71,7 +72,7 @@ class _Matrix:
 
 
 class _Pairs:
-    """(token, channel) pairs, (tokens, channels) bool, and what they sum to."""
+    """(token, channel) pairs, (tokens, channels) bool, with their sums."""
 
     def __init__(self, marked: "torch.Tensor") -> None:
         import torch
@@ -109,11 +110,12 @@ class _Sums:
     """What one layer adds up to since the last reset."""
 
     nonfinite: int = 0
-    #: Pairs by set of neurons; of each neuron, (d_ff,), where matrices of the FFN are pruned.
+    #: Pairs by set of neurons, counted for each neuron, (d_ff,), where matrices of the FFN are
+    #: pruned.
     neurons: "dict[str, Any]" = field(default_factory=dict)
     #: By place of the matrix and basis: weights of unread channels in rows that are needed.
     unread: dict[tuple[int, str], int] = field(default_factory=dict)
-    #: By place of the matrix: weights read in the place of others.
+    #: By place of the matrix: weights read in place of skipped ones.
     extra: dict[int, int] = field(default_factory=dict)
 
     def pairs(self, names: Sequence[str]) -> Any:
@@ -198,13 +200,13 @@ class Meter:
             if not layer:
                 self.tokens += forward.tokens
             sums = self._sums[layer]
-            # Of all tokens, the sum tells it for a tenth of the time.
+            # Over all tokens, the sum is enough and takes a tenth of the time.
             if not math.isfinite(float(h.sum(dtype=torch.float32))):
                 sums.nonfinite += int((~forward.counted_of(h).isfinite()).sum())
             sets = self._sets(layer, forward.counted_of(h.bool()))
             for name, pairs in sets.items():
                 added = pairs.by_channel if pruned else pairs.size
-                # What is gone is so at every token.
+                # Removed neurons are gone at every token.
                 added = added * forward.tokens if name == _GONE else added
                 sums.neurons[name] = sums.neurons.get(name, 0) + added
             if forward.kept or forward.extra:
@@ -214,7 +216,7 @@ class Meter:
         return count
 
     def _sets(self, layer: int, live: "torch.Tensor") -> dict[str, _Pairs]:
-        """The sets of neurons that there are, at the tokens that count."""
+        """The non-empty sets of neurons at the tokens that count."""
         import torch
 
         told = self.forward.skipped.get(layer, Skipped())

@@ -1,4 +1,5 @@
-"""A model's tokenizer: read, made to leave texts open at their end, and set against the model."""
+"""A model's tokenizer: read, made to leave texts open at their end, and checked against the
+model."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,9 +21,9 @@ def read(folder: Path, trust_remote_code: bool) -> Any:
 
 
 def ready(tokenizer: Any) -> Any:
-    """The same tokenizer, which pads with its end token where it has no padding token, and puts
-    nothing behind a text: prompts, choices and documents go on there. What it puts before a text
-    stays. UserError where that cannot be had."""
+    """The same tokenizer, made to pad with its end token where it has no padding token, and to put
+    nothing after a text, where prompts, choices and documents go on. What it puts before a text
+    stays. UserError where that is not possible."""
     _leave_open(tokenizer)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -45,13 +46,13 @@ def _leave_open(tokenizer: Any) -> None:
         )
     if _around(tokenizer) != (before, []):
         raise UserError(
-            f"the tokenizer puts {tokenizer.convert_ids_to_tokens(behind)} behind every text, "
+            f"the tokenizer puts {tokenizer.convert_ids_to_tokens(behind)} after every text, "
             "where prompts must go on, and cannot be told not to; save it with add_eos_token: false"
         )
 
 
 def _around(tokenizer: Any) -> tuple[list[int], list[int]]:
-    """The tokens that the tokenizer puts before a text and behind it."""
+    """The tokens that the tokenizer puts before and after a text."""
     plain = tokenizer(_PROBE, add_special_tokens=False)["input_ids"]
     whole = tokenizer(_PROBE)["input_ids"]
     for start in range(len(whole) - len(plain) + 1):
@@ -59,13 +60,14 @@ def _around(tokenizer: Any) -> tuple[list[int], list[int]]:
             return list(whole[:start]), list(whole[start + len(plain) :])
     raise UserError(
         f"the tokenizer encodes {_PROBE!r} as {whole} with its special tokens and as {plain} "
-        "without, so what it puts around a text cannot be told; give another tokenizer"
+        "without, so what it puts around a text cannot be determined; give another tokenizer"
     )
 
 
 def encode(tokenizer: Any, text: str, special: bool | None = None) -> list[int]:
-    """A text's tokens, with those that the tokenizer puts before a text (None: unless the text
-    begins with the start token itself, or, where there is none, with the end token)."""
+    """A text's tokens. `special` says whether to add those that the tokenizer puts before a text;
+    None adds them unless the text itself begins with the start token (or with the end token, where
+    there is no start token)."""
     if special is None:
         special = not text.startswith(tokenizer.bos_token or tokenizer.eos_token)
     ids: list[int] = tokenizer.encode(text, add_special_tokens=special)
@@ -73,9 +75,9 @@ def encode(tokenizer: Any, text: str, special: bool | None = None) -> list[int]:
 
 
 def end_tokens(tokenizer: Any, generation_config: Any) -> frozenset[int]:
-    """Tokens that end an answer: the tokenizer's end token, and of those that the model's folder
-    names the ones that are special tokens (where it names none, transformers fills in a number of
-    its own, which may be any token)."""
+    """Tokens that end an answer: the tokenizer's end token, and those that the model's folder
+    names, if they are special tokens (where the folder names none, transformers fills in a number
+    of its own, which may be any token)."""
     named = getattr(generation_config, "eos_token_id", None)
     several = named if isinstance(named, list | tuple) else [named]
     return frozenset({tokenizer.eos_token_id, *_special(tokenizer).intersection(several)})
@@ -107,6 +109,7 @@ def check(tokenizer: Any, ends: Sequence[Any], embeddings: int) -> None:
     if wrong:
         raise UserError(
             f"the model's folder names {wrong} as the end of an answer (eos_token_id in "
-            "generation_config.json or config.json), which is no special token of its tokenizer; "
-            f"name special tokens, as {tokenizer.eos_token_id} ({tokenizer.eos_token!r}) is"
+            "generation_config.json or config.json), which is not a special token of its "
+            f"tokenizer; name special tokens, as {tokenizer.eos_token_id} "
+            f"({tokenizer.eos_token!r}) is"
         )

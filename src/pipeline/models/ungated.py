@@ -36,7 +36,8 @@ def _views(
     names: tuple[str, str, str | None],
     activation: str,
 ) -> ModelView:
-    """Raises UserError, naming the block and the attribute, when the structure is another."""
+    """The views of all FFNs; raises UserError, naming the block and the attribute, when the
+    structure is different."""
     ffns = []
     for index, (block, owner) in enumerate(zip(blocks, owners, strict=True)):
         up, down = (Projection(part(model, index, owner, str(name))) for name in names[:2])

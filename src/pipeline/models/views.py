@@ -90,14 +90,14 @@ class FFNView:
             yield
 
     def watch(self, receive: "Callable[[torch.Tensor], None]") -> Any:
-        """Hand h of every forward pass to `receive`; returns the handle that ends it."""
+        """Hand h of every forward pass to `receive`; returns a handle that stops this."""
         self._computes_h()
         return self.down.module.register_forward_pre_hook(
             lambda _module, inputs: receive(inputs[0])
         )
 
     def replace(self, change: "Callable[[torch.Tensor], torch.Tensor]") -> Any:
-        """Put `change` of h in h's place in every forward pass; returns the handle that ends it."""
+        """Replace h by `change(h)` in every forward pass; returns a handle that stops this."""
         self._computes_h()
         return self.down.module.register_forward_pre_hook(
             lambda _, inputs: (change(inputs[0]), *inputs[1:])
@@ -156,8 +156,8 @@ class FFNView:
         """Remove neurons in place by cutting them out of the matrices; equals `zero` up to the
         order of summation, and costs less time. The form to time static plans in.
 
-        This view does not fit the model afterwards; take another. A Conv1D cannot have no inputs:
-        where nothing would be left of one, a neuron of zeros stays.
+        This view does not fit the model afterwards; take a new one. A Conv1D must have at least one
+        input, so where nothing would be left, a neuron of zeros stays.
         """
         import torch
 
@@ -264,8 +264,8 @@ def whole(model: Any) -> ModelView:
 
 
 def input_device(model: Any) -> "torch.device":
-    """Where tokens for a model are put: its first parameter's device, or the CPU when that is on
-    disk."""
+    """The device for a model's input tokens: that of its first parameter, or the CPU when that is
+    on disk."""
     import torch
 
     device: torch.device = next(model.parameters()).device
@@ -297,11 +297,12 @@ def supported(architecture: str) -> str:
 
 
 def part(model: Any, index: int, owner: Any, name: str) -> Any:
-    """Attribute `name` of what holds block `index`'s FFN; UserError, naming both, without it."""
+    """Attribute `name` of the module that holds block `index`'s FFN; UserError, naming both, where
+    it is missing."""
     if not hasattr(owner, name):
         found = ", ".join(sorted(child for child, _ in owner.named_children())) or "nothing"
         raise UserError(
             f"{type(model).__name__}: block {index} has no {name}, which the FFN view of this "
-            f"architecture looks for; there is: {found}"
+            f"architecture looks for; it has: {found}"
         )
     return getattr(owner, name)

@@ -1,1 +1,1 @@
-"""Numbers that come out alike on every processor."""
+"""Arithmetic that several floors share, with results that are the same on every processor."""

@@ -4,14 +4,14 @@ import numpy as np
 
 from pipeline.numerics.counts import at_least
 
-#: Sums of floats may miss a share that they reach by so much, relatively.
+#: Relative amount by which a sum of floats may miss a share that it reaches in exact arithmetic.
 _ROUNDING = 1e-12
 
 
 def smallest(amounts: np.ndarray, share: float) -> int:
     """How many of the first amounts carry `share` of their sum; 0 when there is nothing to carry.
 
-    `amounts` fall. Exact in integers.
+    `amounts` are in falling order. Exact for integers.
     """
     running = np.cumsum(amounts)
     if running.size == 0 or running[-1] == 0:
@@ -23,8 +23,9 @@ def smallest(amounts: np.ndarray, share: float) -> int:
 
 
 def gini(amounts: np.ndarray) -> float:
-    """Gini coefficient of non-negative values: 0 when all are equal, near 1 when one has all."""
-    # Counts times places overflow whole numbers in large models.
+    """Gini coefficient of non-negative values: 0 when all are equal, near 1 when one holder has
+    everything."""
+    # Products of counts and places overflow integers in large models.
     ordered = np.sort(amounts).astype(np.float64)
     if ordered.size == 0 or ordered[-1] == 0:
         return 0.0
@@ -34,7 +35,8 @@ def gini(amounts: np.ndarray) -> float:
 
 def carried(amounts: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """Share of the sum that the first `shares` of the amounts carry, the Lorenz curve from the
-    largest down; `amounts` fall. Between two holders it is a straight line."""
+    largest down; `amounts` are in falling order. Between two holders the curve is a straight
+    line."""
     running = np.r_[0.0, np.cumsum(amounts, dtype=np.float64)]
     held: np.ndarray = np.interp(shares * amounts.size, np.arange(running.size), running)
     return held / running[-1] if running[-1] else np.zeros_like(shares)

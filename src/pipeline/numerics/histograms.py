@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     import polars as pl
     import torch
 
-#: Bits of the mantissa that tell bins apart.
+#: Number of bits of the mantissa that distinguish bins.
 BITS = 6
 #: Largest relative distance of a bin's middle from any value in it.
 RELATIVE_ERROR = 2.0 ** -(BITS + 1)
 _SHIFT = 23 - BITS
-#: Bins of both signs, those that `rows` leaves out among them.
+#: Number of bins of both signs, including those that `rows` leaves out.
 BINS = 1 << (9 + BITS)
 _NEGATIVE = BINS // 2
 _FIRST_NORMAL, _INFINITE = 1 << BITS, 255 << BITS
@@ -81,8 +81,8 @@ class Magnitudes:
         return float((self._low[place] + self._high[place]) / 2)
 
     def interpolated(self, share: float) -> float:
-        """The same, as if the values of a bin lay evenly in it: within twice RELATIVE_ERROR of the
-        exact quantile, and without jumps where a bin holds many values."""
+        """The quantile as if the values of a bin were spread evenly over it: within twice
+        RELATIVE_ERROR of the exact quantile, and without jumps where a bin holds many values."""
         wanted = share * self.total
         place = min(int(np.searchsorted(self._running, wanted)), len(self._running) - 1)
         below = self._running[place - 1] if place else 0

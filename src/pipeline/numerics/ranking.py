@@ -9,7 +9,7 @@ def ordered(
     """Indices by ascending score, ties in a fixed random order of (seed, layer, neuron).
 
     Many neurons tie at zero activations; breaking ties by index would take whole layers first and
-    make the ranking one of depth.
+    turn the ranking into one of depth.
     """
     return np.lexsort((scrambled(layers, neurons, seed), scores))
 
@@ -17,7 +17,7 @@ def ordered(
 def heat_ranks(frequency: np.ndarray, layers: np.ndarray, neurons: np.ndarray) -> np.ndarray:
     """1 for the hottest neuron, 2 for the next, ...; `frequency` may be any measure of activity.
 
-    Classification and the arms that go along it use this one order, so removing as many neurons as
+    Classification and the arms that follow it use this one order, so removing as many neurons as
     are cold removes the cold set itself, ties included.
     """
     ranks = np.empty(frequency.size, dtype=np.int64)

@@ -1,7 +1,7 @@
 """Square roots and norms by numpy, for scores that are ranked.
 
-torch hands square roots to a vector library that is off by one unit in the last place for about
-one number in a hundred, for other numbers on each processor, and sums in an order that depends on
+torch hands square roots to a vector library that is off by one unit in the last place for about one
+number in a hundred (which ones depends on the processor), and sums in an order that depends on
 where a column lies. Scores that are equal by their definition would then be ranked by such errors.
 numpy's roots are exactly rounded, and it sums every column, or every row, in one order.
 """

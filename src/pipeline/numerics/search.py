@@ -1,8 +1,8 @@
 """Search for where a function that grows crosses a bound.
 
-Calls are dear here, forward passes or trainings, so how many are made and where is part of each
-search's promise; scipy's root finders choose both themselves, and differently from one version to
-the next.
+Calls are expensive here (forward passes or trainings), so each search promises how many it makes
+and where; scipy's root finders choose both themselves, and differently from one version to the
+next.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 
 def halved(within: Callable[[float], bool], low: float, high: float, times: int) -> float:
-    """The largest value known to be `within`, once the interval is halved so many times.
+    """The largest value known to be `within` after halving the interval `times` times.
 
     `low` is taken to be within and `high` not to be; neither is tried.
     """

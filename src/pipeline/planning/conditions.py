@@ -1,7 +1,7 @@
 """A study's conditions, and the names that follow from its configuration.
 
-What stands here is known from the configuration and the registries alone: which methods there are
-and what they are made of, which models are profiled on which corpora, which local files are meant.
+Everything here follows from the configuration and the registries alone: which methods there are and
+what they are made of, which models are profiled on which corpora, which local files are meant.
 """
 
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ class Condition:
 
 
 def undivided(section: Mapping[str, Any]) -> dict[str, Any]:
-    """A section as params hold it: into how many jobs the work is divided changes no result."""
+    """A section as params hold it, without the number of shards, which changes no result."""
     return {**section, "shards": 1}
 
 
@@ -58,25 +58,26 @@ class Conditions:
     def __init__(self, config: StudyConfig) -> None:
         self.config = config
 
-    # Where a local file lies is no fact of a result: rules and keys know it by a name, and the
-    # entry helper finds the place when the job starts.
+    # Where a local file lies must not affect a result: rules and keys know it by a name, and the
+    # entry helper finds its path when the job starts.
 
     @cache  # noqa: B019
     def section(self, name: str, key: str) -> dict[str, Any]:
-        """The configuration of one entry as plain values, a local place by its name."""
+        """The configuration of one entry as plain values, with a local path replaced by its
+        name."""
         values: dict[str, Any] = getattr(self.config, name)[key].model_dump(mode="json")
         place = f"local:{name}.{key}"
         return values | ({"source": place} if place in self.places else {})
 
     @cache  # noqa: B019
     def text(self, corpus: str) -> dict[str, Any]:
-        """The section of a corpus as far as it decides which text is read, and how it is cut."""
+        """The keys of a corpus' section that decide which text is read, and how it is cut."""
         section = undivided(self.section("calibration", corpus))
         return {key: value for key, value in section.items() if key not in OVERLAP_KEYS}
 
     @cache  # noqa: B019
     def overlap(self, corpus: str) -> dict[str, Any]:
-        """The section of a corpus as far as it decides what counts as overlap with the tasks."""
+        """The keys of a corpus' section that decide what counts as overlap with the tasks."""
         section = self.section("calibration", corpus)
         return {key: section[key] for key in ("source", *OVERLAP_KEYS)}
 
@@ -88,7 +89,7 @@ class Conditions:
 
     @cached_property
     def places(self) -> dict[str, str]:
-        """Local places by the names that params hold instead."""
+        """Local paths by the names that params hold instead."""
         config = self.config
         models = {
             f"local:models.{name}": model.source
@@ -119,7 +120,8 @@ class Conditions:
         ]
 
     def fitting(self, method: str, level: str) -> dict[str, Any]:
-        """What fitting is told of a method at one level, given as its text: keys of plan.Asked."""
+        """What fitting is told about a method at one level, given by its text: the fields of
+        plan.Asked."""
         section = self.config.methods[method]
         return {
             "parts": section.parts,
@@ -137,7 +139,7 @@ class Conditions:
 
     @cache  # noqa: B019
     def by_tables(self, method: str) -> bool:
-        """True where a method is fitted on tables alone: it removes neurons and does no more."""
+        """True where a method is fitted on tables alone, since it only removes neurons."""
         section = self.config.methods[method]
         return by_tables(section.parts, section.measure)
 
@@ -160,7 +162,7 @@ class Conditions:
         return followed
 
     def matched_plan(self, model: str, method: str, level: str) -> Condition | None:
-        """The condition whose plan that is: of several seeds the first."""
+        """The condition whose plan `matched_to` means: with several seeds, that of the first."""
         followed = self.matched_to(method)
         if followed is None:
             return None
@@ -168,7 +170,7 @@ class Conditions:
 
     @cache  # noqa: B019
     def prepares(self, method: str) -> bool:
-        """True where the levels of a method share work worth a job of its own."""
+        """True where the levels of a method share so much work that it gets a job of its own."""
         section = self.config.methods[method]
         if section.sparsifier is None or self.by_tables(method):
             return False
@@ -177,7 +179,7 @@ class Conditions:
 
     @cache  # noqa: B019
     def objectives(self, method: str, shared: bool) -> str:
-        """The losses that training brings down for a method, in the job for what its levels share
+        """The losses that training minimises for a method, in the job for what its levels share
         (`shared`) or in that of each level; empty where nothing is trained."""
         section, prepared = self.config.methods[method], self.prepares(method)
         kinds = [kind for kind in PARTS if (prepared and kind in PREPARED) is shared]
@@ -189,7 +191,7 @@ class Conditions:
         None where its levels are of its own."""
         section = self.config.methods[method]
         if section.sparse_from != START:
-            # What is achieved then depends on how much of a task is its questions.
+            # What is achieved then depends on how long a task's questions are.
             return None
         if self.by_tables(method):
             return NEURONS_REMOVED
@@ -218,15 +220,15 @@ class Conditions:
         ]
 
     def _role(self, method: str) -> Role:
-        """What a method that removes neurons and does no more stands for; all others are methods,
-        whatever one of their parts is."""
+        """The role of a method: for one that only removes neurons, its sparsifier's; any other has
+        the role `method`, whatever the roles of its parts."""
         arm = self.arm(method)
         role: Role = PARTS["sparsifier"].load(arm).role if arm else METHOD
         return role
 
     @cache  # noqa: B019
     def read_by(self, method: str, kind: str) -> list[str]:
-        """Corpora that a method's options name and of which it reads a `kind`: profile or
+        """Corpora named by a method's options, of which it reads the `kind`: profile or
         sequences."""
         return reads(self.config.methods[method].parts, kind)
 
@@ -257,7 +259,8 @@ class Conditions:
 
     @property
     def activity_corpus(self) -> str:
-        """The corpus that the activity of removed neurons is told on: one for all conditions."""
+        """The corpus on which the activity of removed neurons is measured, one for all
+        conditions."""
         return self.config.analysis.activity_corpus or next(iter(self.config.calibration))
 
     @cached_property
@@ -269,7 +272,8 @@ class Conditions:
         return list(dict.fromkeys([*self.profiled, *more]))
 
     def _others(self, needed: str) -> list[str]:
-        """Corpora that policies look at besides the one classified on, for their `needed`."""
+        """Corpora that policies look at besides the one classified on, where `needed` is what they
+        need of it."""
         sections = self.config.classification.values()
         return [s.other for s in sections if s.other and self.needs(s.policy) == needed]
 
@@ -301,12 +305,12 @@ class Conditions:
 
     @property
     def main_corpus(self) -> str:
-        """The corpus that facts about a model are told of: that of the cold or hot arm."""
+        """The corpus that facts about a model refer to: that of the cold or hot arm."""
         return self._main_method.corpus
 
     @property
     def main_classification(self) -> str:
-        """The hot/cold policy that facts about a model are told of: that of the cold or hot arm."""
+        """The hot/cold policy that facts about a model refer to: that of the cold or hot arm."""
         return self._main_method.classification or next(iter(self.config.classification))
 
     @property
@@ -317,7 +321,7 @@ class Conditions:
         return (arms or classified or list(methods.values()))[0]
 
     def arm(self, method: str) -> str:
-        """Name of the sparsifier of a method that removes neurons and does no more; else empty."""
+        """Name of the sparsifier of a method that only removes neurons; else empty."""
         section = self.config.methods[method]
         if section.sparsifier is None or not self.by_tables(method):
             return ""
@@ -325,7 +329,7 @@ class Conditions:
         return name
 
     def order(self, method: str) -> First | None:
-        """Which neurons a method takes first that removes neurons and does no more; None of all
-        others, and of one that goes by neither coldness nor chance."""
+        """Which neurons go first under a method that only removes neurons; None for other methods,
+        and for one that goes by neither coldness nor chance."""
         arm = self.arm(method)
         return PARTS["sparsifier"].load(arm).order if arm else None

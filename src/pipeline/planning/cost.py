@@ -1,10 +1,10 @@
 """What jobs cost: seconds, memory and disk.
 
 A rule's seconds are a start, a time per token or row, and the model's arithmetic at the machine's
-speed. The constants were measured once (resources/cost.json, by benchmarks/cost.py); of a rule that
-never ran there, the table of stages supposes some. A machine's own past jobs then scale each rule:
-actual over estimated seconds, summed over all of them. So the form carries from small models to
-large ones, and the level comes from the machine at hand.
+speed. The constants were measured once (resources/cost.json, by benchmarks/cost.py); for a rule
+that never ran there, the table of stages assumes some. A machine's own past jobs then scale each
+rule: actual over estimated seconds, summed over all of them. So the form of the estimate carries
+over from small models to large ones, and its scale comes from the machine at hand.
 """
 
 import csv
@@ -27,11 +27,11 @@ GPU_SPEED = 2e13
 #: Share of a processor's matrix speed that a model's forward pass reaches.
 _EFFICIENCY = 0.5
 _MEGABYTE = 1e6
-#: A process without and with torch and its company, in megabytes.
+#: Memory of a process without and with torch and other heavy libraries, in megabytes.
 _PLAIN, _HEAVY = 450, 900
-#: Loaded weights for a moment stand beside the files they come from.
+#: While loading, weights are for a moment in memory beside the files they come from.
 _LOADING = 1.3
-#: What is asked for beyond the estimate, of memory and of time.
+#: Factors by which requests exceed the estimates, of memory and of time.
 _MARGIN, _PATIENCE = 1.3, 4
 _LEAST_MINUTES = 10
 _SLOW_CORE = 2e10
@@ -39,7 +39,7 @@ _SLOW_CORE = 2e10
 
 @dataclass(frozen=True)
 class Past:
-    """A job that has run, with what it took."""
+    """A job that has run, with its time and memory."""
 
     job: Job
     seconds: float
@@ -89,17 +89,18 @@ def memory_megabytes(job: Job) -> float:
 
 
 def asked_megabytes(job: Job, attempt: int) -> int:
-    """Memory to ask a cluster for; as much again at each attempt."""
+    """Memory to ask a cluster for, in megabytes; as much again at each further attempt."""
     return attempt * round(_MARGIN * memory_megabytes(job))
 
 
 def asked_minutes(job: Job, attempt: int) -> int:
-    """Run time to ask a cluster for, at a slow core's speed; as much again at each attempt."""
+    """Run time to ask a cluster for, in minutes, at a slow core's speed; as much again at each
+    further attempt."""
     return attempt * round(_LEAST_MINUTES + _PATIENCE * modelled_seconds(job, _SLOW_CORE) / 60)
 
 
 class Scale:
-    """Estimates for a machine, scaled by what its past jobs took."""
+    """Estimates for a machine, scaled by the times of its past jobs."""
 
     def __init__(self, past: Iterable[Past], flops_a_second: float) -> None:
         self.speed = flops_a_second
@@ -135,8 +136,8 @@ class Scale:
 
 
 def past_job(job: Job, directory: Path) -> Past | None:
-    """What a job took, from its timing and artifacts; None when it has not run, or when
-    what it made then is another thing than it would make now."""
+    """A past job's cost, from its timing and artifacts; None when it has not run, or when it would
+    make something else now."""
     try:
         check_identity(directory / job.files[0], job.identity)
         with open(directory / job.timing, encoding="utf-8") as stream:
@@ -150,7 +151,8 @@ def past_job(job: Job, directory: Path) -> Past | None:
 
 
 def _rule(job: Job) -> str:
-    """What a job is like: one that puts shards together is like no other of its rule."""
+    """The group of jobs that a job is scaled with: its rule, or a group of its own for a job that
+    puts shards together."""
     return f"{job.rule}, merging" if job.merges else job.rule
 
 

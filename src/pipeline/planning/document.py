@@ -18,8 +18,8 @@ of source, inputs and values, configuration, library versions, seed, device and 
 host or path.
 
 KEY below is a name and a digest of all that decides the content; *nullable* columns may hold null.
-Any reader of Parquet will do. A folder of profiles may hold several models, corpora and settings,
-so keep their paths. With polars, the ten neurons of a model on a corpus that write most:
+Any Parquet reader will do. A folder of profiles may hold several models, corpora and settings, so
+keep the path of each row. With polars, the ten neurons that contribute most on average:
 
 ```python
 import polars as pl
@@ -51,8 +51,8 @@ print(
 )
 ```
 
-Thresholds by percentile of |x| come from histograms; within the project, half of the FFN's outputs
-in layer 0 are smaller than
+Thresholds by percentile of |x| come from histograms. Within the project, this prints the magnitude
+below which half of the FFN's outputs in layer 0 lie:
 
 ```python
 from glob import glob
@@ -67,15 +67,14 @@ rows = HISTOGRAMS.read(Path(path)).filter(pl.col("layer") == 0, pl.col("tensor")
 print(histograms.quantile(rows, 0.5))
 ```
 
-This page is written from `src/pipeline/planning/stages.py` and `src/pipeline/tables/` by
-`make docs`.
+`make docs` writes this page from `src/pipeline/planning/stages.py` and `src/pipeline/tables/`.
 """
 
 _WILDCARD = re.compile(r"{(\w+)}")
 
 
 def described() -> dict[str, dict[str, Table | Document | Arrays]]:
-    """Kind of result -> what its files are, by their paths below `results`."""
+    """Kind of result -> its files with their tables, by their paths below `results`."""
     kinds: dict[str, dict[str, Table | Document | Arrays]] = {}
     for stage in STAGES.values():
         folder = _WILDCARD.sub(_name, stage.folder.replace("{shard}-of-{shards}", "SHARD"))

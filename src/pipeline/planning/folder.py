@@ -8,10 +8,10 @@ from pipeline.store import digest
 
 @dataclass(frozen=True)
 class Folder:
-    """Where the artifacts of one job stand: its rule, what they are as far as that is known before
-    any job, and what the job is about. `shards` counts a shard's siblings; a job that `merges` only
-    puts shards together. `reads` are its inputs, files by the rule's names for them; it is empty
-    for jobs that read whatever a study has made."""
+    """The folder of one job's artifacts: its rule, the identity of the artifacts as far as that is
+    known before any job, and what the job is about. `shards` is the number of shards that a shard
+    is one of; a job that `merges` only puts shards together. `reads` are its inputs, files by the
+    rule's names for them; it is empty for jobs that read whatever a study has made."""
 
     rule: str
     identity: str

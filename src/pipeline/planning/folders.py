@@ -25,7 +25,7 @@ class Folders(Inputs):
 
     @cached_property
     def folders(self) -> dict[str, Folder]:
-        """Folder of results -> what stands in it, for all of the study's jobs, stage by stage."""
+        """Folder of results -> its Folder, for all of the study's jobs, stage by stage."""
         made: dict[str, Folder] = {}
         for model in self.config.models:
             made.update(self._of_model(model))
@@ -43,8 +43,8 @@ class Folders(Inputs):
 
     @cached_property
     def trained(self) -> dict[str, dict[str, object]]:
-        """Folder of results in which training.parquet has loss curves -> what they are of. Level
-        and seed are None where all conditions of a method share what was trained."""
+        """Folder whose training.parquet has loss curves -> the training that they are of. Level and
+        seed are None where all conditions of a method share what was trained."""
         made: dict[str, dict[str, object]] = {}
         for model in self.config.models:
             for method in self.config.methods:
@@ -118,8 +118,8 @@ class Folders(Inputs):
         yield from self._with_shards(folder, self.config.evaluation.shards, **vars(c))
 
     def _declared(self, rule: str, made: Mapping[str, Folder]) -> Placed:
-        """The jobs of a stage that says itself what there is one of for each; `made` are those that
-        its inputs are of."""
+        """The jobs of a stage that names in `each` what it has one job for; `made` are the folders
+        of the jobs so far, from which its inputs come."""
         stage = STAGES[rule]
         if stage.each is None:
             return
@@ -156,11 +156,12 @@ class Folders(Inputs):
                 raise ValueError(f"stage {rule}: each {each!r} is not one of {get_args(Each)}")
 
     def _last(self, made: Mapping[str, Folder]) -> Placed:
-        """The analysis and the report, which rest on what all others have made."""
+        """The folders of the analysis and the report, which rest on what all other jobs have
+        made."""
         read = [f.identity for f in made.values() if f.rule in ("evaluate", "evaluate_dense")]
         read += [made[folder].identity for folder in self._analysed()]
         config = self.config
-        # What planning works out of the configuration is a fact of the result, as the files are.
+        # What planning derives from the configuration affects the result, just as the files do.
         measures = {name: self.measure(name) for name in config.methods}
         planned = [orders.orders(self), self.parted, measures]
         parts = [config.study, config.seed, config.analysis.model_dump(), read, planned]
@@ -208,8 +209,8 @@ _ABOUT = ("model", "corpus", "classification", "method")
 def _agreeing(
     jobs: Sequence[Folder], others: Sequence[tuple[str, Folder]]
 ) -> list[tuple[str, ...]]:
-    """For each of the jobs the folders of those others that are about the same, in everything that
-    both are about."""
+    """For each job, the folders of the other jobs that agree with it in everything that both are
+    about."""
     if not jobs or not others:
         return [() for _ in jobs]
     both = [name for name in _ABOUT if getattr(jobs[0], name) and getattr(others[0][1], name)]

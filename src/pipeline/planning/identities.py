@@ -1,11 +1,12 @@
 """What each artifact of a study is, as far as that is known before any job: keys and identities.
 
-A key names the folder of what studies share: a name people know, and a digest of all that the
-artifact depends on besides source. Into how many jobs the work is divided changes no byte, and is a
-part of a key all the same: studies that divide it otherwise would make each other's artifacts anew.
+A key names the folder of what studies share: a name that people know, and a digest of all that the
+artifact depends on besides source. The number of jobs that the work is divided among changes no
+byte, but is part of a key nevertheless: otherwise studies that divide the work differently would
+make each other's artifacts anew.
 
 An identity says the same of every artifact, however the work is divided. Each artifact carries its
-own, so that one put in another's place is told apart.
+own, so that one put in another's place is recognised.
 """
 
 from functools import cache, cached_property
@@ -111,12 +112,12 @@ class Identities(Conditions):
 
     @cached_property
     def task_identities(self) -> list[str]:
-        """What the study's tasks are, by their files and items."""
+        """Identities of the study's tasks, by their files and items."""
         return [tasks.find(name).identity() for name in self.config.evaluation.tasks]
 
 
 def corpus_identity(corpus: Corpus) -> str:
-    """What a corpus holds, as its kind tells it without network."""
+    """Identity of a corpus' content, as its kind determines it without a network."""
     kind, _, where = corpus.source.partition(":")
     identity: str = CORPORA.load(kind).identity(where, corpus)
     return identity

@@ -1,7 +1,7 @@
 """Where the results of a study stand, and which files each job reads, by the rule's input names.
 
-The rules name their inputs themselves, as people read them. What stands here is said once more and
-apart from them: a job is refused whose inputs are not these, and a test compares the two.
+The rules also name their inputs, for people to read. This module repeats them independently: a job
+whose inputs differ from these is refused, and a test compares the two.
 """
 
 from collections.abc import Mapping
@@ -23,8 +23,8 @@ class Inputs(Identities):
         return STAGES[rule].place(study=self.config.study, **values)
 
     def place_of(self, folder: Folder) -> str:
-        """The folder of a job whose wildcards follow from the model, corpus, method and
-        classification that it is about."""
+        """The folder that a job of a rule writes, for wildcards that follow from the model, corpus,
+        method and classification."""
         values = {name: self._wildcard(name, folder) for name in STAGES[folder.rule].wildcards}
         return self.place(folder.rule, **values)
 
@@ -84,7 +84,7 @@ class Inputs(Identities):
 
     @cache  # noqa: B019
     def record(self, model: str) -> Reads:
-        """What every job reads that is about a model."""
+        """The input that every job about a model has: its model.json."""
         return {"record": files("resolve_model", "model", self.model_place(model))}
 
     @cache  # noqa: B019
@@ -101,7 +101,7 @@ class Inputs(Identities):
 
     @cache  # noqa: B019
     def sequences(self, model: str, corpus: str) -> Reads:
-        """What every job reads that sends a corpus through a model."""
+        """The inputs of every job that sends a corpus through a model."""
         place = self.corpus_place(model, corpus)
         return {**self.record(model), "sequences": files("extract_calibration", "sequences", place)}
 
@@ -157,7 +157,8 @@ class Inputs(Identities):
 
     @cache  # noqa: B019
     def _ranked_by(self, model: str, method: str) -> Reads:
-        """The classes of a method's own corpus and the neurons of those it is set against."""
+        """The classes on a method's own corpus, and the neurons of the profiles that it is compared
+        with."""
         reads = {}
         if self.config.methods[method].classification:
             place = self.classes_place(model, method)

@@ -1,4 +1,4 @@
-"""A study's jobs with the work that each is, and the file that tells them."""
+"""A study's jobs with the work of each, and jobs.json, which lists them."""
 
 import contextlib
 import json
@@ -24,8 +24,8 @@ UNKNOWN = Size(8_000_000_000, 32, 14_336, 128_256)
 @dataclass(frozen=True)
 class Job(Work):
     """One job: its rule, the folder that it writes, and its work. `identity` is that of its
-    `Study.folders`; `inputs` names what each of the rule's inputs has to be, by the identities of
-    the files in their order."""
+    `Study.folders`; `inputs` holds, for each of the rule's inputs, the identities that its files
+    must have, in their order."""
 
     rule: str
     folder: str
@@ -39,19 +39,20 @@ class Job(Work):
 
     @property
     def timing(self) -> Path:
-        """Its timing, from where `results` is."""
+        """Path of its timing, from the folder that holds `results`."""
         return Path(f"results/timing/{STAGES[self.rule].log_place(self.folder)}.tsv")
 
     @property
     def log(self) -> Path:
-        """Its log file, from where `results` is."""
+        """Path of its log file, from the folder that holds `results`."""
         return Path(f"results/logs/{STAGES[self.rule].log_place(self.folder)}.log")
 
 
 def size_of(study: Study, model: str, directory: Path, ask: bool = False) -> Size | None:
-    """The size of a model by its name in the study; None when nothing here tells it.
+    """The size of a model by its name in the study; None when it cannot be found out here.
 
-    A Hub model's stands in model.json once it is resolved; before that the Hub is asked if `ask`.
+    A Hub model's size is in model.json once it is resolved; before that the Hub is asked if `ask`
+    is true.
     """
     section = study.config.models[model]
     if section.kind != "hub":
@@ -113,8 +114,8 @@ def _job(
 
 
 def write_jobs(path: Path, study: str, jobs: Iterable[Job]) -> None:
-    """Write jobs.json. One that holds the same stays as it is, so a run that goes on needs no room
-    for it on a disk that is nearly full."""
+    """Write jobs.json. A file with the same content is left as it is, so that a resumed run needs
+    no room for it on a disk that is nearly full."""
     facts = {}
     for job in jobs:
         values = dict(vars(job))
@@ -128,7 +129,7 @@ def write_jobs(path: Path, study: str, jobs: Iterable[Job]) -> None:
 
 def read_jobs(path: Path) -> list[Job]:
     """The jobs of a study as it was last started, stage by stage; UserError when the file cannot be
-    read, or tells a rule that there is not."""
+    read, or names a rule that does not exist."""
     jobs = [Job(folder=folder, **facts) for folder, facts in JOBS.read(path)["jobs"].items()]
     if unknown := sorted({job.rule for job in jobs} - STAGES.keys()):
         raise UserError(

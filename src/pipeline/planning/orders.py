@@ -8,7 +8,7 @@ from pipeline.planning.conditions import Conditions
 
 
 def orders(study: Conditions) -> list[dict[str, Any]]:
-    """What the methods that remove neurons, and do no more, go by: keys of config.orders.Order."""
+    """How the methods that only remove neurons do so: the fields of config.orders.Order."""
     return [
         {
             "method": name,
@@ -50,7 +50,7 @@ def by_steps(study: Conditions) -> list[str]:
 
 
 def notes(study: Conditions) -> list[str]:
-    """What can be computed, and was perhaps not meant."""
+    """Notes on what can be computed but was perhaps not intended."""
     asked = [(order["order"], order["scope"]) for order in orders(study)]
     if (COLDEST, "layer") not in asked or len(by_steps(study)) == 2:
         return []

@@ -1,8 +1,8 @@
-"""Which results are not what a study asks for now, by what they say of themselves.
+"""Which results are not what a study asks for now, by their own manifests.
 
 What a result was made from stands in its own manifest, so results that were moved or copied are
 judged as well as those made here. Snakemake's notes in `.snakemake` stay behind when results move,
-and nothing is taken for current on their word.
+and are never taken as proof that a result is current.
 """
 
 import os
@@ -26,7 +26,8 @@ DAMAGED = "damaged, or without what it was made from"
 
 @dataclass(frozen=True)
 class Outdated:
-    """A file, from where `results` is, that is not what its job would make now."""
+    """A file, by its path from the folder that holds `results`, that is not what its job would make
+    now."""
 
     file: str
     why: str

@@ -23,7 +23,7 @@ PROJECT = digest.SOURCE_ROOT.parent
 
 Source = dict[str, Any]
 
-#: Rules that go over a whole registry.
+#: Rules whose results depend on a whole registry.
 _OF_REGISTRY: dict[str, Registry] = {"analyse": ANALYSES, "build_report": SECTIONS}
 _NONE = Registry("entry", {})
 
@@ -33,7 +33,7 @@ _APART: dict[str, tuple[str, tuple[str, ...]]] = {
     "train_reference": ("reference", ("torch", "transformers", "numpy")),
     "ship_reference": ("reference", ("torch", "transformers", "lm_eval", "polars")),
 }
-#: Every rule -> the same two.
+#: Every rule -> its file in `rules/` and such libraries.
 RULES = {
     **{rule: (stage.rules_file, stage.libraries) for rule, stage in STAGES.items()},
     **_APART,
@@ -75,8 +75,8 @@ def source_of(
 ) -> Source:
     """Digest of the code, entries, data and library versions behind one job.
 
-    Raises ValueError where what the job is about is not what its stage says that it reads, since an
-    omission on either side would leave old results standing.
+    Raises ValueError where the arguments are not those that the job's stage says it reads, since an
+    omission on either side would keep outdated results.
     """
     about = {"model": model, "corpus": corpus, "method": method, "classification": classification}
     reads = STAGES[rule].reads
@@ -90,7 +90,7 @@ def source_of(
     policy = study.config.classification[classification].policy if classification else ""
     if policy:
         entries.append(_entry(POLICIES, policy))
-    # Of the policies only one that measures a loss runs the model.
+    # Only a policy that measures a loss runs the model.
     if model and (not policy or study.needs(policy) == "sequences"):
         entries += _views(study, model)
     if method:
@@ -98,7 +98,7 @@ def source_of(
         if rule == "prepare":
             parts = study.preparing(method)["parts"]
         entries += [_entry(PARTS[kind], part["name"]) for kind, part in parts.items()]
-    # In which order a registry's entries are gone over counts as well.
+    # The order of a registry's entries counts as well.
     data = [*registry, *(study.task_identities if "tasks" in reads else ())]
     return rule_source(rule, tuple(entries), tuple(data))
 
@@ -133,5 +133,6 @@ def _template() -> str:
 
 
 def _entry(registry: Registry, name: str) -> str:
-    """`name=module:object` of a registered name: under another name it may mean another thing."""
+    """`name=module:object` of a registered name, since an object may mean something else under
+    another name."""
     return f"{name}={registry[registry.check(name)]}"

@@ -24,8 +24,8 @@ Kind = Table | Document | Arrays
 
 @dataclass(frozen=True)
 class Output:
-    """A file of a job by its name, and its `kind`: its table, or what gives it when it is asked
-    for; a text or an image has none."""
+    """A file of a job by its name, and its `kind`: its table, or a function that returns it; None
+    for a text or an image."""
 
     file: str
     kind: Kind | Callable[[], Kind] | None = None
@@ -38,8 +38,8 @@ class Output:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a stage takes besides the model's arithmetic: seconds to start, seconds a token and a
-    row, and bytes on disk a row. Taken where resources/cost.json has no measured constants."""
+    """What a stage costs besides the model's arithmetic: seconds to start, seconds per token and
+    per row, and bytes on disk per row. Used where resources/cost.json has no measured constants."""
 
     start: float
     token: float = 0.0
@@ -65,17 +65,17 @@ class Stage:
     `reads` what else can. `packages` are those of the project that its script may import from: an
     edit there may run the stage again, so a test compares the two.
 
-    A stage that `serves` another makes the shards of it: `parts` are the other's inputs and which
-    output of this one each is, and `least_shards` is the number from which on there are any. `log`
-    is where its log stands when that is not where its folder does. A stage is `asked` for whose
-    files people want, whether or not another stage reads them: the rule `all` makes them.
+    A stage that `serves` another makes the shards of it: `parts` maps the other's inputs to outputs
+    of this one, and `least_shards` is the smallest number of shards for which this stage has jobs.
+    `log` is the path of its log where that does not follow from its folder. A stage is `asked` for
+    if people want its files, whether or not another stage reads them: the rule `all` makes them.
 
-    Where `each` is given, the stage has one job for each of what it names, and nothing more needs
-    to be said of its jobs. `inputs` are then, by their names in the rule, an output of another
-    stage as (rule, output): of all of its jobs that are about the same model, corpus,
-    classification and method, as far as both are about one. `settings` returns what decides the
-    result besides inputs and code, such as keys of the configuration. The jobs of all other stages
-    stand in `planning.folders`.
+    Where `each` is given, the stage has one job for each thing that it names, and its jobs need no
+    further description. `inputs` then maps names in the rule to an output of another stage, as
+    (rule, output): that of all its jobs that are about the same model, corpus, classification and
+    method, as far as both jobs are about one. `settings` returns what decides the result besides
+    inputs and code, such as keys of the configuration. The jobs of all other stages stand in
+    `planning.folders`.
     """
 
     rules_file: str
@@ -108,7 +108,7 @@ class Stage:
 
     @property
     def own(self) -> bool:
-        """True where the results are one study's and are not shared."""
+        """True where the results belong to one study and are not shared."""
         return self.folder.startswith("{study}/")
 
     def place(self, **values: object) -> str:

@@ -1,9 +1,9 @@
 """The one table of stages: what every rule makes, where, from what, and at what cost.
 
 The rules take their paths from it, and whatever plans, counts, removes or describes results reads
-it. A new rule is its text in `rules/`, its script, and its entry here with `each` and `inputs`. The
-jobs of a rule that has not just one for each model, corpus, profile or classification are written
-out in `planning.folders`, and their inputs in `planning.inputs`.
+it. A new rule needs its text in `rules/`, its script, and its entry here with `each` and `inputs`.
+If a rule does not simply have one job for each model, corpus, profile or classification, its jobs
+are written out in `planning.folders`, and their inputs in `planning.inputs`.
 """
 
 from functools import partial
@@ -28,7 +28,7 @@ from pipeline.tables import (
 )
 from pipeline.tables.base import Arrays, Document, Table
 
-#: Stages that read tables, that tokenize, and that run a model.
+#: Assumed costs of stages that read tables, that tokenize, and that run a model.
 _TABLES, _TEXT = Cost(0.6, row=2e-5), Cost(4.2, token=5e-6, bytes_a_row=2.0)
 _RUNS = Cost(5.5, token=5e-5, bytes_a_row=200.0)
 
@@ -59,7 +59,8 @@ _TRAINING = Output("training.parquet", plan.TRAINING)
 
 
 def _written(file: str) -> Table | Document | Arrays:
-    """The table that an analysis writes; its module is loaded for it, which planning need not."""
+    """A function that returns the table of an analysis; it loads the analysis' module, which
+    planning does not need."""
     table: Table | Document | Arrays = ANALYSES.load(file).table
     return table
 

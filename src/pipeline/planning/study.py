@@ -29,7 +29,7 @@ class Study(Folders):
 
     @cached_property
     def orders(self) -> list[dict[str, Any]]:
-        """What the methods that remove neurons, and do no more, go by: keys of orders.Order."""
+        """How the methods that only remove neurons do so: the fields of config.orders.Order."""
         return orders.orders(self)
 
     @property
@@ -38,7 +38,7 @@ class Study(Folders):
         return orders.by_steps(self)
 
     def notes(self) -> list[str]:
-        """What can be computed, and was perhaps not meant."""
+        """Notes on what can be computed but was perhaps not intended."""
         return orders.notes(self)
 
     @cache  # noqa: B019

@@ -1,4 +1,4 @@
-"""What a study refuses before any job: parts, levels, corpora and tasks that do not go together."""
+"""What is refused before any job: parts, levels, corpora and tasks that do not go together."""
 
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -20,7 +20,7 @@ from pipeline.tasks import task as tasks
 
 
 def check(study: Identities) -> None:
-    """Raise UserError, with the key, for what the study cannot be made of."""
+    """Raise UserError, with the key, for whatever makes the study impossible."""
     config = study.config
     for name, method in config.methods.items():
         with at(f"methods.{name}"):
@@ -68,7 +68,8 @@ def _check_tasks(config: StudyConfig) -> None:
 
 
 def _check_match(study: Conditions, method: str) -> None:
-    """Refuse to match what takes no number of neurons of each layer at the same levels."""
+    """Refuse a `match` to a method that does not remove a number of neurons of each layer at the
+    same levels."""
     if (followed := study.matched_to(method)) is None:
         return
     methods = study.config.methods
@@ -76,31 +77,39 @@ def _check_match(study: Conditions, method: str) -> None:
         raise UserError("match: " + unknown_name("method", followed, methods))
     other, section = methods[followed], methods[method]
     if not study.by_tables(followed) or part_class("sparsifier", other).part:
-        raise UserError(f"match: {followed} does not remove neurons in an order of their own")
+        raise UserError(
+            f"match: {followed} does not remove neurons one by one in an order; "
+            "name a method that does"
+        )
     if study.matched_to(followed):
-        raise UserError(f"match: {followed} is matched to another method itself; name that one")
+        raise UserError(f"match: {followed} is itself matched to another method; name that one")
     if not study.by_tables(method):
-        raise UserError("match: it needs a method that removes neurons and does no more")
+        raise UserError("match: give it in a method that has a sparsifier alone and no measure")
     if other.scope != section.scope:
-        raise UserError(f"match: {followed} has scope {other.scope}, this method {section.scope}")
+        raise UserError(
+            f"match: {followed} has scope {other.scope}, this method {section.scope}; give both "
+            "the same"
+        )
     if other.sparse_from != section.sparse_from:
         raise UserError(
             f"match: {followed} removes from {other.sparse_from} on, this method from "
-            f"{section.sparse_from} on"
+            f"{section.sparse_from} on; give both the same sparse_from"
         )
     if missing := [level.text for level in section.levels if level not in other.levels]:
-        raise UserError(f"match: {followed} has no level {', '.join(missing)}")
+        raise UserError(
+            f"match: {followed} has no level {', '.join(missing)}; add it there, or remove it here"
+        )
 
 
 def check_classification(
     section: Classification, corpora: Collection[str], ranked_on: Collection[str]
 ) -> None:
-    """Refuse options that the policy lacks or has no use for; `corpora` are all that it could name,
-    `ranked_on` those that methods rank neurons on."""
+    """Refuse options that are missing or that the policy has no use for; `corpora` are all that it
+    could name, `ranked_on` those that methods rank neurons on."""
     policy = POLICIES.load(section.policy)
     given = {name for name in ("share", "other", "rise") if getattr(section, name) is not None}
     for name in sorted(policy.options - given):
-        raise UserError(f"{name}: {section.policy} needs it")
+        raise UserError(f"{name}: {section.policy} needs it; give it a value")
     for name in sorted(given - policy.options):
         taken = ", ".join(sorted(policy.options))
         raise UserError(f"{name}: {section.policy} has no use for it; it takes {taken}")
@@ -112,14 +121,14 @@ def check_classification(
                 f"other: methods rank neurons on {section.other!r}; name a corpus that is held out"
             )
         if section.scope != "model":
-            raise UserError("scope: a rise is of the whole model's perplexity; give model")
+            raise UserError("scope: `rise` is about the whole model's perplexity; give model")
 
 
 def check_method(method: Method, corpora: Collection[str]) -> None:
     """Refuse what the parts have no use for, and levels, seeds and corpora that do not fit them;
     `corpora` are all that the options could name."""
     if not method.parts:
-        raise UserError(f"a method has at least one part: {', '.join(PARTS)}")
+        raise UserError(f"a method needs at least one part; give one of {', '.join(PARTS)}")
     entries = {kind: part_class(kind, method) for kind in method.parts}
     if len(method.seeds) > 1 and not any(getattr(e, "seeded", False) for e in entries.values()):
         drawing = " and ".join(part["name"] for part in method.parts.values())
@@ -146,8 +155,8 @@ def check_method(method: Method, corpora: Collection[str]) -> None:
     both = method.weights is not None and method.sparsifier is not None
     if both and method.weights.options["share"] is None:
         raise UserError(
-            "weights.share: with a sparsifier the levels are the sparsifier's; say how much of "
-            "the weights is removed"
+            "weights.share: with a sparsifier the levels are the sparsifier's, so say here which "
+            "share of the weights is removed"
         )
     if method.compensation is not None:
         try:
@@ -156,8 +165,8 @@ def check_method(method: Method, corpora: Collection[str]) -> None:
             raise UserError(f"compensation: {reason}") from None
     if method.compensation is not None and method.sparse_from != "start":
         raise UserError(
-            f"sparse_from: {method.compensation.name} becomes a bias, which every token meets; "
-            "give start"
+            f"sparse_from: {method.compensation.name} becomes a bias, which is added at every "
+            "token; give start"
         )
 
 
@@ -188,7 +197,8 @@ def _check_without_sparsifier(method: Method) -> None:
         return
     if method.weights.options["share"] is not None:
         raise UserError(
-            "weights.share: without a sparsifier the levels are the weights' own shares"
+            "weights.share: without a sparsifier the levels are the shares of weights removed; "
+            "leave it out"
         )
     wrong = [level for level in method.levels if level.kind != SHARE]
     if wrong:
@@ -250,5 +260,5 @@ def _values(levels: Iterable[Level]) -> list[float | int | str]:
 def _needs_classification(method: Method) -> None:
     if method.classification is None:
         raise UserError(
-            f"classification: {method.sparsifier.name} goes by one; name one of the configuration's"
+            f"classification: {method.sparsifier.name} needs one; name one of the configuration's"
         )

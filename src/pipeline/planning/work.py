@@ -19,19 +19,19 @@ from pipeline.tasks import task as tasks
 from pipeline.tasks.format import Form
 from pipeline.tasks.task import Task
 
-#: Tokens a word of English is on average, with the tokenizers of today's models.
+#: Average number of tokens of an English word, with the tokenizers of today's models.
 _TOKENS_A_WORD = 1.3
-#: Items of a task that its length is taken from.
+#: Number of items from which a task's length is estimated.
 _SAMPLE = 100
-#: Share of the tokens that a task allows an answer which answers have on average.
+#: Average length of an answer, as a share of the tokens that the task allows.
 _ANSWERED = 0.5
 #: Forward passes that measuring a sampled token costs, its share of fitting a threshold included.
 _SAMPLED = 3
-#: Tokens that achieved sparsity is measured on, and how often until a level is met.
+#: Tokens on which achieved sparsity is measured, and how many measurements a level takes.
 _MEASURED, _MEASUREMENTS = 8192, 10
 #: Forward passes that a training step costs: the student's, its gradients, and the teacher's.
 _BACKWARD = 4
-#: Forward passes over its text that a policy makes which measures a loss, and its batch.
+#: Forward passes over its text by a policy that measures a loss, and its batch size.
 _COSTINGS, _COSTING_BATCH = 10, 8
 
 
@@ -39,7 +39,7 @@ _COSTINGS, _COSTING_BATCH = 10, 8
 class Work:
     """The work of one job: `tokens` go through the model, or through its tokenizer; `flops` are
     those of the model on them; `rows` are rows of the tables it writes, `batch_bytes` is what one
-    batch needs beside the weights. A job that `merges` puts shards together and no more."""
+    batch needs beside the weights. A job that `merges` only puts shards together."""
 
     device: str = "cpu"
     tokens: float = 0
@@ -145,7 +145,8 @@ def classifying(study: Conditions, folder: Folder, size: Size) -> Work:
 
 
 def fitting(study: Conditions, folder: Folder, size: Size) -> Work:
-    """A method is measured a few times on some of its text, beside what its parts say they take."""
+    """A method is measured a few times on some of its text, in addition to the costs that its parts
+    state."""
     method, corpus = study.config.methods[folder.method], study.config.calibration[folder.corpus]
     model = study.config.models[folder.model]
     tokens: float = min(_MEASURED, corpus.tokens) * (_MEASUREMENTS if method.measure else 2)
@@ -164,8 +165,8 @@ def fitting(study: Conditions, folder: Folder, size: Size) -> Work:
 
 
 def _fitted_here(study: Conditions, folder: Folder) -> list[str]:
-    """Kinds of a method's parts that a job fits: where its levels share work, `prepare` those up to
-    the sparsifier and the jobs of the levels the others; else all."""
+    """Kinds of a method's parts that a job fits. Where levels share work, `prepare` fits those up
+    to the sparsifier and the jobs of the levels fit the others; else each job fits all."""
     parts = study.config.methods[folder.method].parts
     if not study.prepares(folder.method):
         return list(parts)

@@ -1,4 +1,4 @@
-"""What predictors are trained on beyond the profile: a sample of the residual stream."""
+"""What predictors are trained on in addition to the profile: a sample of the residual stream."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ def residual_sample(
 ) -> Arrays:
     """The residual stream before every FFN's norm, and which neurons it makes active.
 
-    `sequence` and `position` tell the tokens. LAYER/residual is (tokens, d_model) float32: what
+    `sequence` and `position` identify the tokens. LAYER/residual is (tokens, d_model) float32: what
     PowerInfer's predictors read, and not the normalised input of the FFN. LAYER/active is (tokens,
     ceil(d_ff / 8)) uint8, a bit a neuron, the first neuron in the highest bit: h != 0 where the
     activation has exact zeros, and |h| above `above`, (d_ff,) a layer, elsewhere. Tokens are the

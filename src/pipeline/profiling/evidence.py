@@ -1,4 +1,4 @@
-"""What methods ask of a model and its text beyond the profile on disk."""
+"""What methods need of a model and its text in addition to the profile on disk."""
 
 from collections.abc import Sequence
 from typing import Any

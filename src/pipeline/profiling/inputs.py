@@ -28,7 +28,7 @@ def inputs_of(
     """The inputs of every block, in the order in which they are read; `run` is a forward pass.
 
     Layers share an input when the very same tensor reaches them; all are held until the pass ends,
-    since memory that is free again could be taken for the same tensor.
+    since a later tensor in freed memory could be mistaken for an earlier one.
     """
     seen: list[list[tuple[str, torch.nn.Module, torch.Tensor]]] = [[] for _ in blocks]
 

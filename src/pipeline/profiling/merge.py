@@ -16,7 +16,7 @@ def merge_neurons(
 ) -> pl.DataFrame:
     """Rows of tables.neurons.NEURONS from those of NEURON_BLOCKS and NORMS.
 
-    Raises UserError unless each of the `blocks` is there once.
+    Raises UserError unless each of the `blocks` occurs exactly once.
     """
     neurons = _added(shards, blocks, ("layer", "neuron")).join(
         norms, on=("layer", "neuron"), how="left", maintain_order="left"

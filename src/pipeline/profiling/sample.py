@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     import torch
 
 _SAMPLE_SEED = 0
-#: A sample holds so many sequences at least, if there are as many.
+#: A sample holds at least this many sequences, if there are that many.
 _SEQUENCES = 16
-#: Shares of (token, neuron) pairs that the CETT curve is drawn at.
+#: Shares of (token, neuron) pairs at which the CETT curve is drawn.
 _SHARES = np.array([0.01, *np.arange(0.05, 1, 0.05), 0.99])
 
 Columns = dict[str, list]
@@ -65,15 +65,15 @@ def profile_sample(
 
 
 def longest(tokens: int) -> int:
-    """Tokens of a sequence's start that a sample of `tokens` takes at most: one long sequence would
-    else be the whole sample, and a few would pad all others to their length."""
+    """Most tokens that a sample of `tokens` takes from the start of a sequence: otherwise one long
+    sequence would be the whole sample, and a few would pad all others to their length."""
     return max(2, tokens // _SEQUENCES)
 
 
 def sampled(sequences: Sequence[Sequence[int]], tokens: int) -> list[int]:
     """Indices of a fixed random draw of sequences, in corpus order, whose starts (`longest`) hold
-    at most `tokens` tokens; at least one. Even distances would hit one kind of text in a corpus
-    that takes turns."""
+    at most `tokens` tokens; at least one. Sequences at even distances could all be of one kind of
+    text in a corpus whose kinds take turns."""
     most = longest(tokens)
     order = np.random.default_rng(_SAMPLE_SEED).permutation(len(sequences))
     held = np.cumsum([min(most, len(sequences[index])) for index in order])
@@ -82,7 +82,7 @@ def sampled(sequences: Sequence[Sequence[int]], tokens: int) -> list[int]:
 
 
 class _Measured:
-    """The measures of one layer after the other, over one batch."""
+    """Measures one layer after the other, over one batch."""
 
     def __init__(self, batch: Batch, sequences: Sequence[int], target: float) -> None:
         self.batch = batch
@@ -187,7 +187,7 @@ class _Measured:
 
 
 def _check_finite(ffn: FFNView, finite: "torch.Tensor", tail: Tail) -> None:
-    """UserError where no sampled token has a finite FFN output: no threshold can be fitted, and a
+    """UserError where no sampled token has a finite FFN output: no threshold could be fitted, and a
     layer without one would look as if all of its neurons were active."""
     lost = len(finite) - int(finite.sum()) + tail.nonfinite
     if lost and not len(tail.inner):

@@ -30,9 +30,9 @@ def profile_shard(
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """(rows of NEURON_BLOCKS, of CHANNEL_BLOCKS, of HISTOGRAMS) for the shard's whole blocks.
 
-    `above` are, layer by layer, the magnitudes of h, (d_ff,), from which on a neuron contributes
-    more than the CETT threshold (`magnitudes`). Memory does not grow with the tokens: a
-    block's sums are kept until the end, and there are `config.blocks` of them.
+    `above` holds, layer by layer, the magnitudes of h, (d_ff,), above which a neuron contributes
+    more than the CETT threshold (`magnitudes`). Memory does not grow with the tokens: a block's
+    sums are kept until the end, and there are `config.blocks` of them.
     """
     import torch
 
@@ -84,8 +84,8 @@ def magnitudes(thresholds: pl.DataFrame, norms: pl.DataFrame) -> list[np.ndarray
 
 
 class _Layer:
-    """What is counted in one layer: moments of every linear input, anew for each block, and
-    histograms of those and of the FFN's inner tensors, over all blocks."""
+    """What is counted in one layer: moments of every linear input, started anew for each block, and
+    histograms of these inputs and of the FFN's inner tensors, over all blocks."""
 
     def __init__(self, ffn: FFNView, inputs: Sequence[Input], above: np.ndarray) -> None:
         import torch
@@ -157,7 +157,7 @@ def _rows(key: Mapping[str, int | str], **columns: np.ndarray) -> pl.DataFrame:
 
 
 def _small(values: np.ndarray) -> np.ndarray:
-    """Indices take four bytes; they would be most of a block otherwise."""
+    """Indices in four bytes; otherwise they would make up most of a block."""
     index = values.dtype == np.int64 and values.size and values.max() < 1 << 31
     return values.astype(np.int32) if index and values.min() >= 0 else values
 

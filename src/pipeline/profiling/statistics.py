@@ -16,19 +16,20 @@ if TYPE_CHECKING:
 #: Tokens summed in float32 on a CPU; 128 terms of one sign err by less than 128 * 2^-24. A GPU sums
 #: in float64.
 _RUN = 128
-#: Values that a CPU's cache holds a few copies of.
+#: Number of values of which a CPU's cache holds a few copies.
 _CACHED = 1 << 17
 
 
 def chunk(channels: int) -> int:
-    """Tokens of a tensor to take at once on a CPU: whole runs, few enough to stay in its cache."""
+    """How many tokens of a tensor to take at once on a CPU: whole runs, few enough to stay in its
+    cache."""
     return _RUN * max(1, _CACHED // (_RUN * channels))
 
 
 class Moments:
     """Counts and sums of |x| over tokens, each (channels,); non-finite values enter no sum.
 
-    `above` are the magnitudes that `active_cett` counts from, (channels,), or None.
+    `above` are the magnitudes above which `active_cett` counts, (channels,), or None.
     """
 
     def __init__(self, channels: int, above: "torch.Tensor | None" = None) -> None:
@@ -52,13 +53,13 @@ class Moments:
         if not values.shape[0]:
             return
         if not self.tokens:
-            # The sums lie where the values do, which only the pass tells.
+            # The sums lie on the values' device, which is known only during the pass.
             self._start(values.shape[1], values.device)
         self.tokens += values.shape[0]
         magnitude = values.float().abs()
         most = magnitude.amax(0)
         if not bool(most.isfinite().all()):
-            # Rare, so the common case does not pay for masks.
+            # Non-finite values are rare, so the common case does without masks.
             finite = magnitude.isfinite()
             self._nonfinite += (~finite).sum(0)
             magnitude = magnitude.masked_fill(~finite, 0.0)

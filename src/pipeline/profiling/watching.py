@@ -1,4 +1,4 @@
-"""Run a model's blocks over a batch and hand what passes to receivers."""
+"""Run a model's blocks over a batch and hand their tensors to receivers."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 class Watch:
     """Hooks on a model's modules. Receivers get (counted tokens, channels) of the batch at hand, at
-    most `chunk(channels)` tokens at a time: what fits a processor's cache is fetched once for many
-    uses."""
+    most `chunk(channels)` tokens at a time, so that what fits into a CPU's cache is fetched once
+    for many uses."""
 
     def __init__(self, ends: ExitStack, chunk: "Callable[[int], int] | None") -> None:
         self._ends = ends
@@ -30,7 +30,7 @@ class Watch:
         self._ends.callback(hook.remove)
 
     def output(self, module: "torch.nn.Module", receive: "Receiver") -> None:
-        """Watch what a module gives."""
+        """Watch what a module returns."""
         hook = module.register_forward_hook(lambda _m, _i, given: self._hand(given, receive))
         self._ends.callback(hook.remove)
 
@@ -48,7 +48,7 @@ class Watch:
             receive(at_places(values, places))
 
     def _tokens(self, channels: int) -> "list[torch.Tensor | slice]":
-        """The batch's counted tokens, in parts of the size for so many channels."""
+        """Places of the batch's counted tokens, in parts of the size for that many channels."""
         if self._places is None:
             raise ValueError("a watched model runs through Watch.run")
         size = max(1, len(self._places)) if self._chunk is None else self._chunk(channels)
@@ -58,7 +58,7 @@ class Watch:
 
 
 def _run(places: "torch.Tensor") -> "torch.Tensor | slice":
-    """The places, as a slice where they follow one another: no copy is made of those."""
+    """The places, as a slice where they are contiguous, since a slice copies nothing."""
     if not len(places):
         return places
     first, last = int(places[0]), int(places[-1])

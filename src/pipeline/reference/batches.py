@@ -74,7 +74,7 @@ def encoded(item: Item, question_weight: float) -> tuple[list[int], list[float]]
 
 
 def _growing(family: Family, progress: list[float]) -> Callable[[], range]:
-    """Sizes open at the current progress: the easiest third at first, all at the end."""
+    """Sizes in use at the current progress: the easiest third at first, all at the end."""
 
     def sizes() -> range:
         count = len(family.sizes)

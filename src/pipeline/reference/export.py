@@ -66,13 +66,14 @@ metadata:
   reasoning: {reasoning}
   steps: steps
 """
-#: What items of a task have in common that belong together: here the verse that they begin with.
+#: What items of a task that belong together have in common: here the verse that they begin with.
 _CLUSTERS = {"reciting": '  cluster: "{{prompt.split()[1]}}"\n'}
 
 
 @dataclass(frozen=True)
 class BuiltinTask:
-    """A built-in task: the items of which families, in turn, asked in which form.
+    """A built-in task: the families that its items come from, in turn, and the form in which they
+    are asked.
 
     `row(item, turn, targets)` is the item as a line of the task's JSONL; `turn` numbers the items
     of one step count, and `targets` are the right answers of all of these.
@@ -92,8 +93,8 @@ def _written(item: Item, turn: int, targets: Sequence[str]) -> dict[str, Any]:
 def _choice(item: Item, turn: int, targets: Sequence[str]) -> dict[str, Any]:
     """Both truth values, or four digits with the right one at every place in turn.
 
-    Wrong digits are drawn as often as they are right elsewhere, so that a liking for one digit is
-    worth no more than a guess.
+    Each digit is drawn as a wrong choice as often as it is the right one elsewhere, so that a
+    preference for one digit is worth no more than a guess.
     """
     choices, right = ["T", "F"], turn % _CHOICES
     if item.target in choices:
@@ -123,8 +124,8 @@ def _document(item: Item) -> str:
 _WORKED = tuple(sorted(set(FAMILIES) - {"prose"}))
 _REASONING = tuple(name for name in _WORKED if name not in ("copying", "reciting"))
 
-#: Every family is a task; two are asked by multiple choice as well. Two score text: each is of one
-#: corpus' language.
+#: Every family is a task; two are asked by multiple choice as well. Two tasks score text, each in
+#: the language of one corpus.
 TASKS = {
     **{
         name: BuiltinTask(
@@ -189,8 +190,8 @@ def held_out_items(name: str) -> list[Item]:
 
 
 def save_corpus(name: str, path: Path) -> None:
-    """A corpus of CORPORA, no document of it held out: stories, or worked examples of all other
-    families in equal numbers."""
+    """Write a corpus of CORPORA without held-out documents: stories, or worked examples of all
+    other families in equal numbers."""
     rng = random.Random(f"{_CORPUS_SEED}/{name}")
     families = ["prose"] if name == "prose" else _WORKED
     sources = [training_items(FAMILIES.load(family), rng) for family in families]

@@ -3,7 +3,7 @@
 The split is a property of a question's structure, which leaves out what each family says does not
 matter to the answer: the order of links, of letters or of two addends, the names in a chain, and
 whether steps are written. A structure whose digest falls into the held-out twentieth is never
-trained or calibrated on, in whatever form, whatever the seed, the family or the amount of data.
+trained or calibrated on, in any form and whatever the seed, the family or the amount of data.
 """
 
 import dataclasses
@@ -82,8 +82,9 @@ def evaluation_items(family: Family, rng: random.Random, count: int) -> list[Ite
     """`count` held-out items, sizes taken in turn.
 
     A size whose held-out questions run out (short questions are few) gives way to the next size.
-    Structures differ as long as there are any, since two items of one are hardly two measurements;
-    after that, texts. Raises ValueError when the whole family cannot fill the count.
+    Items have different structures as long as there are any left, since two items of one structure
+    are hardly two measurements; after that, only their texts differ. Raises ValueError when the
+    whole family cannot fill the count.
     """
     drawn: list[Item] = []
     for kind in (lambda item: item.structure, lambda item: item.prompt or item.answer):

@@ -91,7 +91,7 @@ RECIPES = {
     recipe.name: recipe
     for recipe in (
         Recipe("ref-reglu", "llama", _gated("relu", 112, 1024), target_sparsity=0.94),
-        # Learned absolute positions: places of a chain are learned one after the other.
+        # With learned absolute positions, the places of a chain are learned one after the other.
         Recipe("ref-opt", "opt", _OPT, seed=2, steps=10000, cycles=2, curriculum_share=0.125),
         Recipe("ref-swiglu", "llama", _gated("silu", 128, 384), seed=3),
         Recipe("ref-geglu", "gemma", _GEMMA, seed=4),

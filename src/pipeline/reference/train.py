@@ -94,7 +94,7 @@ def train(
 
 
 def hardware(device: str) -> str:
-    """The processor's or the GPU's name, and the threads used."""
+    """The name of the processor or GPU, and the number of threads used."""
     import torch
 
     if device.startswith("cuda"):

@@ -10,7 +10,7 @@ from pipeline.tables.curves import DENSE, REASONING
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
 
-#: How far what was achieved may be from the level that methods are compared at.
+#: How far the achieved sparsity may be from the level at which methods are compared.
 BOUND = 0.03
 #: Achieved measures as people read them.
 MEASURE_NAMES: Mapping[str, str] = {
@@ -26,13 +26,14 @@ def at_measure(rows: Rows) -> list[Row]:
 
 
 def compared(curves: Rows, perplexity: Rows, models: Sequence[str]) -> list[dict[str, Any]]:
-    """A table for every measure and level: `measure` in words, `level`, and `rows`, one a method.
+    """A table for every measure and level: `measure` in words, `level`, and `rows`, one for each
+    method.
 
     Each row holds the method and, by model, what it lost on the mean of the reasoning tasks, in
     points with its interval, and on the texts that are `of_reasoning`, in nats a token, with what
     was achieved on the reasoning tasks; null where there is no such condition, or it is not near
-    the level on those tasks or, for nats, on the texts.
-    Methods stand by their mean loss over the models, those that some model lacks last.
+    the level on those tasks or, for nats, on the texts. Methods are sorted by their mean loss over
+    the models; those that some model lacks come last.
     """
     lost = _nats([row for row in of_reasoning(at_measure(perplexity)) if near(row)])
     tables: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
@@ -81,7 +82,8 @@ def cell_text(cell: Row | None) -> str:
 
 
 def markdown(tables: Rows, models: Sequence[str], measure: str, levels: Sequence[str]) -> str:
-    """Tables of one measure at some levels, for the README: a row a method, a column a model."""
+    """Tables of one measure at some levels, for the README, with a row for each method and a column
+    for each model."""
     parts = []
     for table in tables:
         if table["measure"] != MEASURE_NAMES[measure] or table["level"] not in levels:
@@ -97,7 +99,8 @@ def markdown(tables: Rows, models: Sequence[str], measure: str, levels: Sequence
 
 
 def _nats(perplexity: Rows) -> dict[tuple[str, ...], float]:
-    """Nats a token lost, mean over the tasks that score texts; none where one has no number."""
+    """Nats a token lost, as the mean over the tasks that score texts; None where one of them has no
+    number."""
     found: dict[tuple[str, ...], list[float]] = {}
     untold = {_key(row) for row in perplexity if row["loss"] is None}
     for row in perplexity:

@@ -21,7 +21,7 @@ NO_CURVE = "No share of the neurons was removed and nothing else done, so there 
 
 def on_curves(rows: Rows) -> Rows:
     """Rows of conditions that remove a share or a set of the neurons for good; single parts make no
-    curve, and what else is skipped or removed is compared at an achieved measure."""
+    curve, and all other methods are compared at an achieved measure."""
     return [
         row
         for row in pruned(rows)
@@ -53,7 +53,7 @@ def curve_layers(
         .encode(y=y),
         cold.mark_rule(color=QUIET, strokeDash=[4, 4], strokeWidth=1.2).encode(x=x),
     ]
-    # One layer a method, since scales for dashes and widths would fray the legend's symbols.
+    # One layer per method, since scales for dashes and widths would break up the legend's symbols.
     # Controls first, so that the arms lie on top.
     for method, look in reversed(list(styles.items())):
         of_method = base.transform_filter(alt.FieldEqualPredicate(field="method", equal=method))
@@ -104,7 +104,7 @@ def curve_data(rows: Rows, column: str = "neuron_sparsity_imposed") -> list[dict
 
 
 def draw_data(rows: Rows, removals: Rows) -> list[dict[str, Any]]:
-    """One dot a draw of the conditions in `rows` that pool several."""
+    """One dot for each draw of the conditions in `rows` that pool several."""
     pooled = {(row["model"], row["method"], row["level"]) for row in rows if row["seeds"] > 1}
     return [
         {
@@ -121,7 +121,8 @@ def draw_data(rows: Rows, removals: Rows) -> list[dict[str, Any]]:
 
 
 def facet_data(models: Rows, names: Sequence[str], task: str) -> list[dict[str, Any]]:
-    """A zero line for every facet and, where the model's hot set is known, the end of the cold."""
+    """A zero line for every facet and, where the model's hot set is known, a mark at the end of the
+    cold set."""
     shares = {row["model"]: 100 * (1 - row["hot"] / row["neurons"]) for row in models}
     zeros = [{"part": "zero", "model": name, "task": task, "loss": 0.0} for name in names]
     return zeros + [
@@ -138,7 +139,7 @@ def facet_data(models: Rows, names: Sequence[str], task: str) -> list[dict[str, 
 
 
 def models_of(rows: Rows, models: Rows) -> list[str]:
-    """Models in the finding's order, then those that only rows name."""
+    """Models in the finding's order, then those that occur only in the rows."""
     named = [row["model"] for row in models]
     return list(dict.fromkeys(named + sorted({row["model"] for row in rows})))
 

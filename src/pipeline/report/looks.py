@@ -24,18 +24,18 @@ _FIRST = {
     (ARM, HOTTEST): Look(COLOURS[1], "square"),
     (CONTROL, RANDOM): Look("#333333", "triangle-up", (6, 3), 1.4),
 }
-#: For controls that go by another order, one each.
+#: Looks for controls that go by another order, one each.
 _GREYS = (
     Look("#7d7d7d", "diamond", (2, 2), 1.4),
     Look("#8e6c8a", "triangle-down", (8, 2, 2, 2), 1.4),
     Look("#a6a6a6", "square", (4, 2), 1.4),
     Look("#6c7d8e", "cross", (6, 2, 2, 2), 1.4),
 )
-#: For all other methods: the colours that are left, then again with other dashes.
+#: Looks for all other methods: the remaining colours, then the same again with other dashes.
 _COLOURS = PALETTE[2:]
 _SHAPES = ("cross", "triangle-right", "diamond", "triangle-left", "square", "circle", "triangle-up")
 _DASHES = ((1, 0), (5, 2), (2, 2), (8, 2, 2, 2))
-#: Names in a row of a legend that has more than fit in one.
+#: Names in each row of a legend that does not fit into one row.
 _IN_ROW = 6
 
 
@@ -57,8 +57,8 @@ def looks(names: Collection[str], methods: Sequence[Mapping[str, Any]]) -> dict[
 
 
 def _of_roles(methods: Sequence[Mapping[str, Any]]) -> dict[str, Look]:
-    """The looks that roles decide: of the first method of a role and order, and of controls of no
-    such order, from the last name on, until the greys are used up."""
+    """The looks that roles decide: those of the first method of each role and order, and those of
+    controls without such an order, from the last name on, until the greys are used up."""
     chosen: dict[str, Look] = {}
     for key, look in _FIRST.items():
         alike = [row["name"] for row in methods if (row["role"], row["order"]) == key]

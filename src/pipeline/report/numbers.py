@@ -1,6 +1,6 @@
 """Figures in words: how shares, differences and counts are written wherever people read them."""
 
-#: Stands where there is no figure.
+#: What is written where there is no figure.
 NOTHING = "–"
 
 

@@ -40,8 +40,7 @@ class Profiles:
         folders: Folders,
     ) -> "Profiles":
         """From files: `layers` and `cett_curves` of every model and corpus, the others of every
-        model. `folders` says
-        what each is of; models stand in the order of `spreads`."""
+        model. `folders` says what each file is about; models are in the order of `spreads`."""
         by_model = list(read_each(POWER_LAW, spreads, folders))
         return cls(
             [facts["model"] for facts, _ in by_model],

@@ -20,5 +20,6 @@ SPREADS = (
     Spread("LLaMA2-70B", "ReGLU", 0.43, 0.26, "arXiv 2312.12456"),
     Spread("LLaMA2-70B", "SwiGLU", 0.69, 0.75, "arXiv 2312.12456"),
 )
-#: The same paper: the top fifth of one text against that of others, more than.
+#: The same paper: the top fifth of neurons on one text and on others have more than this share in
+#: common.
 TOP_FIFTH_SHARED = 0.9

@@ -15,7 +15,7 @@ from pipeline.tables.training import CARD
 from pipeline.tasks.task import find
 
 FIGURE = Path("docs/accuracy-lost.svg")
-#: What methods are compared at.
+#: The measure and levels at which methods are compared.
 _MEASURE, _LEVELS = "model_weight_sparsity", ("0.25", "0.5")
 
 

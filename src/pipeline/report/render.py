@@ -1,4 +1,5 @@
-"""Specs rendered to SVG and written as text, without network, clock or place in the result."""
+"""Specs rendered to SVG and written as text, with no network used and no clock time or path in the
+result."""
 
 import json
 from collections.abc import Mapping
@@ -7,7 +8,7 @@ from typing import Any
 
 
 def html(template: str, filters: Mapping[str, Any], **values: Any) -> str:
-    """One of this folder's templates, filled in; text is escaped, but for what is marked up."""
+    """One of this folder's templates, filled in; text is escaped, except for markup."""
     import jinja2
 
     environment = jinja2.Environment(

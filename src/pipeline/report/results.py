@@ -1,4 +1,4 @@
-"""What the sections of the page are made from."""
+"""The results that the sections of the page are made from."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ class Results:
     """The results of a study as its report reads them.
 
     `tables` holds the rows of every table of the analysis by its name, `finding` the body of
-    tables.finding.FINDING and `sentences` its words. `corpora` holds the bodies of CORPUS by a name
-    for each, `models` those of MODEL, and `classifications` those of CLASSIFICATION with model,
-    corpus and name. `training` holds the rows of tables.plan.TRAINING, each with model,
-    method, level, seed and objective, level and seed None where all levels share what was trained.
-    `methods` is what Study.methods tells, `by_steps` the methods whose answers are
-    shown by number of steps, and `libraries` the versions of what computed the results.
+    tables.finding.FINDING and `sentences` its words. `corpora` holds the bodies of CORPUS, each
+    under a name, `models` those of MODEL, and `classifications` those of CLASSIFICATION with model,
+    corpus and name. `training` holds the rows of tables.plan.TRAINING, each with model, method,
+    level, seed and objective, level and seed None where all levels share what was trained.
+    `methods` is Study.methods, `by_steps` the methods whose answers are shown by number of steps,
+    and `libraries` the versions of the libraries that computed the results.
     """
 
     study: str

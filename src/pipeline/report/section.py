@@ -16,7 +16,8 @@ _FOLDER = Path(__file__).parent
 class Figure:
     """A figure of the page; `name` is that of its files, and of the figure in its template.
 
-    Every figure is written as a Vega-Lite spec, one that is used outside of the page `as_svg` too.
+    Every figure is written as a Vega-Lite spec; one that is used outside the page is also written
+    as SVG (`as_svg`).
     """
 
     name: str
@@ -69,7 +70,7 @@ def files() -> tuple[str, ...]:
 
 
 def template(name: str) -> str:
-    """The template of a section, from this folder on."""
+    """Path of a section's template, from this folder on."""
     return f"sections/{name}.html.j2"
 
 

@@ -1,7 +1,7 @@
-"""Accuracy against measured speed: how fast the kernels ran here at what each condition skipped.
+"""Accuracy against measured speed: how fast the kernels ran here at the sparsity of each condition.
 
-Timings are of one machine and one day, so this is a page of its own, outside of what a study
-promises to make again byte for byte.
+Timings belong to one machine and one day, so this is a page of its own: a study promises the same
+bytes again, and this page cannot.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,9 +18,9 @@ Row = Mapping[str, Any]
 Rows = Sequence[Row]
 
 _TEMPLATE = "speed.html.j2"
-#: What stands for the neurons that a model skips by itself.
+#: The name under which neurons that a model skips by itself are shown.
 NATURAL = "natural zeros"
-#: The achieved measure that a form's share is.
+#: The achieved measure that the share of each form is.
 _SHARES = {
     SLICED: "neuron_sparsity_imposed",
     ACTIVE: "neuron_sparsity_imposed",
@@ -37,10 +37,10 @@ def placed(
 
     `curves` are rows of tables.curves.CURVES, `forms` the kernels' form by method, `speeds` rows of
     decoding.timing.speeds of one shape, `models` by name the bodies of tables.model.MODEL.
-    `speed_up` is of the blocks' linear layers, with `low` and `high`: at the share that the
-    condition achieved the FFN is as fast as measured, or, where input channels are skipped, all of
-    them are. Between measured shares time is on a straight line; beyond the last one it is that
-    one's.
+    `speed_up`, with `low` and `high`, is for all linear layers of the blocks: at the share that the
+    condition achieved, the FFN (or, where input channels are skipped, every layer) is as fast as
+    measured. Between measured shares time is interpolated on a straight line; beyond the last one
+    it is that one's.
     """
     found = []
     for row in curves:
@@ -57,7 +57,7 @@ def placed(
         share = row[_SHARES[form]]
         read = 0.0
         if form == ACTIVE:
-            # What a predictor reads beside the neurons, in FFNs.
+            # The weights that a predictor reads in addition to the neurons, as a share of an FFN's.
             read = max(0.0, share - row["ffn_weight_sparsity_imposed"])
         part = 1.0 if form == CHANNELS else model["ffn_weights"] / model["linear_weights"]
         times = {
@@ -71,7 +71,8 @@ def placed(
 
 
 def time_at(speeds: Rows, form: str, share: float, of: str = "ratio") -> float:
-    """Time of a form at a share, of dense 1; `of` says which end of its interval."""
+    """Time of a form at a share, where dense takes 1; `of` names the value or the end of its
+    interval."""
     rows = sorted((row for row in speeds if row["form"] == form), key=lambda row: row["share"])
     share = min(max(share, rows[0]["share"]), rows[-1]["share"])
     for before, after in zip(rows, rows[1:], strict=False):

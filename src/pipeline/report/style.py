@@ -21,7 +21,7 @@ def columns_for(facets: Sized) -> int:
 
 
 def nothing(text: str) -> Spec:
-    """A figure that says why it is empty; axes without data have no size."""
+    """A figure that says why it is empty, since axes without data have no size."""
     import altair as alt
 
     chart = alt.Chart(alt.InlineData(values=[{"text": text}]), width=560, height=60)

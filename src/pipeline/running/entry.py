@@ -1,6 +1,6 @@
-"""Runs a script for a Snakemake job: forked or not, logged, timed, its errors told.
+"""Runs a script for a Snakemake job: forked or not, logged, timed, with its errors reported.
 
-What the script is given is no matter of this module, which changes no result (`store.arguments`).
+This module changes no result: `store.arguments` decides what the script is given.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ def job(main: Callable[..., None], snakemake: Any) -> None:
             _work(main, snakemake, log)
             ended = forkserver.Ended(0, forkserver.usage()[0], 0.0)
     except KeyboardInterrupt:
-        # Snakemake says it once for all jobs.
+        # Snakemake already says it once for all jobs.
         sys.stderr.write("interrupted\n")
         sys.exit(130)
     if ended.code == forkserver.KILLED:
@@ -50,7 +50,7 @@ def job(main: Callable[..., None], snakemake: Any) -> None:
 
 def _tell_killed(rule: str, log: str | None) -> None:
     """Say, on the terminal and in the job's log, that a fork ended without a word."""
-    said = f"{rule} was killed, perhaps for want of memory"
+    said = f"{rule} was killed, perhaps for lack of memory"
     sys.stderr.write(f"\nerror: {said}; its log: {log or 'above'}\n")
     if log:
         with contextlib.suppress(OSError), open(log, "a", encoding="utf-8") as stream:
@@ -65,8 +65,8 @@ def _forked(main: Callable[..., None], snakemake: Any) -> forkserver.Ended | Non
 
 
 def _forks(snakemake: Any) -> bool:
-    """True for a job that imports what models need and counts on one thread, with no model on a
-    GPU: what a driver has opened does not outlive a fork."""
+    """True for a job that imports what models need and uses one thread, with no model on a GPU,
+    since what a GPU driver has opened does not survive a fork."""
     params = dict(snakemake.params.items())
     model = params.get("model")
     on_cpu = not isinstance(model, dict) or model.get("device", "cpu") == "cpu"
@@ -75,16 +75,16 @@ def _forks(snakemake: Any) -> bool:
 
 
 def _write_timing(log: Path, ended: forkserver.Ended) -> None:
-    """What a job took from its process' start on: seconds, most megabytes held, core seconds, those
-    of the process that waited for a fork included; to results/timing what is logged in
-    results/logs."""
+    """Write what a job took since the start of its process (seconds, peak megabytes, core seconds,
+    including those of the process that waited for a fork) to the file in results/timing that
+    corresponds to its log in results/logs."""
     parts = list(log.with_suffix(".tsv").parts)
     if "logs" not in parts:
         return
     parts[parts.index("logs")] = "timing"
     own = forkserver.usage()[1]
     row = (_seconds_alive(), ended.memory / 2**20, ended.processor + own)
-    # The job's artifacts are complete, and a disk that is full is told of by the next one.
+    # The job's artifacts are complete; if the disk is full, the next job will report it.
     with contextlib.suppress(OSError, UserError):
         Path(*parts).parent.mkdir(parents=True, exist_ok=True)
         figures = "\t".join(f"{figure:.2f}" for figure in row)
@@ -92,7 +92,8 @@ def _write_timing(log: Path, ended: forkserver.Ended) -> None:
 
 
 def _seconds_alive() -> float:
-    """Seconds since this process started; where there is no /proc, since it came to be known."""
+    """Seconds since this process started; where there is no /proc, since this module was
+    imported."""
     try:
         # The fields after the command's name, which may hold spaces and brackets.
         fields = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
@@ -146,20 +147,23 @@ def _check_named(snakemake: Any, asked: Mapping[str, list[str]]) -> None:
 
 
 def _planned(path: str, snakemake: Any) -> Mapping[str, Any]:
-    """What the study's jobs.json says of the job that makes the artifact at a path; nothing for
-    what is no study's. Not by params: thousands of jobs would each have to work theirs out."""
+    """What the study's jobs.json says about the job that makes the artifact at a path; empty for an
+    artifact that belongs to no study. Params do not carry this, since thousands of jobs would each
+    have to compute it."""
     study = snakemake.config.get("study")
     return _jobs(study).get(str(Path(path).parent), {}) if study else {}
 
 
 def own_identity(snakemake: Any) -> str | None:
-    """What the job's artifacts are, by the study's jobs.json; None for a job of no study."""
+    """Identity of the job's artifacts, by the study's jobs.json; None for a job that belongs to no
+    study."""
     outputs = list(snakemake.output)
     return _identity(outputs[0], snakemake) if outputs else None
 
 
 def _identity(path: str, snakemake: Any) -> str | None:
-    """What the artifact at a path has to be; None for what is no study's."""
+    """Identity that the artifact at a path must have; None for an artifact that belongs to no
+    study."""
     return _planned(path, snakemake).get("identity")
 
 
@@ -191,7 +195,7 @@ def _unbuffered(descriptor: int) -> io.TextIOWrapper:
 def _fail(terminal: Any, message: str) -> None:
     terminal.write(f"\nerror: {message}\n")
     terminal.flush()
-    # The log may be on the disk that is full.
+    # The log may itself be on the full disk.
     with contextlib.suppress(OSError):
         sys.stderr.write(message + "\n")
     sys.exit(1)

@@ -1,4 +1,5 @@
-"""The events of runs, as Snakemake told them: one JSON object a line, in the order of time."""
+"""The events of runs, as Snakemake reported them: one JSON object per line, in the order of
+time."""
 
 import json
 from collections.abc import Iterator
@@ -25,9 +26,9 @@ class Running:
 
 @dataclass
 class Run:
-    """What one run has done so far. `planned` are jobs by rule; `failed` holds a job's last try,
-    and none that was ended because the user interrupted the run; `unread` counts the lines that
-    are no events."""
+    """What one run has done so far. `planned` are jobs by rule; `failed` holds each failed job's
+    last try, but no jobs that ended because the user interrupted the run; `unread` counts the lines
+    that are not events."""
 
     begun: float = 0.0
     last: float = 0.0
@@ -42,9 +43,9 @@ class Run:
 
 
 def last_run(path: Path) -> Run | None:
-    """The last run that a file of events tells of; None when there is none.
+    """The last run in a file of events; None when there is none.
 
-    Lines that are no events are passed over and counted.
+    Lines that are not events are skipped and counted.
     """
     run, unread = None, 0
     for line in _lines(path):
@@ -89,12 +90,13 @@ def _add(run: Run, event: dict[str, Any]) -> None:
 
 
 _NOT_JOBS = ("all", "total")
-#: Seconds within which an interrupt and the failures that it brings are told.
+#: Seconds within which an interrupt and the failures that it causes are reported.
 _AT_ONCE = 5.0
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """The whole lines; one that has no end yet, be it that a kill cut it off, is left out."""
+    """The complete lines; one without an end, for instance because a kill cut it off, is left
+    out."""
     if not path.is_file():
         return
     with open(path, encoding="utf-8", errors="replace") as stream:

@@ -1,9 +1,9 @@
 """Jobs that run a model are forks of one process that has imported what they need.
 
-The imports take a job longer than most of what a small model is run for. On one machine the
-launcher starts a server, which imports nothing before a first job asks. The process that Snakemake
-started for a job hands it over and waits: the fork gets its environment, folder and open files,
-so it writes to the same log and holds the same locks, and ends when that process does.
+For a small model the imports take longer than most of a job's work. On one machine the launcher
+starts a server, which imports nothing until the first job asks. The process that Snakemake started
+for a job hands the job over and waits: the fork gets that process' environment, folder and open
+files, so it writes to the same log, holds the same locks, and ends when that process does.
 
 A job is handed over as a script's path and its `snakemake` object. Where there is no server, or it
 has ended, a job runs in its own process; the result is the same.
@@ -34,15 +34,15 @@ from pipeline.store.threads import ONE_THREAD
 
 #: Names the server's socket to the jobs.
 ADDRESS = "COLD_NEURONS_FORK_SERVER"
-#: Not polars, which must not be forked: it starts a thread of its own when it is imported. The
-#: thread that pyarrow's jemalloc starts is made for that. The third is what
-#: torch.use_deterministic_algorithms imports.
+#: Modules to import once. Not polars, which must not be forked, since it starts a thread of its own
+#: when it is imported (the thread of pyarrow's jemalloc is made for forks). The third module is
+#: what torch.use_deterministic_algorithms imports.
 _IMPORTED = (
     "snakemake.script", "torch", "torch._inductor", "transformers.models.auto.modeling_auto",
     "transformers.modeling_layers", "transformers.generation.utils", "transformers.loss.loss_utils",
     "lm_eval.tasks", "lm_eval.evaluator", "lm_eval.models.huggingface", "datasets", "pydantic",
 )  # fmt: skip
-#: A job's shell opens its files below this number, and the fork's own lie above it.
+#: A job's shell opens its files below this descriptor number; the fork's own lie above it.
 _FIRST_OWN = 10
 #: What ends the server, besides the end of its launcher; it then takes its folder away.
 _ENDINGS = (signal.SIGTERM, signal.SIGHUP)
@@ -107,7 +107,7 @@ def run(script: str, job: Any) -> Ended | None:
             _received(server, _STARTED.size)
         except (OSError, EOFError):
             return None
-        # The terminal sends it to the fork as well, which says so and ends.
+        # The terminal sends the interrupt to the fork as well, which reports it and ends.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             return Ended(*_ENDED.unpack(_received(server, _ENDED.size)))
@@ -134,7 +134,7 @@ def serve(listener: socket.socket, alive: int) -> None:
 
 
 def _become(connection: socket.socket) -> NoReturn:
-    """Be the job that a connection hands over, and tell it how the job ended."""
+    """Run the job that a connection hands over, and report how it ended."""
     code = 1
     try:
         for number in (signal.SIGCHLD, *_ENDINGS):
@@ -170,7 +170,8 @@ def usage() -> tuple[int, float]:
     """(most bytes of memory that this process has held, its seconds of processor time)."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     memory = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    # What the kernel gives above is never less than what the process' parent held at its start.
+    # The kernel's figure above is never less than what the parent process held when this one
+    # started.
     with contextlib.suppress(OSError):
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
         held = (int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
@@ -196,7 +197,7 @@ def _taken_over(connection: socket.socket) -> tuple[str, Any]:
     os.environ.update(environment)
     os.environ[ADDRESS] = ""
     os.chdir(folder)
-    # Asked for again, since the job's environment may name another folder.
+    # Looked up again, since the job's environment may name another folder.
     tempfile.tempdir = None
     return script, job
 
@@ -209,7 +210,7 @@ def _end_with(connection: socket.socket) -> None:
 
 
 def _moved(number: int) -> int:
-    """The same open file out of the way of a job's."""
+    """The same open file under a descriptor number above those of a job's files."""
     moved = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, _FIRST_OWN)
     os.close(number)
     return moved

@@ -1,12 +1,12 @@
 """Start a study: one launcher at a time, and the same command goes on after any interruption.
 
 The launcher locks `results` and becomes Snakemake, which keeps the lock as long as it lives. The
-folder rather than the study, because studies share artifacts: two runs at once would make, and
-delete, the same ones.
-Every job holds a shared lock on a second file, from its shell's first moment on, so a launcher that
-follows a killed one waits until the orphaned jobs have ended. Both locks are the kernel's: they end
-with their processes, whatever ended those. On a cluster a pending job holds no lock, and a node's
-lock may not be seen here: there the jobs are found in the queue, too (`slurm`).
+lock is on the folder and not on the study, because studies share artifacts: two runs at once would
+make, and delete, the same ones. Every job holds a shared lock on a second file, from its shell's
+first moment on, so a launcher that follows a killed one waits until the orphaned jobs have ended.
+Both are locks of the kernel, so they end with their processes, whatever ended those. On a cluster a
+pending job holds no lock, and a node's lock may not be seen here: there the jobs are found in the
+queue, too (`slurm`).
 """
 
 import fcntl
@@ -25,9 +25,10 @@ from pipeline.running.events import events_file
 from pipeline.running.lock import Lock, jobs_lock, taken
 from pipeline.tables.jobs import jobs_file
 
-#: Tells the Snakefile which file its jobs lock; unset for a plain `snakemake`, which has no lock.
+#: Environment variable that tells the Snakefile which file its jobs lock; unset for a plain
+#: `snakemake`, which has no lock.
 JOBS_LOCK = "COLD_NEURONS_JOBS_LOCK"
-#: Bytes; a file system that is full still makes empty files.
+#: Bytes of a test write; a full file system still creates empty files.
 _BLOCK = 4096
 
 
@@ -67,7 +68,7 @@ def lock_alone(directory: Path) -> None:
 
 
 def write_jobs_of(study: Study, directory: Path) -> None:
-    """Write the study's jobs.json, by which others know what it uses."""
+    """Write the study's jobs.json, which tells other commands what the study uses."""
     sizes = {model: size_of(study, model, directory) for model in study.config.models}
     path = jobs_file(directory, study.config.study)
     with writing(path):
@@ -75,7 +76,8 @@ def write_jobs_of(study: Study, directory: Path) -> None:
 
 
 def profile_folder(profile: str) -> Path:
-    """The folder of a profile of the project's, or a path; UserError when there is none."""
+    """The folder of one of the project's profiles by name, or of a profile given as a path;
+    UserError when there is none."""
     folder = Path(profile) if "/" in profile else PROJECT / "profiles" / profile
     if not folder.is_dir():
         known = sorted(p.name for p in (PROJECT / "profiles").iterdir() if p.name != "default")
@@ -112,7 +114,7 @@ def lock(study: StudyConfig, directory: Path, cluster: bool = False) -> Path:
     for place in (directory, results, *sorted(path for path in results.iterdir() if path.is_dir())):
         _try_writing(place)
     os.set_inheritable(own.descriptor, True)
-    # Without the profile for Slurm, too: a run that was killed may have had it.
+    # Checked without the Slurm profile, too, since the killed run may have used it.
     if cluster or slurm.queued(directory, or_none=True):
         slurm.wait_for_orphans(directory, _tell)
     jobs = jobs_lock(results)
@@ -135,12 +137,13 @@ def settle_cache(directory: Path) -> None:
         if (usual / "huggingface").is_dir():
             os.environ.setdefault("HF_HOME", str(usual / "huggingface"))
     except RuntimeError:
-        pass  # There is no home to be told of.
+        pass  # The user has no home folder.
     os.environ["XDG_CACHE_HOME"] = str(directory.resolve() / ".snakemake" / "cache")
 
 
-#: glibc gives large blocks back and fetches them anew, zeroed, at every tensor; kept, evaluating a
-#: built-in model takes about an eighth less of a core's time and no more memory.
+#: By default glibc returns large blocks to the system and gets them anew, zeroed, for every tensor;
+#: keeping them, evaluating a built-in model takes about an eighth less core time and no more
+#: memory.
 _KEPT = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
 
 

@@ -1,7 +1,7 @@
 """The locks on a results folder: what takes them, and who holds them.
 
-The kernel's own, so it ends with its process however that ends. The file says which study's
-launcher holds it, for those who find it taken.
+They are the kernel's own locks, so each ends with its process, however that ends. The file says
+which study's launcher holds the lock, for those who find it taken.
 """
 
 import fcntl
@@ -13,13 +13,14 @@ from pathlib import Path
 
 from pipeline.errors import writing
 
-#: How often, and after how many seconds each time, a lock that is held is tried again.
+#: How often, and at intervals of how many seconds, a lock that is held is tried again.
 _TRIES, _PAUSE = 5, 0.1
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who has the lock; `study` is empty before it has said so, or where it is none."""
+    """Who has the lock; `study` is empty until the holder has written it, and where the holder is
+    not a study's launcher."""
 
     study: str = ""
     process: int | None = None
@@ -38,7 +39,8 @@ class Lock:
             self.descriptor = os.open(_file(results), os.O_RDWR | os.O_CREAT, 0o666)
 
     def taken(self) -> bool:
-        """Take it unless another process holds it; waits out a look at it, as `status` takes."""
+        """Take the lock unless another process holds it; waits while a process such as `status`
+        only looks at it."""
         return taken(self.descriptor)
 
     def wait(self) -> None:
@@ -52,7 +54,7 @@ class Lock:
         os.pwrite(self.descriptor, said.encode(), 0)
 
     def holder(self) -> Holder:
-        """Who has said to hold it."""
+        """Who holds the lock, by what is written in the file."""
         return _said(os.pread(self.descriptor, 1024, 0))
 
 
@@ -68,14 +70,14 @@ def jobs_lock(results: Path) -> Path:
 
 
 def jobs_run(results: Path) -> bool:
-    """Whether jobs of a run are at work here, be it one that has ended."""
-    # An exclusive lock on a network's file system takes a file that is open for writing.
+    """Whether jobs of a run are at work here, even of a run that has ended."""
+    # On a network file system an exclusive lock needs a file that is open for writing.
     return _held(jobs_lock(results), os.O_RDWR, fcntl.LOCK_EX) is not None
 
 
 def _held(path: Path, access: int, kind: int) -> bytes | None:
-    """What stands in a file that another process holds against such a lock; None when it is free,
-    or cannot be opened so."""
+    """The text of a file on which another process holds a conflicting lock; None when it is free,
+    or cannot be opened in this way."""
     try:
         descriptor = os.open(path, access)
     except OSError:

@@ -1,7 +1,7 @@
 """What the launcher knows of Slurm: its options for a study, and jobs that a killed run left.
 
 Slurm's jobs outlive the launcher that submitted them, and one that is still pending holds no lock.
-So they carry a name that tells the results folder, by which the next launcher finds them.
+So they carry a name that identifies the results folder, by which the next launcher finds them.
 """
 
 import os
@@ -19,9 +19,9 @@ from pipeline.store import digest
 _PREFIX_LENGTH = 50
 _PREFIX_OPTION = "--slurm-jobname-prefix"
 _STATUS_OPTION = "--slurm-status-command"
-#: A controller that does not answer within so many seconds is down for our purpose.
+#: A controller that does not answer within this many seconds counts as down.
 _PATIENCE = 60
-#: What is said where Slurm is not installed, or installed and part of no cluster.
+#: Slurm's messages where it is not installed, or installed but not part of a cluster.
 _NO_SLURM = ("there is no squeue", "establish a configuration source")
 #: States that Slurm counts as pending: the job runs nothing.
 _PENDING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT")
@@ -50,8 +50,9 @@ def options(study: str, directory: Path, profile: Path, extra: Sequence[str]) ->
     """Snakemake's options for this cluster: the jobs' name, and without accounting `squeue` for
     their states, since the plugin's own choice, `sacct`, then never answers.
 
-    What the profile or the user says of the states is left alone. Raises UserError for a name of
-    one's own, by which a killed run's jobs would not be found, and when Slurm does not answer.
+    What the profile or the user says about the states is left alone. Raises UserError for a job
+    name that the user chose, by which a killed run's jobs would not be found, and when Slurm does
+    not answer.
     """
     settings = _settings(profile)
     name = _PREFIX_OPTION.removeprefix("--")
@@ -73,21 +74,21 @@ def job_name(study: str, directory: Path) -> str:
 
 
 def has_accounting() -> bool:
-    """Whether the cluster keeps ended jobs in a data base; UserError when Slurm does not answer."""
+    """Whether the cluster keeps ended jobs in a database; UserError when Slurm does not answer."""
     shown = _ask("scontrol", "show", "config")
     kept = re.search(r"^AccountingStorageType\s*=\s*(\S+)", shown, re.M)
     return kept is not None and kept[1] not in ("accounting_storage/none", "(null)")
 
 
 def jobs_of(directory: Path) -> list[QueuedJob]:
-    """Own jobs in the queue whose name tells this results folder, of whichever study."""
+    """The user's jobs in the queue whose name identifies this results folder, of any study."""
     listed = _ask("squeue", "--noheader", f"--user={os.getuid()}", "--format=%i|%T|%j")
     jobs = [line.strip().split("|", 2) for line in listed.splitlines() if line.count("|") >= 2]
     return [QueuedJob(job, state) for job, state, name in jobs if f"{_mark(directory)}_" in name]
 
 
 def queued(directory: Path, or_none: bool = False) -> list[QueuedJob]:
-    """Own jobs of this results folder in the queue; none where there is no Slurm.
+    """The user's jobs of this results folder in the queue; none where there is no Slurm.
 
     UserError when there is one and it does not answer, unless that counts as none.
     """
@@ -100,7 +101,7 @@ def queued(directory: Path, or_none: bool = False) -> list[QueuedJob]:
 
 
 def wait_for_orphans(directory: Path, tell: Callable[[str], None], interval: float = 10) -> None:
-    """Cancel a killed run's pending jobs and wait until its running ones have ended; says both.
+    """Cancel a killed run's pending jobs, wait until its running ones have ended, and report both.
 
     Asks every `interval` seconds. To be called with the results' lock held, so that no living run
     can own them.
@@ -111,7 +112,7 @@ def wait_for_orphans(directory: Path, tell: Callable[[str], None], interval: flo
         running = [job for job in jobs if not job.pending]
         if pending:
             tell(f"cancelling pending jobs that an interrupted run left: {', '.join(pending)}")
-            # Only while they pend: one may have started since.
+            # Only those that still pend: one may have started meanwhile.
             _ask("scancel", "--state=PENDING", *pending)
         if running and not told:
             listed = ", ".join(job.identity for job in running)
@@ -164,6 +165,6 @@ def _settings(profile: Path) -> dict[str, object]:
             try:
                 loaded = yaml.safe_load(file.read_text(encoding="utf-8"))
             except (yaml.YAMLError, UnicodeDecodeError) as error:
-                raise UserError(f"profile {file} is no YAML: {error}") from error
+                raise UserError(f"profile {file} is not YAML: {error}") from error
             return loaded if isinstance(loaded, dict) else {}
     return {}

@@ -11,13 +11,13 @@ from pydantic import BaseModel
 
 from pipeline.store.artifacts import Manifest, input_digests
 
-#: Params that say how a job is run or keyed, and are no part of what its artifact is.
+#: Params that say how a job is run or keyed, and do not describe its artifact.
 _NOT_CONFIG = ("source", "seed", "folders", "profile_keys")
-#: Key of the workflow's configuration under which the places of local files are, by name. They are
-#: no params: where a file lies changes no result, so it must rerun nothing and enter no manifest.
+#: Key of the workflow's configuration that holds the paths of local files, by name. They are not
+#: params: where a file lies changes no result, so it must not cause a rerun or enter a manifest.
 PLACES = "places"
 #: Inputs of these names are pieces of one whole, or checks that a job waits for; how the whole was
-#: divided, and which checks there were, are no facts of the result.
+#: divided, and which checks there were, does not affect the result.
 _NO_FACTS = ("_shards", "_checks", "cleared")
 
 
@@ -50,7 +50,7 @@ def arguments(
 
 
 def _placed(value: Any, places: Mapping[str, str]) -> Any:
-    """`value` with the names of local places in it replaced by the places."""
+    """`value` with the names of local paths in it replaced by the paths."""
     if isinstance(value, str):
         return places.get(value, value)
     if isinstance(value, dict):

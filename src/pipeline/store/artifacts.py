@@ -2,8 +2,9 @@
 
 A file appears under its name only when it is complete. Its manifest (schema version, digests of
 source, configuration and inputs, library versions, seed, device, dtype) holds no clock, host name
-or path, so equal runs give equal bytes. It also holds a digest of the values themselves: formats
-check their structure at best, and a flipped bit in a number would otherwise be read as a number.
+or path, so equal runs give equal bytes. It also holds a digest of the values themselves: file
+formats check at best their structure, so a flipped bit in a number would otherwise be read as
+another number.
 """
 
 import contextlib
@@ -21,7 +22,8 @@ from pipeline.store import digest
 
 MANIFEST_KEY = "manifest"
 _CONTENT_KEY = "content"
-#: What the format allows; a damaged length would ask for any amount of memory.
+#: The longest header that the format allows; without a limit a damaged length could ask for any
+#: amount of memory.
 _LONGEST_HEADER = 100 << 20
 
 
@@ -51,7 +53,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that becomes `path` when the block ends without an error.
 
     Temporary files that a killed writer of the same `path` left are removed first: only one job at
-    a time writes a file, so they are nobody's. UserError when the disk is full or read-only.
+    a time writes a file, so nobody uses them. UserError when the disk is full or read-only.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     with writing(path):
@@ -68,7 +70,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def _leftovers(path: Path) -> list[Path]:
-    # Exact, since `.a.json.7.partial` is no leftover of `a`.
+    # An exact match, since `.a.json.7.partial` is not a leftover of `a`.
     name = re.compile(re.escape(f".{path.name}.") + r"\d+\.partial")
     return [found for found in path.parent.iterdir() if name.fullmatch(found.name)]
 
@@ -115,7 +117,7 @@ def read_parquet(path: Path, schema: str, version: int) -> Any:
     try:
         table = pq.read_table(path, partitioning=None)
         manifest = json.loads(table.schema.metadata[MANIFEST_KEY.encode()])
-        # Damaged text is found to be none only when it is decoded.
+        # Damaged text is found only when it is decoded.
         content = _of_table(table)
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise _unreadable(path, f"not a {schema} table ({error})") from error
@@ -167,9 +169,10 @@ def check_identity(path: Path, identity: str) -> None:
 
 
 def manifest_of(path: Path) -> dict[str, Any]:
-    """What an artifact says of itself; UserError when it is cut, or carries no manifest.
+    """The manifest of an artifact; UserError when the file is cut short, or carries no manifest.
 
-    Cheap, for planning: whether the values are those that were written, reading finds out.
+    Cheap, for planning: only reading the artifact checks that its values are those that were
+    written.
     """
     try:
         manifest = _MANIFESTS[path.suffix](path)
@@ -201,7 +204,7 @@ def _safetensors_manifest(path: Path) -> Any:
         size = os.fstat(stream.fileno()).st_size
     manifest = json.loads(header.pop("__metadata__")[MANIFEST_KEY])
     if size != 8 + length + max((array["data_offsets"][1] for array in header.values()), default=0):
-        raise ValueError("its size is not the one that it tells")
+        raise ValueError("its size is not the one that its header gives")
     return manifest
 
 
@@ -272,7 +275,7 @@ def _add_column(hashed: Any, array: Any) -> None:
 
 
 def _unreadable(path: Path, check: str) -> UserError:
-    # One line: what libraries say may hold line ends.
+    # On one line: messages of libraries may hold line breaks.
     return UserError(
         f"{path}: {' '.join(check.split())}. Remove the file and run the same command again; "
         f"it makes what is missing: rm {path}"

@@ -8,8 +8,8 @@ _NONE = re.compile("[\0\ud800-\udfff]")
 
 
 def check(text: str) -> None:
-    """UserError for a text with NUL, or with half of a surrogate pair: what is left of an emoji cut
-    in two, or stands for a byte that is no UTF-8 where a file was read with `surrogateescape`."""
+    """UserError for a text with NUL, or with half of a surrogate pair: the remains of an emoji that
+    was cut in two, or, where a file was read with `surrogateescape`, a byte that is not UTF-8."""
     if not (found := _NONE.search(text)):
         return
     wrong = found[0]
@@ -18,4 +18,4 @@ def check(text: str) -> None:
             f"a text holds {wrong!r} or the byte {ord(wrong) - 0xDC00:#x}, and neither is UTF-8; "
             "remove it, or save the file as UTF-8"
         )
-    raise UserError(f"a text holds {wrong!r}, which is no character; remove it or replace it")
+    raise UserError(f"a text holds {wrong!r}, which is not a character; remove it or replace it")

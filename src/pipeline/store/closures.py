@@ -1,7 +1,7 @@
 """What a job's result rests on besides its inputs and configuration: the modules that its script
 imports, its rule's text and the versions of libraries.
 
-A job runs again when the digest of one of them changes; `cuts` says what of the code counts.
+A job runs again when the digest of one of these changes; `cuts` says which parts of the code count.
 """
 
 import importlib.util
@@ -19,8 +19,8 @@ from pipeline.store.digest import SOURCE_ROOT, of_bytes, of_value
 
 
 def source_closure(*roots: str, source_root: Path = SOURCE_ROOT) -> str:
-    """Digest of modules (dotted names or script paths) and all they import from this package,
-    imports inside functions included, without what `cuts` leaves out.
+    """Digest of modules (dotted names or script paths) and of all that they import from this
+    package, also inside functions, without what `cuts` leaves out.
 
     Raises ValueError for a relative import, which is not followed.
     """
@@ -36,7 +36,7 @@ def closure_modules(*roots: str, source_root: Path = SOURCE_ROOT) -> dict[str, s
     pending = list(roots)
     while pending:
         name = pending.pop()
-        # What a file holds is no module; packages come before what they hold.
+        # A name inside a file is not a module; packages come before their modules.
         if name in looked_at or name.rpartition(".")[0] in files:
             continue
         looked_at.add(name)
@@ -89,8 +89,8 @@ def _version(distribution: str) -> str:
 
 
 def _torch_build() -> str | None:
-    """What torch calls itself, read without importing it: the public index leaves the build out of
-    the distribution's version, and builds for GPUs and CPUs are then one by name."""
+    """torch's own version, read without importing it: the public index leaves the build out of the
+    distribution's version, so that builds for GPUs and CPUs have the same name."""
     spec = importlib.util.find_spec("torch")
     if spec is None or not spec.origin:
         return None

@@ -1,7 +1,8 @@
-"""What of the package's code counts in the digests of jobs, and what is cut, with the reasons.
+"""Which parts of the package's code count in the digests of jobs, and which are cut, with the
+reasons.
 
-Nothing may be cut that can change a result, and all that can change none should be: an edit of what
-counts runs again every job whose script imports it, which may be a study of days.
+Nothing that can change a result may be cut, and everything that cannot should be: after an edit of
+code that counts, every job whose script imports it runs again, which may be a study of days.
 """
 
 import ast
@@ -13,8 +14,9 @@ PACKAGE = "pipeline"
 
 @dataclass(frozen=True)
 class Cut:
-    """A module, or a package with all below it, on which no result rests. The modules `instead`
-    count where it is imported: they decide results, and only the cut one imports them."""
+    """A module, or a package with all below it, on which no result rests. Where it is imported, the
+    modules `instead` count in its place: they decide results, and only the cut module imports
+    them."""
 
     reason: str
     instead: tuple[str, ...] = ()
@@ -22,9 +24,9 @@ class Cut:
 
 @dataclass(frozen=True)
 class Words:
-    """An argument of a call that people read and on which no result rests: its position, its name,
-    further arguments that are always given by name, and a mapping whose values are such words while
-    its keys count."""
+    """Arguments of a call that people read and on which no result rests: the position and the name
+    of one, the names of others that are always given by name, and a mapping whose values are such
+    words while its keys count."""
 
     reason: str
     position: int | None = None
@@ -44,7 +46,7 @@ MODULES = {
     "pipeline.errors": Cut("It words errors, and a job that ends with one has no result."),
 }
 
-#: Packages whose own file is left out of every closure, and nothing below them.
+#: Packages whose own file is left out of every closure, while the modules below them count.
 FACES = {
     "pipeline": Cut(
         "It names the release, and hands on names of the library, for use outside of studies; "
@@ -89,7 +91,7 @@ SYNTAX = {
 }
 _PARTS, _OF_PLANNING = "pipeline.methods.", ("label", "cost")
 
-#: Modules where the arguments of raised errors count all the same.
+#: Modules where the arguments of raised errors count nevertheless.
 TEXTS_THAT_COUNT = {
     "pipeline.methods.quantizers.rounding": (
         "`quantizers.floats` takes them as the reason of a refused condition."
@@ -106,9 +108,9 @@ def cut_of(module: str) -> Cut | None:
 def counted(source: str, name: str) -> tuple[str, tuple[str, ...]]:
     """(what counts of a module's source, as one text; modules of the package that it imports).
 
-    `name` is the module's dotted name, or a script's path, which ends with `.py`. The imported are
-    sorted, with the packages above them and with names that turn out to be objects of a module.
-    Raises ValueError for a relative import.
+    `name` is the module's dotted name, or a script's path, which ends with `.py`. The imported
+    modules are sorted, and include the packages above them and names that may turn out to be
+    objects of a module. Raises ValueError for a relative import.
     """
     code = _Counted(ast.parse(source), name)
     own = {module for module in code.imported if module.split(".")[0] == PACKAGE}
@@ -218,7 +220,7 @@ def _meanings(tree: ast.Module) -> dict[str, str]:
 
 
 def _is_of_planning(statement: ast.stmt) -> bool:
-    """True where a class states what only planning reads."""
+    """True for a statement in a class that only planning reads."""
     if isinstance(statement, ast.Assign):
         return [_last_name(target) for target in statement.targets] in [[n] for n in _OF_PLANNING]
     return isinstance(statement, ast.FunctionDef) and statement.name in _OF_PLANNING
@@ -246,7 +248,8 @@ def _names_an_error(node: ast.AST | None) -> bool:
 
 
 def _last_name(node: ast.AST | None) -> str:
-    """What is behind the last dot of a name, which may be written as a text; empty for all else."""
+    """What follows the last dot of a name, which may be written as a text; empty for anything
+    else."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         parts = node.value.split(".")
         return parts[-1] if all(part.isidentifier() for part in parts) else ""

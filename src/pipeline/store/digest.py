@@ -32,7 +32,7 @@ def of_file(path: Path) -> str:
 
 
 def of_files(root: Path, paths: Iterable[Path]) -> str:
-    """Digest of the contents and of the names relative to `root`."""
+    """Digest of the files' contents and of their names relative to `root`."""
     return of_value({str(p.relative_to(root)): of_file(p) for p in sorted(paths)})
 
 

@@ -9,17 +9,18 @@ from typing import Any
 from pipeline.errors import UserError, at
 from pipeline.store import characters
 
-#: Bytes by which a line can hold what `characters` refuses, whole emoji among them.
+#: Byte sequences without which a line cannot hold what `characters` refuses; harmless emoji hold
+#: them, too.
 _SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])|\xed[\xa0-\xbf]")
 
 
 def rows(path: Path, fields: Sequence[str] | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
     """(line number from 1, row) of every line that is not empty.
 
-    UserError names file and line where a line is no UTF-8, no JSON or no object, and where a text
-    in one of the `fields`, or without them any text, holds what `characters` refuses.
+    UserError, with file and line, where a line is not UTF-8, not JSON or not an object, and where a
+    text (one in `fields`, if these are given) holds what `characters` refuses.
     """
-    # As bytes, a file has no line ends but \n: strings may hold U+2028 and its like as they are.
+    # Read as bytes, so that only \n ends a line: strings may hold U+2028 and the like.
     with open(path, "rb") as stream:
         for number, line in enumerate(stream, 1):
             if line.strip():
@@ -36,9 +37,9 @@ def _row(line: bytes, fields: Sequence[str] | None) -> dict[str, Any]:
     except UserError:
         raise
     except RecursionError as error:
-        raise UserError("lists or objects stand too deep in one another; flatten them") from error
+        raise UserError("lists or objects are nested too deeply; flatten them") from error
     except ValueError as error:
-        raise UserError(f"no JSON ({error}); give one object a line") from error
+        raise UserError(f"not JSON ({error}); give one object a line") from error
     if not isinstance(row, dict):
         raise UserError("holds no fields; give one object a line")
     return row

@@ -1,11 +1,11 @@
-"""What machine this is, without its name."""
+"""Which kind of machine this is, without its name."""
 
 import contextlib
 import platform
 
 
 def processor() -> str:
-    """The processor's model, or, where the system does not tell it, its kind."""
+    """The processor's model, or its kind where the system does not say."""
     with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as stream:
         for line in stream:
             if line.startswith("model name"):

@@ -8,12 +8,12 @@ from typing import Any
 from pipeline.errors import UserError
 from pipeline.store import characters
 
-#: Mappings and lists within one another. Python's own limit on recursion is reached at 300.
+#: Deepest nesting of mappings and lists. Python's own limit on recursion is reached at 300.
 MOST_LEVELS = 64
-#: Values of a file with every reference written out, so that references to references cannot grow
-#: without end. A level is a value, and a study of 10,000 conditions plans in minutes.
+#: Most values of a file, with every reference written out, so that references to references cannot
+#: grow without end. A level is one value, and a study of 10,000 conditions plans in minutes.
 MOST_VALUES = 100_000
-#: Characters of a whole number.
+#: Most characters of a whole number.
 MOST_DIGITS = 100
 _MERGE = "tag:yaml.org,2002:merge"
 
@@ -21,10 +21,10 @@ _MERGE = "tag:yaml.org,2002:merge"
 def read(path: Path) -> Any:
     """What a file of plain YAML holds: mappings, lists, texts, numbers, dates, booleans and null.
 
-    UserError, with the line, for text that is no UTF-8 or no YAML, a tag that makes an object, a
-    key that stands twice in one mapping (of merged keys, `<<`, those of the mapping itself count),
-    a value that refers to itself, and what is above the limits of this module. OSError when the
-    file cannot be read.
+    UserError, with the line, for text that is not UTF-8 or not YAML, a tag that makes an object, a
+    key that occurs twice in one mapping (of keys merged by `<<`, the mapping's own take
+    precedence), a value that refers to itself, and what is above the limits of this module. OSError
+    when the file cannot be read.
     """
     import yaml
 
@@ -34,16 +34,16 @@ def read(path: Path) -> Any:
         return yaml.load(text, Loader=_loader())  # noqa: S506 - a safe loader
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{path}, line {line} is no YAML: the text is no UTF-8") from error
+        raise UserError(f"{path}, line {line} is not YAML: the text is not UTF-8") from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         told = f"the character {chr(error.character)!r} is not allowed"
-        raise UserError(f"{path}, line {line} is no YAML: {told}") from error
+        raise UserError(f"{path}, line {line} is not YAML: {told}") from error
     except yaml.constructor.ConstructorError as error:
         raise UserError(f"{path}{_line(error)}: {error.problem}") from error
     except yaml.MarkedYAMLError as error:
         told = ", ".join(part for part in (error.context, error.problem) if part)
-        raise UserError(f"{path}{_line(error)} is no YAML: {told}") from error
+        raise UserError(f"{path}{_line(error)} is not YAML: {told}") from error
 
 
 def _line(error: Any) -> str:
@@ -72,7 +72,7 @@ def _loader() -> Any:
         def __init__(self, stream: Any) -> None:
             super().__init__(stream)
             self.levels = 0
-            #: Values in each node that is complete, by the node's identity.
+            #: Number of values in each complete node, by the node's identity.
             self.values: dict[int, int] = {}
             self.flat: set[int] = set()
 
@@ -90,7 +90,7 @@ def _loader() -> Any:
             return node
 
         def count(self, node: Any) -> int:
-            """Values in a node with its references written out."""
+            """Number of values in a node with its references written out."""
             inner = node.value if isinstance(node, yaml.CollectionNode) else []
             if isinstance(node, yaml.MappingNode):
                 inner = [part for pair in inner for part in pair]
@@ -100,7 +100,8 @@ def _loader() -> Any:
             return total
 
         def flatten_mapping(self, node: Any) -> None:
-            # Once: flattening puts merged keys beside the mapping's own, which may repeat them.
+            # Checked only once: flattening adds merged keys to the mapping's own, which may repeat
+            # them.
             if id(node) not in self.flat:
                 self.flat.add(id(node))
                 self.check_keys(node)
@@ -137,7 +138,7 @@ def _loader() -> Any:
                     node, f"a number of {len(node.value):,} digits; give at most {MOST_DIGITS}"
                 )
             try:
-                # Escapes can write what no file name, token or result holds.
+                # Escapes can write characters that no file name, token or result can hold.
                 characters.check(node.value)
             except UserError as error:
                 raise refused(node, str(error)) from error

@@ -1,7 +1,7 @@
-"""How many threads a job computes on: sums of floats depend on it, so it is a part of results."""
+"""How many threads a job computes with: sums of floats depend on it, so it affects results."""
 
-#: What the environment of a job that is handed to the fork server says: one thread in every library
-#: that asks when it is loaded.
+#: Environment of a job that is handed to the fork server: one thread for every library that reads
+#: the number when it is loaded.
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"
 )

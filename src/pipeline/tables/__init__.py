@@ -1,1 +1,2 @@
-"""The contracts between stages: one module a kind of artifact, with its columns and units."""
+"""The contracts between stages: one module for each kind of artifact, with its columns and
+units."""

@@ -134,7 +134,9 @@ class Document:
         """The body; UserError when the file is damaged, foreign or of another version."""
         body = read_json(path, self.name, self.version)
         if not isinstance(body, dict) or set(body) != set(self.keys):
-            raise UserError(f"{path}: not the keys of {self.name}. Remove the file and run again.")
+            raise UserError(
+                f"{path}: its keys are not those of {self.name}. Remove the file and run again."
+            )
         return body
 
 

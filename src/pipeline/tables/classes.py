@@ -5,17 +5,17 @@ from pipeline.tables.base import Column, Document, Table
 CLASSES = Table(
     "classes",
     1,
-    "One row an FFN neuron.",
+    "One row per FFN neuron.",
     {
         "layer": Column("Int32", "block of the model, from 0"),
         "neuron": Column("Int32", "index in the FFN, from 0"),
         "score": Column(
             "Float64",
             "what the policy ranks by, ties in a fixed random order: for coverage, budget and "
-            "perplexity the share of tokens at which the neuron is active; for cett that above the "
-            "CETT threshold; for contribution and magnitude the mean of |h| * ||W_down[:, i]||_2 "
-            "and of |h|; for stability the size of the hot set over the neuron's rank, on the "
-            "corpus where that is smaller",
+            "perplexity the share of tokens at which the neuron is active; for cett the share at "
+            "which it is above the CETT threshold; for contribution the mean of |h| * "
+            "||W_down[:, i]||_2; for magnitude the mean of |h|; for stability the size of the hot "
+            "set divided by the neuron's rank, on the corpus where that is smaller",
         ),
         "rank": Column("Int64", "1 is the hottest; within the scope of the policy"),
         "hot": Column("Boolean", "true for the hot set"),

@@ -7,7 +7,7 @@ from pipeline.tables.base import Column, Table
 CORRELATIONS = Table(
     "correlations",
     3,
-    "One row a level, backbone (or all of them), method and measure.",
+    "One row per level, backbone (or all of them), method and measure.",
     {
         "level": Column("String", "neuron (deciles), layer, removal or condition"),
         "model": Column("String", "model name; null for all backbones pooled", nullable=True),
@@ -19,26 +19,26 @@ CORRELATIONS = Table(
         "strata": Column(
             "Int64",
             "sets of removals of equally many neurons (to a hundredth of the model's) within which "
-            "the order is looked at; null where all are ranked together",
+            "removals are ranked; null where all are ranked together",
             nullable=True,
         ),
         "spearman": Column(
             "Float64",
-            "rank correlation of the measure with reasoning accuracy lost; of strata and of "
-            "backbones the mean by number of units; null where nothing varies",
+            "rank correlation of the measure with reasoning accuracy lost; over strata and over "
+            "backbones the mean, weighted by number of units; null where nothing varies",
             nullable=True,
         ),
         "p": Column(
             "Float64",
             "two-sided, from permutations of the units within their backbones and strata; null for "
-            "what is descriptive: conditions, and all removals of a backbone together, whose order "
-            "is their design",
+            "descriptive rows: conditions, and all removals of a backbone together, whose order is "
+            "by design",
             nullable=True,
         ),
         "least_p": Column(
             "Float64",
-            "the smallest p that so many units can give, that of a rising or falling order "
-            "everywhere; above 1 - confidence nothing can be told; null where p is null",
+            "the smallest p that this many units can give, that of an order that rises or falls "
+            "throughout; above 1 - confidence no order can be significant; null where p is null",
             nullable=True,
         ),
     },
@@ -57,17 +57,17 @@ def related(
 UNITS = Table(
     "units",
     2,
-    "One row a decile or layer whose neurons (of a layer: the cold ones) were removed alone.",
+    "One row per decile or layer whose neurons (of a layer: the cold ones) were removed alone.",
     {
         "level": Column("String", "neuron (deciles) or layer"),
         "model": Column("String", "model name"),
         "method": Column("String", "method name"),
         "unit": Column("Int64", "decile, 1 the coldest; or layer, from 0"),
         "activity": Column("Float64", "mean activation frequency of a decile", nullable=True),
-        "natural_sparsity": Column("Float64", "of a layer", nullable=True),
-        "gini": Column("Float64", "of the activation frequencies in a layer", nullable=True),
-        "hot_share": Column("Float64", "share of a layer's neurons that is hot", nullable=True),
-        "depth": Column("Float64", "of a layer, 0 for the first and 1 for the last", nullable=True),
+        "natural_sparsity": Column("Float64", "natural sparsity of a layer", nullable=True),
+        "gini": Column("Float64", "Gini coefficient of a layer's frequencies", nullable=True),
+        "hot_share": Column("Float64", "share of a layer's neurons that are hot", nullable=True),
+        "depth": Column("Float64", "place of a layer, from 0, first, to 1, last", nullable=True),
         "neuron_sparsity_imposed": Column("Float64", "share of all FFN neurons removed"),
         "n": Column("Int64", "items compared with the dense run"),
         "loss": Column("Float64", "mean accuracy lost on the reasoning tasks, in shares"),
@@ -79,7 +79,7 @@ UNITS = Table(
 STEPS = Table(
     "steps",
     1,
-    "One row a condition (seeds pooled), reasoning task and number of steps: how many of the "
+    "One row per condition (seeds pooled), reasoning task and number of steps: how many of the "
     "questions that the dense model gets right stay right, beside what equal steps would leave.",
     {
         "model": Column("String", "model name"),
@@ -94,7 +94,7 @@ STEPS = Table(
         "expected": Column(
             "Float64",
             "c + (1 - c) p^steps with chance c and one p for all of the task's steps, fitted by "
-            "maximum likelihood: each step fails alike",
+            "maximum likelihood: every step fails equally often",
         ),
     },
 )

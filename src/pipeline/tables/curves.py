@@ -7,37 +7,38 @@ from pipeline.tables.base import Column, Table
 DENSE, REASONING = "dense", "reasoning"
 
 
-#: What methods that remove neurons for good are compared at; others at an achieved measure.
+#: The measure at which methods that remove neurons for good are compared; others are compared at an
+#: achieved measure.
 NEURONS_REMOVED = "neurons_removed"
 
 
 _MEASURE = Column(
     "String",
-    f"what the level is a share of, and methods are compared at: {NEURONS_REMOVED}, or an achieved "
-    "measure, natural zeros included; null where it is the method's own",
+    f"what the level is a share of and methods are compared at: {NEURONS_REMOVED}, or an achieved "
+    "measure, natural zeros included; null where the level is in the method's own unit",
     nullable=True,
 )
-_NONFINITE = "a seed each, whose scores are not finite numbers"
+_NONFINITE = "counted once per seed, whose scores are not finite numbers"
 _MEASURES = {
     "left_out": Column(
         "String",
-        "reasoning tasks, by commas, that the mean is without, since the method imposed nothing at "
-        "any of their tokens; null for none",
+        "reasoning tasks, separated by commas, that the mean leaves out because the method imposed "
+        "nothing on their tokens; null for none",
         nullable=True,
     ),
     "n": Column("Int64", "items compared with the dense run"),
     "nonfinite": Column("Int64", f"items, {_NONFINITE}, which count as wrong"),
     "out_of_form": Column(
         "Float64",
-        "share of the answers in which the task's filter finds none; of a mean, over the tasks "
-        "that have such a filter; null where none has",
+        "share of the responses in which the task's filter finds no answer; for a mean, over the "
+        "tasks that have such a filter; null where none has",
         nullable=True,
     ),
     "accuracy": Column("Float64", "share right"),
     "accuracy_dense": Column("Float64", "share right of the dense model on the same items"),
     "chance": Column(
         "Float64",
-        "accuracy of the best constant answer (of choices: place) per task and step count, over "
+        "accuracy of the best constant answer (for choices: place) per task and step count, over "
         "all of a task's items, weighted as those evaluated",
     ),
     "loss": Column("Float64", "accuracy_dense - accuracy, in shares (0.1 is ten points)"),
@@ -62,7 +63,7 @@ _REMOVED = {
     "activity_removed": Column(
         "Float64",
         "share of the dense model's active (token, neuron) pairs that the neurons removed for good "
-        "made up, mean over seeds; null where none is",
+        "made up, mean over seeds; null where none is removed",
         nullable=True,
     ),
     "contribution_removed": Column(
@@ -75,7 +76,7 @@ _REMOVED = {
 CURVES = Table(
     "curves",
     3,
-    "One row a condition (seeds pooled) and task; task `reasoning` is the mean of the reasoning "
+    "One row per condition (seeds pooled) and task; task `reasoning` is the mean of the reasoning "
     "tasks that the method touches, each with equal weight; its sparsity is that of all their "
     "tokens.",
     {
@@ -95,7 +96,7 @@ CURVES = Table(
 PERPLEXITY = Table(
     "perplexity",
     4,
-    "One row a condition (seeds pooled) and task that scores texts.",
+    "One row per condition (seeds pooled) and task that scores texts.",
     {
         "model": Column("String", "model name"),
         "method": Column("String", "method name, or dense"),
@@ -107,7 +108,7 @@ PERPLEXITY = Table(
         **_SPARSITY,
         **_REMOVED,
         "n": Column("Int64", "texts compared with the dense run"),
-        "tokens": Column("Int64", "tokens scored, a seed"),
+        "tokens": Column("Int64", "tokens scored, per seed"),
         "nonfinite": Column("Int64", f"texts, {_NONFINITE}"),
         "log_perplexity": Column(
             "Float64", "nats a token; null where not all scores are finite", nullable=True
@@ -117,7 +118,7 @@ PERPLEXITY = Table(
         "loss_low": Column(
             "Float64",
             "lower end of the paired bootstrap interval over texts; null for a single text, and "
-            "where there is no loss",
+            "where the loss is null",
             nullable=True,
         ),
         "loss_high": Column("Float64", "upper end", nullable=True),

@@ -20,7 +20,7 @@ FINDING = Document(
         "lost under the second, mean of the reasoning tasks, in shares (0.1 is ten points)",
         "decomposition": "rows: model, scope (layer or model), part (layers, not hot, order of "
         "coldness), first and second (methods), estimate, low, high: accuracy lost under the first "
-        "minus accuracy lost under the second; the parts of a scope add up to random neurons of "
-        "every layer less the coldest",
+        "minus accuracy lost under the second; the parts of a scope add up to the difference "
+        "between random neurons of every layer and the coldest",
     },
 )

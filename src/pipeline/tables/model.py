@@ -1,4 +1,4 @@
-"""model.json: what a model is, resolved once; everything downstream depends on it."""
+"""model.json: the facts about a model, resolved once; everything downstream depends on it."""
 
 from pipeline.tables.base import Document
 
@@ -9,7 +9,7 @@ MODEL = Document(
     {
         "name": "name in the configuration",
         "kind": "builtin, path or hub",
-        "source": "built-in name or Hub id; empty for a local folder, whose place is no fact of it",
+        "source": "built-in name or Hub id; empty for a local folder, whose path does not count",
         "commit": "Hub commit, or null",
         "weights_digest": "digest of the weight files",
         "config_digest": "digest of config.json",

@@ -1,7 +1,7 @@
-"""Many files of one kind, each read as what its folder is about.
+"""Many files of one kind, each read together with what its folder is about.
 
-A list of files says nothing of whose each is but by its order. So a rule says what every folder is
-about and which identity the study gives to it, and the manifest of a file there has to name the
+A list of files says only by its order what each file belongs to. So a rule says what every folder
+is about and which identity the study gives it, and the manifest of a file there has to name the
 same identity.
 """
 
@@ -22,8 +22,8 @@ def read_each(
 ) -> Iterator[tuple[dict[str, Any], Any]]:
     """(what its folder is about, what it holds) of every file, a frame or a body.
 
-    Raises UserError for a file that by its manifest is of something else, and KeyError for one in
-    a folder that nothing is said of.
+    Raises UserError for a file that by its manifest belongs to something else, and KeyError for one
+    in a folder that `folders` does not name.
     """
     for path in paths:
         facts = dict(folders[str(path.parent)])

@@ -7,14 +7,14 @@ LAYER = {"layer": Column("Int32", "block of the model, from 0")}
 _NEURON = {**LAYER, "neuron": Column("Int32", "index in the FFN, from 0")}
 _CHANNEL = {
     **LAYER,
-    "linears": Column("String", "names of the linear layers that read the tensor, by commas"),
+    "linears": Column("String", "linear layers that read the tensor, separated by commas"),
     "channel": Column("Int32", "index in the tensor's last dimension, from 0"),
 }
 _BLOCK = {"block": Column("Int64", "block of sequences, from 0")}
 
 
 def _sums(symbol: str) -> dict[str, Column]:
-    """Columns of one tensor's moments; padding and special tokens are in none of them."""
+    """Columns of one tensor's moments; they leave out padding and special tokens."""
     return {
         "tokens": Column("Int64", "tokens seen; padding and special tokens left out"),
         "nonfinite": Column("Int64", f"tokens with a non-finite {symbol}, left out of all sums"),
@@ -43,7 +43,7 @@ NEURON_BLOCKS = Table(
 NEURONS = Table(
     "neurons",
     2,
-    "One row an FFN neuron; h is what its column of the down projection is multiplied by.",
+    "One row per FFN neuron; h is what its column of the down projection is multiplied by.",
     {
         **_NEURON,
         **_NEURON_SUMS,
@@ -68,8 +68,8 @@ CHANNEL_BLOCKS = Table(
 CHANNELS = Table(
     "channels",
     1,
-    "One row a channel x that linear layers of a block read; those of the down projection are the "
-    "rows of neurons.parquet. sum_square / tokens is the second moment.",
+    "One row per channel x that linear layers of a block read; those of the down projection are "
+    "the rows of neurons.parquet. sum_square / tokens is the second moment.",
     {**_CHANNEL, **_sums("x")},
 )
 
@@ -83,8 +83,8 @@ HISTOGRAMS = Table(
         **LAYER,
         "tensor": Column(
             "String",
-            "names of the linear layers that read it; or ffn.gate and ffn.up, the outputs of those "
-            "projections, ffn.activation, act(gate), and ffn.output, the down projection's",
+            "names of the linear layers that read it; or ffn.gate, ffn.up and ffn.output for the "
+            "outputs of the gate, up and down projections, and ffn.activation for act(gate)",
         ),
         "sign": Column("Int8", "-1, 0 or 1; zeros have a row of their own"),
         "low": Column("Float64", "smallest magnitude of the bin"),
@@ -96,11 +96,11 @@ HISTOGRAMS = Table(
 LAYERS = Table(
     "layers",
     2,
-    "One row a layer.",
+    "One row per layer.",
     {
         **LAYER,
         "cett_threshold": Column("Float64", "contribution up to which a neuron counts as inactive"),
-        "cett": Column("Float64", "mean relative output error at that threshold, sampled tokens"),
+        "cett": Column("Float64", "mean relative output error there, over sampled tokens"),
         "cett_tokens": Column("Int64", "tokens the threshold was fitted on"),
         "tokens": Column("Int64", "tokens seen"),
         "natural_sparsity": Column(

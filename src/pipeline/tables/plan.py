@@ -12,7 +12,7 @@ PLAN = Document(
         "sparsifier": "name and options of the sparsifier, or null",
         "compensation": "name and options of the compensation, or null",
         "level": "level as configured",
-        "measure": "achieved measure that the level is of, or null for the method's own",
+        "measure": "achieved measure that the level is a share of, or null for the method's own",
         "sparse_from": "where in a sequence the sparsifier starts",
         "seed": "seed as configured",
         "model": "name of the model",
@@ -24,8 +24,8 @@ PLAN = Document(
         "achieved": "measures on calibration text, imposed and total, or null where not measured",
         "dropped": "FFN neurons removed for good",
         "dropped_by_layer": "those of every layer, or null where a method removes none for good",
-        "shared_with_coldest": "of a random draw: share of the neurons removed that the coldest "
-        "would be too, as many of each layer; else null",
+        "shared_with_coldest": "for a random draw, share of the removed neurons that would also go "
+        "if as many of the coldest were taken of each layer; else null",
         "activity_removed": "share of the dense model's active (token, neuron) pairs that the "
         "removed neurons made up, on the study's activity corpus; null where none is removed",
         "contribution_removed": "their share of the sum of |h_i| * ||W_down[:, i]||_2 there",
@@ -41,7 +41,7 @@ PLAN_ARRAYS = Arrays(
     2,
     "The arrays of a plan, by part; LINEAR is the name of a linear layer in its block.",
     {
-        "weights/LAYER/LINEAR/mask": "uint8 (outputs, inputs / 8, rounded up): a bit a weight, 1 "
+        "weights/LAYER/LINEAR/mask": "uint8 (outputs, inputs / 8, rounded up): a bit per weight, 1 "
         "where it is kept",
         "weights/LAYER/LINEAR/values": "float32 (outputs, inputs): weights that were changed",
         "weights/dropped, sparsifier/dropped": "uint8 (layers, d_ff): 1 where removed",
@@ -53,8 +53,8 @@ PLAN_ARRAYS = Arrays(
 PREPARED = Arrays(
     "prepared",
     1,
-    "What all levels of a method share, by part, named as in a plan; and more that the sparsifier "
-    "alone reads.",
+    "What all levels of a method share, by part, named as in a plan, and further arrays that only "
+    "the sparsifier reads.",
     PLAN_ARRAYS.arrays,
 )
 

@@ -10,8 +10,8 @@ _SCOPE = {
 POWER_LAW = Table(
     "power_law",
     1,
-    "How unevenly activations are spread over neurons; one row a corpus for the whole model and "
-    "one a layer.",
+    "How unevenly activations are spread over neurons; for each corpus one row for the whole model "
+    "and one per layer.",
     {
         **_SCOPE,
         "neurons": Column("Int64", "FFN neurons"),
@@ -48,8 +48,8 @@ HOT_OVERLAPS = Table(
         "size": Column("Int64", "neurons hot on the corpus"),
         "other_size": Column("Int64", "neurons hot on the other"),
         "both": Column("Int64", "neurons hot on both"),
-        "share": Column("Float64", "both, over the smaller of the two sets", nullable=True),
-        "jaccard": Column("Float64", "both, over those hot on either", nullable=True),
-        "by_chance": Column("Float64", "`share` of sets of these sizes drawn independently"),
+        "share": Column("Float64", "`both`, divided by the size of the smaller set", nullable=True),
+        "jaccard": Column("Float64", "`both`, divided by those hot on either", nullable=True),
+        "by_chance": Column("Float64", "`share` expected for independent sets of these sizes"),
     },
 )

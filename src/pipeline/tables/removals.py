@@ -5,7 +5,7 @@ from pipeline.tables.base import Column, Table
 REMOVALS = Table(
     "removals",
     1,
-    "One row a condition that removes FFN neurons for good, seeds apart.",
+    "One row per condition that removes FFN neurons for good, seeds apart.",
     {
         "model": Column("String", "model name"),
         "method": Column("String", "method name"),
@@ -13,8 +13,8 @@ REMOVALS = Table(
         "seed": Column("Int64", "seed"),
         "removed": Column("Int64", "neurons removed"),
         "neurons": Column("Int64", "neurons of the model"),
-        "least_of_a_layer": Column("Float64", "smallest share of a layer's neurons that it lost"),
-        "most_of_a_layer": Column("Float64", "largest share"),
+        "least_of_a_layer": Column("Float64", "smallest share of its neurons that a layer lost"),
+        "most_of_a_layer": Column("Float64", "largest such share"),
         "activity_removed": Column(
             "Float64",
             "share of the dense model's active (token, neuron) pairs that the removed neurons made "
@@ -25,8 +25,8 @@ REMOVALS = Table(
         ),
         "shared_with_coldest": Column(
             "Float64",
-            "of a random draw: share of the removed neurons that the coldest would be too, as many "
-            "of each layer",
+            "for a random draw, share of the removed neurons that would also go if as many of the "
+            "coldest were taken of each layer",
             nullable=True,
         ),
         "loss": Column(
@@ -41,7 +41,7 @@ REMOVALS = Table(
 REMOVED_BY_LAYER = Table(
     "removed_by_layer",
     1,
-    "One row a layer of a condition that removes FFN neurons for good, seeds apart.",
+    "One row per layer of a condition that removes FFN neurons for good, seeds apart.",
     {
         "model": Column("String", "model name"),
         "method": Column("String", "method name"),

@@ -1,6 +1,6 @@
 """Profiles: what is measured token by token, on a few thousand sampled tokens.
 
-Active is a neuron as `natural_sparsity` counts it: with h != 0 where the activation has exact
+A neuron is active in the sense of `natural_sparsity`: with h != 0 where the activation has exact
 zeros, and otherwise with a contribution above the layer's CETT threshold.
 """
 
@@ -31,7 +31,7 @@ NORMS = Table(
 TOKENS = Table(
     "tokens",
     1,
-    "One row a layer and sampled token.",
+    "One row per layer and sampled token.",
     {
         **LAYER,
         "sequence": _SEQUENCE,
@@ -57,12 +57,12 @@ CETT_CURVE = Table(
     "cett_curve",
     1,
     "Relative output error against the share of neurons left out, smallest contributions first; "
-    "drawn from at most 256 of the sampled tokens, evenly spread, so thresholds differ from "
-    "thresholds.parquet by what a smaller sample does.",
+    "drawn from at most 256 of the sampled tokens, evenly spread, so thresholds differ slightly "
+    "from those in thresholds.parquet.",
     {
         **LAYER,
         "sparsity": Column("Float64", "share of (token, neuron) pairs left out"),
-        "threshold": Column("Float64", "contribution up to which they are"),
+        "threshold": Column("Float64", "contribution up to which they are left out"),
         "cett": Column("Float64", "mean relative error of the FFN's output"),
     },
 )
@@ -70,20 +70,20 @@ CETT_CURVE = Table(
 ALWAYS_ACTIVE = Table(
     "always_active",
     1,
-    "Neurons that no token of a sequence leaves inactive, by the length looked at.",
+    "Neurons that are active at every token from a sequence's start on, by number of tokens.",
     {
         **LAYER,
         "length": Column("Int32", "tokens from the sequence's start; special ones do not count"),
-        "share": Column("Float64", "share of the layer's neurons active at each of them, mean"),
-        "sequences": Column("Int64", "sequences that long"),
+        "share": Column("Float64", "mean share of the layer's neurons active at all of them"),
+        "sequences": Column("Int64", "sequences that are at least that long"),
     },
 )
 
 PROMPT_OVERLAPS = Table(
     "prompt_overlaps",
     1,
-    "Active sets of two sequences at equal positions, from the first on at which they differ: "
-    "before it a causal model computes the same.",
+    "Active sets of two sequences at equal positions, from the first position at which they "
+    "differ: before it a causal model computes the same for both.",
     {
         **LAYER,
         "sequence": _SEQUENCE,
@@ -92,7 +92,7 @@ PROMPT_OVERLAPS = Table(
         "positions": Column("Int64", "positions compared"),
         "overlap": Column("Float64", "intersection over union, mean over positions"),
         "by_chance": Column(
-            "Float64", "what neurons that fire as often, each for itself, would have"
+            "Float64", "overlap expected if neurons were active as often, but independently"
         ),
     },
 )

@@ -6,7 +6,7 @@ from pipeline.tables.base import Column, Table
 SAMPLES = Table(
     "samples",
     3,
-    "One row an item and condition.",
+    "One row per item and condition.",
     {
         "task": Column("String", "task name"),
         "item": Column("Int64", "index in the task's file"),
@@ -17,11 +17,11 @@ SAMPLES = Table(
         "cluster": Column(
             "String", "equal for items that belong together, which intervals count as one"
         ),
-        "target": Column("String", "the right answer; of a text, the text"),
+        "target": Column("String", "the right answer; for a text, the text itself"),
         "response": Column("String", "all that the model wrote, or the choice it finds likeliest"),
         "answer": Column("String", "the part that is scored"),
         "finite": Column(
-            "Boolean", "the model's scores of the item, or of every step, are finite numbers"
+            "Boolean", "the model's scores of the item (for an answer, at every step) are finite"
         ),
         "correct": Column(
             "Boolean",
@@ -35,7 +35,7 @@ SAMPLES = Table(
             nullable=True,
         ),
         "scored_tokens": Column(
-            "Int32", "tokens that `nats` is the sum over; null for written answers", nullable=True
+            "Int32", "tokens that `nats` sums over; null for written answers", nullable=True
         ),
         "in_form": Column(
             "Boolean",
@@ -45,7 +45,7 @@ SAMPLES = Table(
         ),
         "answer_tokens": Column(
             "Int32",
-            "tokens written, one that ends the answer included; null for texts and choices",
+            "tokens written, including one that ends the answer; null for texts and choices",
             nullable=True,
         ),
     },
@@ -56,7 +56,7 @@ _SPARED = "(token, weight) pairs that need not be read"
 COUNTS = Table(
     "counts",
     2,
-    "What was counted over one block of a task's items, layer by layer; `sparsity` is made of it.",
+    "Counts over one block of a task's items, layer by layer; `sparsity` is computed from them.",
     {
         "task": Column("String", "task name"),
         "start": Column("Int64", "first item of the block"),
@@ -92,7 +92,7 @@ SPARSITY = Table(
         "sparse_from": Column(
             "String", "where the method starts in a sequence; in texts always at the start"
         ),
-        "nonfinite": Column("Int64", "non-finite inner activations met"),
+        "nonfinite": Column("Int64", "(token, neuron) pairs with a non-finite h"),
         "refused": Column("String", "why nothing was evaluated", nullable=True),
     },
 )

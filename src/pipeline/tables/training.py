@@ -1,4 +1,4 @@
-"""The built-in backbones: how training went, and the facts that their cards tell."""
+"""The built-in backbones: how training went, and the facts on their cards."""
 
 from pipeline.tables.base import Document
 

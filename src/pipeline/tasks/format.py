@@ -1,6 +1,7 @@
-"""The keys of a task file: what is taken of lm-evaluation-harness' format, checked before any job.
+"""The keys of a task file: the part of lm-evaluation-harness's format that is supported, checked
+before any job.
 
-What the harness would pass over, or fail at once an evaluation has begun, is refused here.
+What the harness would ignore, or fail at during an evaluation, is refused here.
 """
 
 import re
@@ -12,7 +13,7 @@ from pipeline.errors import UserError, at
 
 
 class Form(StrEnum):
-    """How a task asks, by the harness' name for it."""
+    """How a task asks its questions, by the harness's name for it."""
 
     ANSWER = "generate_until"
     CHOICE = "multiple_choice"
@@ -41,12 +42,12 @@ _OWN_KEYS = {
     Form.CHOICE: {"doc_to_choice"},
     Form.TEXT: set(),
 }
-#: What the harness gives a task that names no options of generation, and the longest answer that
-#: may be asked for, in tokens.
+#: The harness's generation options for a task that names none, and the longest answer that may be
+#: asked for, in tokens.
 GENERATION: Mapping[str, Any] = {"until": ("\n\n",), "max_gen_toks": 256, "do_sample": False}
 LONGEST = 1 << 17
 
-#: What a value must be: whether it is, and in words.
+#: Kinds of values: a function that says whether a value is of the kind, and the kind in words.
 _Kind = tuple[Callable[[Any], bool], str]
 
 
@@ -69,12 +70,12 @@ def _is_expression(value: Any) -> bool:
 _TEXT: _Kind = (_is(str), "a text")
 _TRUTH: _Kind = (_is(bool), "true or false")
 _EXPRESSION: _Kind = (_is_expression, "a regular expression")
-#: The steps by which an answer is read, with their arguments. The harness' others need a function,
-#: several responses or fields of the item, or give no text.
+#: The steps by which an answer is read, with their arguments. The harness's other steps need a
+#: function, several responses or fields of the item, or give no text.
 FILTERS: Mapping[str, Mapping[str, _Kind]] = {
     "regex": {
         "regex_pattern": _EXPRESSION,
-        # Any other place may not be there, and the harness then fails at that answer.
+        # At any other index there may be no match, and the harness then fails on that answer.
         "group_select": (lambda value: type(value) is int and value in (0, -1), "0 or -1"),
         "fallback": _TEXT,
     },
@@ -113,7 +114,7 @@ _METADATA: Mapping[str, _Kind] = {
 
 
 def check(definition: Mapping[str, Any]) -> None:
-    """UserError, with the key, unless every key is one that is used and holds what it may."""
+    """UserError, with the key, unless every key is supported and has an allowed value."""
     form = form_of(definition)
     _check_keys(definition, form)
     metadata(definition)
@@ -124,7 +125,7 @@ def check(definition: Mapping[str, Any]) -> None:
 
 
 def form_of(definition: Mapping[str, Any]) -> Form:
-    """How a task asks; UserError for a form that is not taken."""
+    """How a task asks its questions; UserError for a form that is not supported."""
     given = definition.get("output_type")
     if not isinstance(given, str) or given not in set(Form):
         raise UserError(f"output_type is {given!r}; give {', '.join(Form)}")
@@ -141,7 +142,8 @@ def metadata(definition: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def filters(definition: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The steps by which the task reads an answer, none where all of it counts."""
+    """The steps by which the task reads an answer from a response; none where the whole response
+    counts."""
     given = definition.get("filter_list") or []
     if not isinstance(given, list) or [type(way) for way in given] not in ([], [dict]):
         raise UserError(
@@ -217,7 +219,8 @@ _GREEDY = "answers are greedy, so it may hold do_sample: false and max_gen_toks,
 
 
 def _check_keys(definition: Mapping[str, Any], form: Form) -> None:
-    """A key of the harness that is passed over would change what is measured, unseen."""
+    """Refuse unknown keys: one that the harness knows but this pipeline ignores would silently
+    change what is measured."""
     known = _KEYS | _OWN_KEYS[form]
     unknown = sorted(str(key) for key in set(definition) - known)
     if definition.get("num_fewshot"):

@@ -30,7 +30,8 @@ class Task:
 
     @cached_property
     def definition(self) -> dict[str, Any]:
-        """The YAML as a mapping; UserError when it is none, or names neither task nor items."""
+        """The YAML as a mapping; UserError when it is not one, or does not name the task and its
+        items."""
         loaded = plain_yaml.read(self.path)
         named = isinstance(loaded, dict) and isinstance(loaded.get("task"), str)
         if not named or "dataset_kwargs" not in loaded:
@@ -43,8 +44,8 @@ class Task:
     def check(self) -> None:
         """Read the task and its test items once, before anything is computed.
 
-        UserError, with file and line, unless it is of one of the forms and its templates fit every
-        item.
+        UserError, with file and line, unless the task has one of the supported forms and its
+        templates fit every item.
         """
         with at(f"task {self.name}: {self.path.name}"):
             task_format.check(self.definition)
@@ -84,18 +85,19 @@ class Task:
 
     @property
     def form(self) -> Form:
-        """How it asks; UserError for a form that is not taken."""
+        """How the task asks its questions; UserError for a form that is not supported."""
         return task_format.form_of(self.definition)
 
     @property
     def reasoning(self) -> bool:
-        """False for controls; texts need none unless their metadata says so."""
+        """False for controls; texts are controls unless their metadata says otherwise."""
         given: bool = self._metadata().get("reasoning", self.form is not Form.TEXT)
         return given
 
     @property
     def filters(self) -> list[dict[str, Any]]:
-        """The steps by which an answer is read off a response; none where all of it counts."""
+        """The steps by which an answer is read from a response; none where the whole response
+        counts."""
         return task_format.filters(self.definition)
 
     @property
@@ -104,8 +106,8 @@ class Task:
         return task_format.generation(self.definition)
 
     def steps(self, item: Mapping[str, Any]) -> int:
-        """Reasoning steps of an item, by the field that the task's metadata name; 0 where they name
-        none, or the item lacks it."""
+        """Reasoning steps of an item, by the field that the task's metadata names; 0 where it names
+        none, or the item lacks the field."""
         field = self._metadata().get("steps")
         steps = 0 if field is None else item.get(field, 0)
         if type(steps) is not int or not 0 <= steps <= _MOST_STEPS:
@@ -116,8 +118,8 @@ class Task:
         return steps
 
     def cluster(self, item: Mapping[str, Any]) -> str:
-        """What an item has in common with those that it belongs together with: by the template in
-        the task's metadata, or itself, so that only items which repeat are a cluster."""
+        """The cluster of an item, equal for items that belong together: what the template in the
+        task's metadata gives, or the item itself, so that only repeated items form a cluster."""
         template = self._metadata().get("cluster")
         if template is None:
             return of_value(item)
@@ -129,8 +131,8 @@ class Task:
         return [item for _, item in self._rows(split)]
 
     def targets(self) -> list[dict[str, Any]]:
-        """Task name, step count and right answer (of choices: its place) of every test item, which
-        chance is made of; none for texts, which have no answer."""
+        """Task name, step count and right answer (for choices, its place) of every test item, from
+        which chance is computed; none for texts, which have no answer."""
         if self.form is Form.TEXT:
             return []
         return [
@@ -139,7 +141,8 @@ class Task:
         ]
 
     def question(self, item: Mapping[str, Any]) -> str:
-        """What must not stand in a calibration corpus: the prompt, or of a text all of it."""
+        """The part of an item that must not be in a calibration corpus: the prompt, or the whole of
+        a text."""
         return self.text(item, "doc_to_target" if self.form is Form.TEXT else "doc_to_text")
 
     def choices(self, item: Mapping[str, Any]) -> tuple[list[str], int]:
@@ -173,7 +176,7 @@ class Task:
         return choices, place
 
     def notes(self) -> list[str]:
-        """What is odd about the task's items and is taken all the same, a sentence each."""
+        """What is odd about the task's items but accepted, one sentence each."""
         if self.form is not Form.CHOICE:
             return []
         equal = [n for n, item in self._rows("test") if _repeats(self.choices(item)[0])]
@@ -188,8 +191,8 @@ class Task:
     def _check_places(self, file: str, rows: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
         """Refuse answers that are read as places where they look like the choices' texts.
 
-        A number that names a place stands among the choices now and then; when it does so on every
-        item, and means another choice on some, the texts were meant.
+        A number that names a place may also be one of the choices now and then; if it is on every
+        item, and stands for a different choice on some, the texts were probably meant.
         """
         read_otherwise = []
         for number, item in rows:

@@ -1,4 +1,5 @@
-"""Templates of task files: data of others, filled in a sandbox with limits of time and size."""
+"""Templates of task files: data from others, filled in in a sandbox with limits on time and
+size."""
 
 import contextlib
 import math
@@ -16,7 +17,7 @@ from pipeline.errors import UserError
 SECONDS = 2.0
 MEMORY = 1 << 28
 CHARACTERS = 1_000_000
-#: Filters and names that are not offered. A template must write the same text every time; and an
+#: Filters and names that are not available. A template must write the same text every time; and an
 #: integer to a power of 10^9 is one operation, which no limit of time interrupts.
 _FILTERS = {"random", "round"}
 _NAMES = {"lipsum"}
@@ -24,24 +25,24 @@ _STATM = Path("/proc/self/statm")
 
 
 class _TooLong(BaseException):
-    """The time is up; no Exception, since Jinja passes over those when it folds constants."""
+    """The time is up. Not an Exception, since Jinja ignores those when it folds constants."""
 
 
 @cache
 def compiled(text: str) -> Any:
-    """The template of a text; UserError where it is none."""
+    """The template in a text; UserError where it is not a template."""
     from jinja2 import TemplateError
 
     try:
         with _limits():
             return _environment().from_string(text)
     except (TemplateError, RecursionError) as error:
-        raise UserError(f"{_short(text)} is no template: {error}") from error
+        raise UserError(f"{_short(text)} is not a template: {error}") from error
 
 
 def filled(template: Any, fields: Mapping[str, Any]) -> str:
-    """What a template writes with the fields in; UserError where they do not fit it, or it goes
-    beyond a limit."""
+    """A template's text for the given fields; UserError where they do not fit it, or a limit is
+    exceeded."""
     try:
         with _limits():
             text = str(template.render(fields))
@@ -84,7 +85,7 @@ def _short(value: Any) -> str:
 
 @cache
 def _environment() -> Any:
-    """Jinja's, with the settings that the harness gives its own, but sandboxed."""
+    """Jinja's environment, with the harness's settings but sandboxed."""
     from jinja2 import StrictUndefined, Undefined
     from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
 
@@ -95,7 +96,7 @@ def _environment() -> Any:
             raise SecurityError(f"{operator} is not computed in a template")
 
     def written(value: Any) -> Any:
-        # Strict ones raise an error of their own when they are written.
+        # Strict undefined values raise an error of their own when they are rendered.
         return value if isinstance(value, Undefined) else as_text(value)
 
     environment = Environment(
@@ -121,7 +122,7 @@ def _limits() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _time() -> Iterator[None]:
-    """Raise _TooLong after SECONDS of the process' own time; nothing outside of the main thread,
+    """Raise _TooLong after SECONDS of the process' own time; no effect outside the main thread,
     where Python handles no signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -141,8 +142,8 @@ def _time() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _memory() -> Iterator[None]:
-    """Have the system refuse more than MEMORY beyond what the process has; nothing where the system
-    does not tell that, as macOS."""
+    """Have the system refuse more than MEMORY beyond what the process has; no effect on systems
+    that do not report that, such as macOS."""
     if not _STATM.exists():
         yield
         return

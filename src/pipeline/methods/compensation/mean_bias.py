@@ -30,7 +30,8 @@ class Options(Section):
 
 
 class MeanBias(Part):
-    """The mean of what was left out, by one pass over the calibration text, all sites at once.
+    """Adds the mean of what was left out, by one pass over the calibration text for all sites at
+    once.
 
     Sample:
 
@@ -46,8 +47,8 @@ class MeanBias(Part):
 
     @classmethod
     def cost(cls, options: Any) -> FittingCost:
-        """One pass over the calibration text; the original's matrices beside the model, and sums of
-        twice their precision."""
+        """One pass over the calibration text, with the original's matrices in memory beside the
+        model, and sums of twice their precision."""
         return FittingCost(passes=1, copies=3)
 
     def check(self, parts: Any) -> None:
@@ -63,7 +64,7 @@ class MeanBias(Part):
         base, read, made = evidence.model.base_model, _Means(), _Means()
         with ExitStack() as ends, torch.inference_mode():
             for place, module in sites.items():
-                # Before the sparsifier's own hook.
+                # To run before the sparsifier's own hook.
                 hook = module.register_forward_pre_hook(
                     lambda _module, given, place=place: read.add(place, given[0]), prepend=True
                 )
@@ -86,16 +87,16 @@ class MeanBias(Part):
 
 
 class _Means:
-    """Means over the tokens that count, of what passes at every site."""
+    """Means over the tokens that count of what passes through every site."""
 
     def __init__(self) -> None:
-        #: Of the batch at hand, (sequences, length) bool.
+        #: Tokens of the current batch that count, (sequences, length) bool.
         self.mask: torch.Tensor | None = None
         self._sums: dict[str, torch.Tensor] = {}
         self._tokens: dict[str, int] = {}
 
     def add(self, place: str, values: "torch.Tensor") -> None:
-        """The values of a batch, (sequences, length, channels) or with both in one."""
+        """Add a batch's values, (sequences, length, channels) or (sequences * length, channels)."""
         if self.mask is None:
             raise ValueError("no batch is at hand")
         kept = marked(values, self.mask).double()
@@ -103,7 +104,7 @@ class _Means:
         self._tokens[place] = self._tokens.get(place, 0) + len(kept)
 
     def of(self, place: str) -> "torch.Tensor":
-        """(channels,) float64; UserError where no token counts."""
+        """The mean at a site, (channels,) float64; UserError where no token counts."""
         if not self._tokens[place]:
             raise UserError("mean_bias: no token of the calibration text counts; give more text")
         return self._sums[place] / self._tokens[place]

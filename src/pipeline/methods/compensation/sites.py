@@ -22,8 +22,8 @@ Sites = Literal["down", "all"]
 @dataclass
 class Repair:
     """What a compensation is fitted on: the evidence, whose model is as the other parts left it,
-    the sparsifier's hooks included; `teacher` loads the original model; `forward` knows of the
-    student's passes."""
+    with the sparsifier's hooks; `teacher` loads the original model; `forward` knows the passes of
+    the model that is fitted."""
 
     evidence: Evidence
     forward: Forward
@@ -61,7 +61,7 @@ def fold(arrays: Mapping[str, np.ndarray], layout: ModelView) -> None:
             module = found[place]
             added = torch.from_numpy(values).to(module.weight)
             if module.bias is None:
-                # Not the array's own memory: what removes neurons writes into biases.
+                # A copy of the array: removing neurons writes into biases.
                 module.bias = torch.nn.Parameter(added.clone(), requires_grad=False)
             else:
                 module.bias.add_(added)

@@ -1,4 +1,4 @@
-"""`spon`: learned vectors, one a layer and the same at every token, that a linear layer reads
+"""`spon`: learned vectors, one for each site and the same at every token, that a linear layer reads
 beside its sparse input: y = W s(x) + W alpha (SPON, arXiv 2512.12744). W alpha becomes a bias.
 
 Everything else is frozen. The loss is KL(original model || this model) of the next token's
@@ -6,9 +6,9 @@ distribution, mean over the tokens that another follows; the original is unprune
 Alpha lives in the input space of the layer, is added after the mask and starts at 0; thresholds
 stay as they were fitted.
 
-`spon_dense` is the control that tells repair from training on the text: the same vectors, of the
-dense model, by its cross-entropy on the same text. A loss against the original's distribution would
-be at its minimum from the start.
+`spon_dense` is the control that separates repair from mere training on the text: the same vectors,
+fitted on the dense model by its cross-entropy on the same text, since a loss against the original's
+distribution would be at its minimum from the start.
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,19 +48,19 @@ class Options(Section):
         "linear layers",
     )
     corpus: Name | None = Field(
-        None, description="corpus they are learned on; null for the one thresholds are fitted on"
+        None, description="corpus to learn on; null for the one on which thresholds are fitted"
     )
     learning_rate: float | None = Field(
         None,
         gt=0,
-        description="null for the site's own, 0.003 at `down` and 0.01 at `all`, the best of a "
+        description="learning rate; null for 0.003 at `down` and 0.01 at `all`, the best of a "
         "sweep (benchmarks/spon.py)",
     )
     steps: int = Field(300, ge=1, description="most optimiser steps")
-    batch: int = Field(8, ge=1, description="sequences a step")
+    batch: int = Field(8, ge=1, description="sequences per step")
     every: int = Field(25, ge=1, description="steps between measurements on held-out text")
     patience: int = Field(
-        4, ge=1, description="measurements without improvement after which it stops"
+        4, ge=1, description="measurements without improvement after which training stops"
     )
 
 
@@ -78,13 +78,14 @@ class Spon(Part):
     label = "SPON"
     objective = "KL divergence from the original model's next token, nats a token"
     Options: type[Section] = Options
-    #: The order of the text is drawn.
+    #: The order in which the text is trained on is drawn.
     seeded = True
     reads: Mapping[str, str] = {"corpus": "sequences"}
 
     @classmethod
     def cost(cls, options: Any) -> FittingCost:
-        """All steps, though training may stop before; the student, the original and gradients."""
+        """The cost of all steps, though training may stop earlier, with the student, the original
+        and gradients in memory."""
         return FittingCost(trained=options.steps * options.batch, copies=3)
 
     def check(self, parts: Mapping[str, Any]) -> None:
@@ -97,7 +98,8 @@ class Spon(Part):
 
     def loss(self, training: "_Training", batch: Batch) -> "torch.Tensor":
         """Mean over the tokens of a batch that another follows, in nats."""
-        # After a text's end no model was trained to say anything, and there they differ most.
+        # Models were not trained to predict anything after a text's end, and they differ most
+        # there.
         followed = batch.attention[:, 1:].bool()
         student, teacher = training.student(batch), training.teacher(batch)
         return distance(student[:, :-1], teacher[:, :-1], followed)
@@ -113,7 +115,9 @@ class Spon(Part):
                 total += number * float(self.loss(training, batch))
             tokens += number
         if not tokens:
-            raise UserError("the held-out text has no token that another follows; give more text")
+            raise UserError(
+                "the held-out text has no token that is followed by another; give more text"
+            )
         return total / tokens
 
     def fit(self, repair: Repair, options: Any) -> tuple[Arrays, Curve]:
@@ -153,7 +157,7 @@ class Spon(Part):
 
 
 class SponDense(Spon):
-    """Vectors of the dense model, learned on the text itself.
+    """Vectors for the dense model, learned on the text itself.
 
     Sample:
 
@@ -192,7 +196,8 @@ class SponDense(Spon):
 
 
 class _Training:
-    """The text that vectors are learned on, and what the original model says of it."""
+    """The text that vectors are learned on, with the logits of the student and of the original
+    model."""
 
     def __init__(self, repair: Repair, batch: int) -> None:
         self.repair = repair
@@ -201,13 +206,14 @@ class _Training:
 
     @cached_property
     def held_out(self) -> list[Batch]:
-        """In batches of the steps' size: logits of a whole vocabulary are large."""
+        """The held-out text in batches as large as a step's, since logits over a whole vocabulary
+        are large."""
         evidence = self.repair.evidence
         device = str(next(evidence.model.parameters()).device)
         return list(batches(evidence.held_out, self._batch, evidence.special, device))
 
     def batch(self, items: Sequence[int]) -> Batch:
-        """Some sequences of the training text in one batch, however many."""
+        """The given sequences of the training text in a single batch."""
         evidence = self.repair.evidence
         rows = [self.sequences[i] for i in items]
         device = str(next(evidence.model.parameters()).device)
@@ -239,7 +245,8 @@ def distance(student: "torch.Tensor", teacher: "torch.Tensor", mask: "torch.Tens
 
 
 def _zeros(module: "torch.nn.Module") -> "torch.Tensor":
-    """A vector of the layer's inputs: small steps of an optimiser are lost in 16 bits."""
+    """A vector of zeros for a layer's inputs, in float32 or longer: small steps of an optimiser are
+    lost in 16 bits."""
     weight = matrix(module).detach()
     return _precise(weight.new_zeros(weight.shape[1]))
 

@@ -28,7 +28,7 @@ class Integers(Part):
     bits = 8
 
     def quantize(self, weight: "torch.Tensor", options: Any) -> "torch.Tensor":
-        """The weight that the numbers stand for, in its own type; zeros stay zeros."""
+        """The weight that the quantized numbers stand for, in its own type; zeros stay zeros."""
         codes, scales = quantized(weight, self.bits, options.group)
         return restored(codes, scales, options.group, weight.dtype)
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-#: Of the scales. Below it float32 loses digits, and the rounded scale would cut large weights off.
+#: Smallest scale. Below it float32 loses digits, and the rounded scale would cut off large weights.
 _SMALLEST_SCALE = 2.0**-126
 
 
@@ -14,14 +14,14 @@ def quantized(
 ) -> "tuple[torch.Tensor, torch.Tensor]":
     """(codes, scales): symmetric integers, int8 (outputs, inputs), and float32 (outputs, groups).
 
-    Every `group` consecutive inputs of a row share a scale, with fewer in the last group where they
-    do not go in evenly; None is one group a row. The scale is max|w| / c with c = 2^(bits-1) - 1,
-    but at least 2^-126, and 1 for a group of zeros; codes are w / scale rounded half to even, in
-    -c..c. There is no zero point and no -c - 1, so 0 stays exactly 0 (pruned weights stay pruned)
-    and -w has the code of w, negated. Quotients are float64.
+    Every `group` consecutive inputs of a row share a scale; the last group has fewer where `group`
+    does not divide the row, and None makes the whole row one group. The scale is max|w| / c with c
+    = 2^(bits-1) - 1, but at least 2^-126, and 1 for a group of zeros; codes are w / scale rounded
+    half to even, in -c..c. There is no zero point and no -c - 1, so 0 stays exactly 0 (pruned
+    weights stay pruned) and -w has the code of w, negated. Quotients are float64.
 
-    |w - code * scale| <= scale / 2, but for the scale's own rounding to float32 (at most 2^-24 of
-    max|w|). Quantising the restored weight gives the same codes again in float32 and float64.
+    |w - code * scale| <= scale / 2, except for the scale's own rounding to float32 (at most 2^-24
+    of max|w|). Quantising the restored weight gives the same codes again in float32 and float64.
 
     ValueError unless bits is 2 to 8, group positive, the weight a matrix of finite floating point
     numbers, and every scale within float32.
@@ -48,7 +48,7 @@ def quantized(
             "scale within float32"
         )
     scales = torch.where(largest == 0, 1.0, scales)
-    # No clamp: the scale's rounding takes quotients beyond c by a relative 2^-23 at most.
+    # No clamp is needed: the scale's rounding takes quotients beyond c by a relative 2^-23 at most.
     codes = (grouped / scales.double()[:, :, None]).round()
     return codes.to(torch.int8).reshape(outputs, -1)[:, :inputs].contiguous(), scales
 

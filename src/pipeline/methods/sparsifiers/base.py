@@ -1,4 +1,4 @@
-"""What a sparsifier that goes token by token is: fitted on text, then hooked on a model."""
+"""The base of all sparsifiers, and the evidence that they are fitted on."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ from pipeline.numerics.histograms import Magnitudes
 if TYPE_CHECKING:
     import polars as pl
 
-#: Tokens that single blocks are run on, and that achieved sparsity is measured on.
+#: Numbers of tokens that single blocks are run on, and that achieved sparsity is measured on.
 BLOCK_TOKENS, MEASURED_TOKENS = 1024, 8192
-#: One part in so many of the sequences is held out of training.
+#: One in this many sequences is held out of training.
 _HELD_OUT = 10
 _DRAW = 0
 
@@ -35,11 +35,11 @@ Curve = list[dict[str, Any]]
 class Evidence:
     """What fitting may look at: the model as the earlier parts of the method left it, and text.
 
-    `tables` gives tables.neurons.HISTOGRAMS of that model on that text, and `residuals` the arrays
-    of profiling.collect.residual_sample on at most so many tokens of given sequences. `hot`,
-    (layers, d_ff) bool, and `neurons` (static.Neurons) are those of the original model; None
+    `tables` returns tables.neurons.HISTOGRAMS of that model on that text, and `residuals` the
+    arrays of profiling.collect.residual_sample for given sequences and a largest number of tokens.
+    `hot`, (layers, d_ff) bool, and `neurons` (static.Neurons) are those of the original model; None
     without a classification. `checkpoint` is where training may keep what it needs to go on, and
-    `fingerprint` tells what it is about.
+    `fingerprint` says which training that is.
     """
 
     model: Any
@@ -63,7 +63,8 @@ class Evidence:
 
     @cached_property
     def magnitudes(self) -> Callable[[int, str], Magnitudes]:
-        """A function: layer and tensor, or one of the linear layers that read it -> its |x|."""
+        """A function from a layer and a tensor (or one of the linear layers that read it) to the
+        magnitudes |x| of that tensor."""
         found: dict[tuple[int, str], Magnitudes] = {}
         for (layer, tensor), rows in self.tables().group_by("layer", "tensor"):
             for name in str(tensor).split(","):
@@ -77,7 +78,7 @@ class Evidence:
 
     @cached_property
     def held_out(self) -> list[Sequence[int]]:
-        """A tenth of the sequences, drawn once, at least one: no training sees them."""
+        """A tenth of the sequences, at least one, drawn once; no training sees them."""
         return [self.sequences[i] for i in self._order[: self._left]]
 
     @cached_property
@@ -95,7 +96,7 @@ class Evidence:
         return Blocks(self.model, self.layout.blocks, self.batched(BLOCK_TOKENS))
 
     def batched(self, tokens: int) -> list[Batch]:
-        """Some sequences, drawn once, of about so many tokens, in batches."""
+        """Sequences of about `tokens` tokens in all, drawn once, in batches."""
         held = np.cumsum([len(self.sequences[i]) for i in self._order])
         count = max(1, int(np.searchsorted(held, tokens, side="right")))
         return self.in_batches([self.sequences[i] for i in self._order[:count]])
@@ -107,24 +108,24 @@ class Evidence:
 
 
 class Sparsifier(Part):
-    """Base of all: decides at every token, unless it is `static`, with defaults of what most have
-    no need for."""
+    """Base of all sparsifiers: decides at every token, unless it is `static`. The defaults are for
+    what most do not need."""
 
-    #: True where neurons are the same at every token.
+    #: True where the same neurons are skipped at every token.
     static = False
-    #: Which neurons it removes first, of sparsifiers that go along the classification's order or
-    #: draw; None of all others.
+    #: Which neurons go first, for sparsifiers that follow the classification's order or draw at
+    #: random; None for all others.
     order: First | None = None
-    #: What a part of the model is called, of sparsifiers whose levels number parts.
+    #: What a part of the model is called, for sparsifiers whose levels number parts.
     part = ""
     #: What its speed is measured as, one of models.skips.FORMS; None where there is none.
     kernel_form: str | None = None
-    #: Where in a sequence the method must start; None where that is a choice.
+    #: Where in a sequence the method must start; None where the configuration may choose.
     sparse_from: str | None = None
 
     @staticmethod
     def prepares(options: Mapping[str, Any]) -> bool:
-        """True where levels share work worth a job of its own."""
+        """True where levels share so much work that it gets a job of its own."""
         return False
 
     @classmethod
@@ -136,7 +137,7 @@ class Sparsifier(Part):
         """Raise Refused where the method makes no sense for this model."""
 
     def most(self, evidence: Evidence, options: Any) -> float:
-        """The highest share that there is a condition for."""
+        """The highest share at which the sparsifier still is a condition."""
         return 1.0
 
     def prepare(self, evidence: Evidence, options: Any) -> tuple[Arrays, Curve]:
@@ -144,12 +145,12 @@ class Sparsifier(Part):
         return {}, []
 
     def at(self, evidence: Evidence, prepared: Arrays, options: Any, share: float) -> Arrays:
-        """What attaching needs at one setting; `share` is from 0, dense, to 1, and skips the more
-        the higher it is."""
+        """The arrays that `attach` needs at one setting; `share` goes from 0, dense, to 1, and a
+        higher share skips more."""
         raise NotImplementedError
 
     def at_level(self, evidence: Evidence, prepared: Arrays, options: Any, level: Level) -> Arrays:
-        """`at` the share that the level is, unless a sparsifier takes other levels."""
+        """`at` for the level's share; sparsifiers with other kinds of levels override it."""
         return self.at(evidence, prepared, options, level.share)
 
     def attach(self, masks: Masks, arrays: Arrays, options: Any) -> None:
@@ -159,8 +160,8 @@ class Sparsifier(Part):
     def for_kernels(
         self, arrays: Arrays, options: Any, layout: ModelView, from_start: bool
     ) -> list[LayerRules]:
-        """What every block skips, in the kernels' terms; `from_start` when at every token. Raises
-        Refused where they have no form of it."""
+        """What every block skips, in the kernels' terms; `from_start` says that the method is at
+        work at every token. Raises Refused where the kernels have no form of it."""
         raise Refused(
             "this sparsifier has no form in the kernels: it must know all of h, or all inputs, "
             "before it skips any, or adds something for what it skips"

@@ -37,17 +37,19 @@ class Options(Section):
     allocation: Literal["uniform", "greedy"] = Field(
         "uniform",
         description="`uniform`: every linear layer skips the same share of its inputs; `greedy`: "
-        "as costs a block's output least, the same share of weights in every block",
+        "every block skips the same share of its weights, divided among its layers so that its "
+        "output changes least",
     )
 
 
 class ByInput(Sparsifier):
-    """Base: `setting` turns a layer's share into a number, `keep` that number into a rule."""
+    """Base of these sparsifiers: `setting` turns a layer's share into a number, `keep` turns that
+    number into a rule."""
 
     Options = Options
 
     def setting(self, evidence: Evidence, layer: int, name: str, share: float) -> float:
-        """What the rule of linear layer `name` in a block is set to, to skip `share`."""
+        """The number that makes the rule of linear layer `name` of a block skip `share`."""
         raise NotImplementedError
 
     def keep(self, module: "torch.nn.Module", setting: float) -> "Rule":
@@ -56,12 +58,13 @@ class ByInput(Sparsifier):
 
     @staticmethod
     def prepares(options: Mapping[str, Any]) -> bool:
-        """True for the greedy path, which all levels lie on."""
+        """True for the greedy path, since all levels lie on it."""
         return bool(options["allocation"] == "greedy")
 
     @classmethod
     def cost(cls, options: Any) -> FittingCost:
-        """Along the greedy path every step tries each of a block's layers, some seven."""
+        """The cost of the greedy path, each step of which tries all of a block's layers, about
+        seven."""
         return FittingCost(tokens=7 / STEP * BLOCK_TOKENS if options.allocation == "greedy" else 0)
 
     def prepare(self, evidence: Evidence, options: Any) -> tuple[Arrays, Curve]:
@@ -98,7 +101,7 @@ class ByInput(Sparsifier):
             _hook(masks, layer, rules)
 
     def _set(self, evidence: Evidence, layer: int, name: str, share: float) -> float:
-        """`setting`; 0, at which a rule skips zeros at most, for a share of 0."""
+        """`setting`, except for a share of 0: then 0, at which a rule skips at most zeros."""
         return self.setting(evidence, layer, name, float(share)) if share > 0 else 0.0
 
     def _path(self, evidence: Evidence, layer: int, hidden: "Sequence[torch.Tensor]") -> np.ndarray:
@@ -145,9 +148,9 @@ def greedy(
 ) -> np.ndarray:
     """Shares along the path of least error, (steps, layers), from all 0 to all 1.
 
-    `sizes` are the layers' weights. Every step spares `step` of all weights in one layer (what is
-    left of it where that is less), the one after which `error` of the shares is smallest, the first
-    of equal ones. Sizes count as they are: where key and value projections are narrow, their steps
+    `sizes` are the layers' weights. Every step spares `step` of all weights in one layer (or what
+    is left of that layer, if less): the layer after which `error` of the shares is smallest, the
+    first of equal ones. The layers' true sizes count: the steps of narrow key and value projections
     are long in share.
     """
     shares = np.zeros(len(sizes))
@@ -157,7 +160,7 @@ def greedy(
         for layer in np.flatnonzero(shares < 1):
             trial = shares.copy()
             longer = trial[layer] + step * sizes.sum() / sizes[layer]
-            # Sums of steps end beside 1, and what is missing to it is no step of its own.
+            # Sums of steps may end just beside 1; the difference does not become a step of its own.
             trial[layer] = longer if longer < 1 - _ROUNDING else 1.0
             trials.append(trial)
         shares = min(trials, key=error)
@@ -173,22 +176,23 @@ def along(path: np.ndarray, sizes: np.ndarray, share: float) -> np.ndarray:
 
 
 def column_norms(weight: "torch.Tensor") -> "torch.Tensor":
-    """||W[:, i]||_2 of every input channel, (inputs,), float32: products with inputs of half
-    precision would round to equal ones, or overflow."""
+    """||W[:, i]||_2 of every input channel, (inputs,), float32: in 16 bits, products with inputs
+    would round to equal values or overflow."""
     return norms(weight, 0).float()
 
 
 def largest(scores: "torch.Tensor", number: int) -> "torch.Tensor":
-    """Bool like `scores`, (..., channels): true at the `number` largest of each row, which of equal
-    ones is open."""
+    """Bool like `scores`, (..., channels): true at the `number` largest of each row; among equal
+    scores, which ones is not defined."""
     import torch
 
-    # On a CPU topk sorts what it finds; finding the least of them takes a fourth to a tenth of it.
+    # On a CPU topk sorts what it finds; finding only the smallest of them takes a quarter to a
+    # tenth of the time.
     if scores.device.type == "cpu" and 0 < number < scores.shape[-1]:
         place = scores.shape[-1] - number
         parted = np.partition(scores.float().numpy(force=True), place, axis=-1)
         kept = scores >= torch.from_numpy(parted[..., place : place + 1]).to(scores.dtype)
-        # Not where the least has equals, or is no number.
+        # Not where the smallest has equals, or is NaN.
         if bool((kept.sum(-1) == number).all()):
             return kept
     kept = torch.zeros_like(scores, dtype=torch.bool)

@@ -38,7 +38,7 @@ class Cats(Sparsifier):
             raise Refused("this model's FFN has no gate, whose output CATS compares")
 
     def at(self, evidence: Evidence, prepared: Arrays, options: Any, share: float) -> Arrays:
-        """Thresholds that the same share of every layer's neurons stays within."""
+        """Thresholds within which the same share of every layer's neurons stays."""
         layers = range(len(evidence.layout.ffns))
         found = [limit(evidence.magnitudes(layer, "ffn.activation"), share) for layer in layers]
         return {"thresholds": np.array(found)}
@@ -51,7 +51,7 @@ class Cats(Sparsifier):
     def for_kernels(
         self, arrays: Arrays, options: Any, layout: ModelView, from_start: bool
     ) -> list[LayerRules]:
-        """The thresholds as they are, a layer each."""
+        """The thresholds as they are, one per layer."""
         return [LayerRules(neurons=Threshold(float(each))) for each in arrays["thresholds"]]
 
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 
 class Cett(Sparsifier):
-    """Neurons with a small contribution are skipped. Arrays: `thresholds` (layers,) of it.
+    """Neurons with a small contribution are skipped. Arrays: `thresholds` (layers,) of the
+    contribution.
 
     Sample:
 

@@ -1,7 +1,7 @@
 """`drop_cold`: remove neurons in the classification's order, coldest first (the cold end of
 PowerInfer's split, arXiv 2312.12456).
 
-The curve passes the end of the cold set at level `cold`; beyond it hot neurons go too.
+Level `cold` removes exactly the cold set; beyond it hot neurons go too.
 """
 
 import numpy as np
@@ -27,5 +27,5 @@ class DropCold(Ordered):
     order = COLDEST
 
     def scores(self, neurons: Neurons, seed: int) -> np.ndarray:
-        """Ranks as the classification's, from the coldest."""
+        """The classification's ranks, counted from the coldest."""
         return -heat_ranks(neurons.heat, neurons.layer, neurons.neuron)

@@ -1,4 +1,4 @@
-"""`drop_cold_layer`: remove the cold neurons of one layer, 0 the first, and no other."""
+"""`drop_cold_layer`: remove the cold neurons of one layer, counted from 0, and no others."""
 
 import numpy as np
 

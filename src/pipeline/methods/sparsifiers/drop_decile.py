@@ -1,7 +1,8 @@
-"""`drop_decile`: remove one tenth of the neurons, 1 the coldest to 10 the hottest, and no other: of
-every layer its own, or of the model's neurons ranked together.
+"""`drop_decile`: remove one tenth of the neurons and no others, from 1, the coldest, to 10, the
+hottest: a tenth of every layer, or of the model's neurons ranked together.
 
-What each part of the activity range is worth by itself; a curve that goes on removing cannot tell.
+It shows what each part of the activity range is worth by itself, which a curve of cumulative
+removal cannot.
 """
 
 import numpy as np

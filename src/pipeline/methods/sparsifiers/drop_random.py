@@ -1,9 +1,9 @@
-"""`drop_random`: control that removes as many neurons, drawn by seed.
+"""`drop_random`: control that removes as many neurons as other methods, drawn by seed.
 
 With scope `layer` it takes as many of each layer as every other order does at the same level, and
 is their matched control. `match` names a method that ranks the whole model: as many are then drawn
-of each layer as that method took. `among: cold` draws among the cold neurons alone, so that the
-order of coldness can be told from not being hot.
+of each layer as that method took. `among: cold` draws among the cold neurons alone, which separates
+the effect of the order of coldness from that of not being hot.
 
     sparsifier: {name: drop_random, among: cold}
     sparsifier: {name: drop_random, match: drop_cold_of_model}
@@ -27,8 +27,8 @@ class Options(Section):
 
     match: Name | None = Field(
         None,
-        description="method whose number of neurons removed is drawn in each layer; it has this "
-        "method's levels and scope",
+        description="method whose number of removed neurons is drawn in each layer; it must have "
+        "this method's levels and scope",
     )
     among: Literal["all", "cold"] = Field(
         "all", description="draw among all neurons, or among the cold ones of the classification"

@@ -32,11 +32,11 @@ class Griffin(Sparsifier):
     """
 
     label = "GRIFFIN"
-    #: The prompt is what the neurons are chosen by, so it is dense.
+    #: The prompt is dense, since it is what neurons are chosen by.
     sparse_from = CONTINUATION
 
     def at(self, evidence: Evidence, prepared: Arrays, options: Any, share: float) -> Arrays:
-        """The number of neurons that a layer keeps where the share goes."""
+        """The number of neurons that a layer keeps when the share is skipped."""
         width = evidence.layout.ffns[0].d_ff
         return {"kept": np.array(width - round(share * width))}
 
@@ -47,7 +47,7 @@ class Griffin(Sparsifier):
 
 
 class _Rule:
-    """One layer's: what the last prompt chose goes for the steps after it."""
+    """The rule of one layer: the choice of the last prompt holds for the steps after it."""
 
     def __init__(self, forward: Forward, number: int) -> None:
         self.forward = forward
@@ -59,8 +59,8 @@ class _Rule:
             return Skipped(before=~self._chosen)
         squares = statistic(seen.hidden, self.forward.present)
         sparse = self.forward.sparse
-        # Tokens at which the method is not yet at work are the prompt; without any, the whole text
-        # is one to the steps that follow it.
+        # The prompt is the tokens at which the method is not yet at work; where there are none, the
+        # whole text is the prompt of the steps that follow.
         prompt = squares if sparse is None else squares.masked_fill(sparse[..., None], 0)
         self._chosen = largest(prompt.sum(1, keepdim=True), self.number)
         if sparse is None:

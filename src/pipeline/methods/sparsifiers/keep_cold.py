@@ -1,4 +1,5 @@
-"""`keep_cold`: remove neurons in the classification's order, hottest first, until cold are left."""
+"""`keep_cold`: remove neurons in the classification's order, hottest first, until only cold ones
+are left."""
 
 from typing import Any
 
@@ -27,7 +28,7 @@ class KeepCold(Ordered):
     order = HOTTEST
 
     def scores(self, neurons: Neurons, seed: int) -> np.ndarray:
-        """Ranks as the classification's, from the hottest."""
+        """The classification's ranks, counted from the hottest."""
         return heat_ranks(neurons.heat, neurons.layer, neurons.neuron)
 
     def most(self, evidence: Evidence, options: Any) -> float:
@@ -35,7 +36,7 @@ class KeepCold(Ordered):
         return least_share(evidence, evidence.neurons.hot)
 
     def limit(self, removed: int, hot: int, total: int) -> None:
-        """Refused beyond the hot set: cold neurons would go as well."""
+        """Raise Refused beyond the hot set, where cold neurons would go as well."""
         if removed > hot:
             raise Refused(
                 f"removing {removed} of {total} neurons goes beyond the {hot} hot ones, so cold "

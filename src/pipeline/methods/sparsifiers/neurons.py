@@ -1,4 +1,4 @@
-"""Tables read into what sparsifiers look at."""
+"""Builds the Neurons that static sparsifiers look at from tables."""
 
 import numpy as np
 import polars as pl
@@ -9,8 +9,8 @@ from pipeline.methods.sparsifiers.static import Neurons
 def neurons_of(
     profile: pl.DataFrame, classes: pl.DataFrame, distractor: pl.DataFrame | None = None
 ) -> Neurons:
-    """One profile (tables.neurons.NEURONS) with one classification (tables.classes.CLASSES), and
-    the profile on a text to tell it from.
+    """The neurons of one profile (tables.neurons.NEURONS) with one classification
+    (tables.classes.CLASSES) and, if given, the profile on a distractor text.
 
     Rows pair by layer and neuron, never by position.
     """

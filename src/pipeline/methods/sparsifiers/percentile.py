@@ -27,7 +27,7 @@ class Options(Section):
     outputs: tuple[Literal["gate", "up", "down"], ...] = Field(
         ("gate", "up", "down"),
         min_length=1,
-        description="projections whose outputs are thresholded; `gate` before the activation",
+        description="projections whose outputs are thresholded, `gate` before its activation",
     )
 
     @field_validator("outputs")
@@ -74,7 +74,7 @@ class Percentile(Sparsifier):
             own = {name: float(values[layer]) for name, values in arrays.items()}
             inner = {name for name in own if name != "down"}
             if inner:
-                # Before the activation the gate is compared, and act(0) is 0.
+                # The gate is compared before the activation function, and act(0) is 0.
                 sees = tuple("gate_input" if name == "gate" else name for name in sorted(inner))
                 masks.neurons(layer, _rule(own), sees)
             if "down" in own:

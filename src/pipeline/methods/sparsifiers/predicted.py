@@ -2,11 +2,11 @@
 the others are never computed (PowerInfer, arXiv 2312.12456, section 5.1; Deja Vu, arXiv
 2310.17157).
 
-A predictor a layer, two bias-free layers that read the residual stream before the FFN's norm. Its
-size is adapted layer by layer: the smallest with which the perplexity of held-out text rises by no
-more than the layer's part of a bound, the neurons with odds below even being skipped in that layer
-alone. A fixed rank with `form: linear` is Deja Vu's. What level is asked for then moves the
-thresholds of the logits. The predictors' own weights count as read.
+Every layer has a predictor of two bias-free layers that reads the residual stream before the FFN's
+norm. Its size is adapted layer by layer: the smallest at which the perplexity of held-out text
+rises by no more than the layer's part of a bound when that layer alone skips the neurons with odds
+below even. A fixed rank with `form: linear` is Deja Vu's. The level then sets the thresholds of the
+logits. The predictors' own weights count as read.
 """
 
 import math
@@ -49,22 +49,22 @@ class Options(Section):
         "relu", description="`relu`: PowerInfer's; `linear`: Deja Vu's, with its weighted loss"
     )
     rank: int | None = Field(
-        None, ge=1, description="units between the layers; null adapts it to `bound`"
+        None, ge=1, description="hidden units of the predictor; null adapts them to `bound`"
     )
     bound: float = Field(
         0.001, gt=0, description="rise of held-out perplexity that all layers together may cost"
     )
     neurons: Literal["all", "hot_only", "cold_only"] = Field(
         "all",
-        description="`hot_only`: cold neurons are never computed; `cold_only`: hot ones never",
+        description="`hot_only` never computes cold neurons, `cold_only` never hot ones",
     )
     tokens: int = Field(16384, ge=1, description="most tokens that predictors are trained on")
     learning_rate: float = Field(0.003, gt=0)
     steps: int = Field(400, ge=1, description="most optimiser steps")
-    batch: int = Field(1024, ge=1, description="tokens a step")
+    batch: int = Field(1024, ge=1, description="tokens per step")
     every: int = Field(50, ge=1, description="steps between measurements on held-out tokens")
     patience: int = Field(
-        3, ge=1, description="measurements without improvement after which it stops"
+        3, ge=1, description="measurements without improvement after which training stops"
     )
 
 
@@ -97,7 +97,8 @@ class Predicted(Sparsifier):
 
     @classmethod
     def cost(cls, options: Any) -> FittingCost:
-        """The sample of what the predictors read; they are trained on it without the model."""
+        """The cost of the sample that the predictors read; they are trained on it without the
+        model."""
         return FittingCost(tokens=options.tokens)
 
     @classmethod
@@ -115,7 +116,7 @@ class Predicted(Sparsifier):
 
     def prepare(self, evidence: Evidence, options: Any) -> tuple[Arrays, Curve]:
         """Train the predictors of all layers."""
-        # What has no classification to go by is refused before any training.
+        # Refuse a missing classification before any training.
         _allowed(evidence, options)
         sample = self._sampled(evidence, options)
         found, curve = {}, []
@@ -127,7 +128,7 @@ class Predicted(Sparsifier):
         return found, curve
 
     def at(self, evidence: Evidence, prepared: Arrays, options: Any, share: float) -> Arrays:
-        """Thresholds below which the share of a layer's logits lie, on the sampled tokens; infinite
+        """Thresholds below which `share` of each layer's logits lie on the sampled tokens; infinite
         at shares of 0 and 1."""
         import torch
 
@@ -152,7 +153,7 @@ class Predicted(Sparsifier):
         return {**prepared, **found, "ranks": np.array(ranks), "allowed": allowed}
 
     def _sampled(self, evidence: Evidence, options: Any) -> "_Sample":
-        """Collected once, however many settings are tried."""
+        """The sample, collected once however many settings are tried."""
         held = self._sample
         if held is None or held[0] is not evidence or held[1] != options.tokens:
             held = self._sample = evidence, options.tokens, _Sample(evidence, options)
@@ -190,7 +191,7 @@ class _Sample:
     def __init__(self, evidence: Evidence, options: Any) -> None:
         self.arrays = evidence.residuals(evidence.training, options.tokens)
         self.layout = evidence.layout
-        #: Training and scoring go where the model is.
+        #: Training and scoring run on the model's device.
         self.device = next(evidence.model.parameters()).device
 
     def residual(self, layer: int) -> "torch.Tensor":
@@ -209,7 +210,7 @@ class _Sample:
 
     @cached_property
     def held_out(self) -> "torch.Tensor":
-        """(tokens,) bool: those of a tenth of the sequences, at least one."""
+        """(tokens,) bool: the tokens of a tenth of the sequences, at least one of them."""
         import torch
 
         drawn = np.unique(self.arrays["sequence"])
@@ -294,7 +295,8 @@ def _rule(
 def _skips(
     predictor: Predictor, threshold: float, allowed: np.ndarray, device: "torch.device"
 ) -> "Callable[[torch.Tensor], torch.Tensor]":
-    """From the residual stream, (..., d_model), to the neurons skipped, (..., d_ff) bool."""
+    """A function from the residual stream, (..., d_model), to the neurons skipped, (..., d_ff)
+    bool."""
     import torch
 
     never = torch.from_numpy(allowed == 0).to(device)

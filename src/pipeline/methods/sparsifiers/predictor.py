@@ -104,9 +104,9 @@ def fit_predictor(
     `inputs` is (tokens, d_model) float32, the residual stream before the FFN's norm; `active`
     (tokens, d_ff) bool; `held_out` (tokens,) bool, the tokens that choose where training stops.
     They should be whole sequences, since neighbouring tokens are alike. `balanced` (see
-    `negative_weight`, taken of every batch for itself) is by default what goes with the form: yes
-    for `linear`, no for `relu`. Weights start uniform within 1 / sqrt(fan-in), from the seed. A
-    checkpoint of other data, rank, form or weighting does not count.
+    `negative_weight`, computed for each batch) is by default true for `linear` and false for
+    `relu`. Weights start uniform within 1 / sqrt(fan-in), from the seed. A checkpoint of other
+    data, rank, form or weighting is ignored.
 
     ValueError for tensors that do not fit together. UserError when no token is held out or none is
     left to train on, or when the training diverges.
@@ -120,8 +120,8 @@ def fit_predictor(
     kept, measured = (mask.nonzero().flatten() for mask in (~held_out, held_out))
     if not kept.numel() or not measured.numel():
         raise UserError(
-            f"{label}: {measured.numel()} of {tokens} tokens are held out; there must be some, and "
-            "some others. Sample more sequences"
+            f"{label}: {measured.numel()} of {tokens} tokens are held out; at least one must be, "
+            "and at least one must not. Sample more sequences"
         )
     if balanced is None:
         balanced = form == "linear"
@@ -163,8 +163,8 @@ def first_rank(density: float, d_model: int, d_ff: int) -> int:
 
     min(d_model, d_ff) * H(density) / 2, with H the entropy in bits of one neuron that is active
     with the probability `density`, the layer's share of active pairs: half the full rank where it
-    is 1/2, less the sparser the layer is, as in PowerInfer's section 5.1, which gives no formula;
-    this one is a choice of this project. ValueError for a density outside [0, 1].
+    is 1/2, and less the sparser the layer is. PowerInfer's section 5.1 asks for this but gives no
+    formula; this one is the project's own. ValueError for a density outside [0, 1].
     """
     if not 0 <= density <= 1:
         raise ValueError(f"a density of {density} is outside [0, 1]")
@@ -175,10 +175,11 @@ def first_rank(density: float, d_model: int, d_ff: int) -> int:
 def adapt(rank: int, good: Callable[[int], bool], most: int, least: int = _RANKS) -> int:
     """The smallest rank that is good enough, or `most` where none is.
 
-    Tried are `least`, `most`, and the multiples of 8 between them: doubled from `rank` until one is
-    good, or halved until one is not, then bisected. `good` must stay true once it is; it is called
-    at most once a rank, some log2(most / least) + log2(most / 8) times at worst. ValueError when
-    `least` is above `most` or below 1.
+    The candidates are `least`, `most` and the multiples of 8 between them. From `rank` on, the rank
+    is doubled until one is good, or halved until one is not; then the bracket is bisected. `good`
+    must stay true for all larger ranks once it is true; it is called at most once per rank, about
+    log2(most / least) + log2(most / 8) times at worst. ValueError when `least` is above `most` or
+    below 1.
     """
     if not 1 <= least <= most:
         raise ValueError(f"no ranks from {least} to {most}")
@@ -201,7 +202,7 @@ def adapt(rank: int, good: Callable[[int], bool], most: int, least: int = _RANKS
 
 
 def quality(logits: "torch.Tensor", active: "torch.Tensor", threshold: float) -> dict[str, Any]:
-    """How well logits at or above the threshold tell the active pairs, both (tokens, d_ff).
+    """How well logits at or above the threshold predict the active pairs; both are (tokens, d_ff).
 
     recall (share of the active pairs that are predicted), precision (share of the predicted ones
     that are active), accuracy, predicted_share and actual_share of all pairs; ratios of exact
@@ -224,13 +225,13 @@ def quality(logits: "torch.Tensor", active: "torch.Tensor", threshold: float) ->
 
 
 def threshold_for(logits: "torch.Tensor", share: float) -> float:
-    """The threshold below which `share` of all logits fall, or as near to it as equal ones let.
+    """The threshold below which `share` of all logits fall, or as near to it as ties allow.
 
-    Pairs below it count as inactive. Of two numbers of pairs that are equally near the smaller one
-    is taken. Many are equal with `relu`, whose logits are exactly 0 for a token that turns on none
-    of the hidden units. The value is exact in the logits' type, float32 or float64: to compare it
-    with them in another type may move pairs. ValueError for no logits, infinite ones or NaN among
-    them, or a share outside [0, 1].
+    Pairs below it count as inactive. Of two equally near numbers of pairs the smaller is taken.
+    Ties are common with `relu`, whose logits are exactly 0 for a token that turns on none of the
+    hidden units. The value is exact in the logits' type, float32 or float64; a comparison in
+    another type may move pairs to the other side. ValueError for no logits, infinite ones or NaN
+    among them, or a share outside [0, 1].
     """
     import torch
 
@@ -249,7 +250,8 @@ def threshold_for(logits: "torch.Tensor", share: float) -> float:
 
 
 def _start(rank: int, d_model: int, d_ff: int, seed: int, device: Any) -> dict[str, "torch.Tensor"]:
-    """The layers by their field names; drawn on the CPU, so that every device starts alike."""
+    """The starting layers by their field names; drawn on the CPU, so that they are the same on
+    every device."""
     import torch
 
     generator = torch.Generator().manual_seed(seed)

@@ -1,11 +1,11 @@
 """`rsparse`: a linear layer reads its large inputs exactly and the others through a matrix of low
 rank (R-Sparse, arXiv 2504.19449): Y = W s(x) + U V (x - s(x)).
 
-A share s to spare leaves a budget of (1 - s) * m * n weights for an (m, n) matrix. Of it, alpha
-goes to channels, ranked by |x_i| * ||W[:, i]||_2, and the rest to the two factors of rank r =
-(1 - s) * (1 - alpha) * m * n / (m + n). Alpha is chosen for every matrix from a few values by the
+Sparing a share s leaves a budget of (1 - s) * m * n weights for an (m, n) matrix. The part alpha of
+it goes to channels, ranked by |x_i| * ||W[:, i]||_2, and the rest to the two factors of rank r = (1
+- s) * (1 - alpha) * m * n / (m + n). Alpha is chosen for every matrix from a few values by the
 error of its output; the paper searches all matrices at once with an evolutionary algorithm. Sizes
-are the matrices' own, also of narrow key and value projections.
+are the matrices' own, also for narrow key and value projections.
 """
 
 import math
@@ -81,7 +81,7 @@ class RSparse(Sparsifier):
                 hidden = blocks.run(layer, hidden)
             for name, module in named:
                 place, weight = f"{layer}/{name}", matrix(module).detach()
-                # Once for all shares: of all that is done for a share, this takes longest.
+                # Computed once for all shares, since it takes longer than everything else.
                 if place not in factors:
                     most = max(budget(0, alpha, *weight.shape)[1] for alpha in options.alphas)
                     factors[place] = low_rank(weight, most)
@@ -129,8 +129,8 @@ def budget(share: float, alpha: float, outputs: int, inputs: int) -> tuple[float
     """(share of channels read, rank) within (1 - share) of the matrix' weights; the rank is rounded
     down, and what that leaves goes to channels.
 
-    Shares count as the decimals that they are written as: (1 - 0.9) * 10 is 1, though it is below 1
-    in floats.
+    Shares are taken as the decimals that they are written as: (1 - 0.9) * 10 is 1, though it is
+    below 1 in floats.
     """
     left = (1 - Fraction(str(share))) * outputs * inputs
     rank = math.floor((1 - Fraction(str(alpha))) * left / (outputs + inputs))
@@ -156,8 +156,8 @@ def divide(
     share: float,
     alphas: Sequence[float],
 ) -> Arrays:
-    """Threshold, alpha and factors with the least error of the output, mean over tokens of its
-    length, the first of equal ones.
+    """Threshold, alpha and factors with the smallest error of the output (the mean over tokens of
+    the error's length), the first of equal ones.
 
     `weight` is (outputs, channels), `factors` its `low_rank` for the largest rank that any alpha
     allows, `inputs` (tokens, channels). At a share of 0 all channels are read, whatever the alphas;

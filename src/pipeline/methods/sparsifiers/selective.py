@@ -14,7 +14,7 @@ from pipeline.methods.sparsifiers.static import Neurons, Ordered
 class Options(Section):
     """What the target text is compared with."""
 
-    distractor: Name = Field(description="corpus whose neurons may go")
+    distractor: Name = Field(description="corpus whose neurons go first")
 
 
 class Selective(Ordered):
@@ -33,5 +33,5 @@ class Selective(Ordered):
     Options = Options
 
     def scores(self, neurons: Neurons, seed: int) -> np.ndarray:
-        """Mean contribution on the target less that on the distractor."""
+        """Mean contribution on the target minus that on the distractor."""
         return neurons.mean_contribution - neurons.of_distractor

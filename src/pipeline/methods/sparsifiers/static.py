@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Neurons:
     """What a static sparsifier may look at; every array is (neurons of the model,). `heat` is what
     the classification ranks by, `frequency` how often a neuron is active, `of_distractor` the mean
-    contribution on another text, not a number where there is none."""
+    contribution on another text, NaN where there is none."""
 
     layer: np.ndarray
     neuron: np.ndarray
@@ -41,20 +41,21 @@ class Neurons:
 
 
 class Static(Sparsifier):
-    """Base of all: the same neurons at every token. Arrays: `dropped`, (layers, d_ff) uint8, 1 for
-    those that are removed."""
+    """Base of all static sparsifiers: the same neurons go at every token. Arrays: `dropped`,
+    (layers, d_ff) uint8, 1 for those that are removed."""
 
     static = True
     kernel_form = SLICED
 
     def at(self, evidence: Any, prepared: Arrays, options: Any, share: float) -> Arrays:
-        """The neurons that go at a share of them; 0 and 1 are shares here."""
+        """The neurons that go at a share; 0 and 1 are allowed."""
         return self.at_level(evidence, prepared, options, Level(float(share)))
 
     def at_level(self, evidence: Any, prepared: Arrays, options: Any, level: Level) -> Arrays:
-        """The neurons that go at a level; also Refused where they make no condition. `evidence` is
-        asked for `neurons`, `scope`, `seed` and `matched`: (layers, d_ff) bool, what another method
-        removed, of which this one takes as many in each layer; None for no such method."""
+        """The neurons that go at a level; Refused where that makes no condition. Of `evidence` only
+        `neurons`, `scope`, `seed` and `matched` are read; `matched`, (layers, d_ff) bool, is what
+        another method removed, whose number of neurons in each layer this one takes; None without
+        such a method."""
         neurons = evidence.neurons
         layers, width = int(neurons.layer.max()) + 1, int(neurons.neuron.max()) + 1
         dropped = np.zeros((layers, width), dtype=bool)
@@ -85,7 +86,8 @@ class Static(Sparsifier):
         raise NotImplementedError
 
     def attach(self, masks: Masks, arrays: Arrays, options: Any) -> None:
-        """Hook the masks, for where weights cannot go: at tokens before, all neurons are there."""
+        """Hook the masks, where weights cannot be removed because all neurons are needed at earlier
+        tokens."""
         import torch
 
         for layer, row in enumerate(arrays["dropped"]):
@@ -97,7 +99,7 @@ class Static(Sparsifier):
     def for_kernels(
         self, arrays: Arrays, options: Any, layout: ModelView, from_start: bool
     ) -> list[LayerRules]:
-        """Neurons that are cut out, or, where they are there for a start, take no part later."""
+        """The neurons as cut out or, where earlier tokens need them, as taking no part later."""
         import torch
 
         found = []
@@ -110,14 +112,14 @@ class Static(Sparsifier):
 
 
 class Ordered(Static):
-    """A sparsifier that is an order of removal, and a check of how far it may go."""
+    """A sparsifier that is an order of removal, with a check of how far it may go."""
 
     def scores(self, neurons: Neurons, seed: int) -> np.ndarray:
         """A score of every neuron, (neurons,); the lowest are removed first."""
         raise NotImplementedError
 
     def limit(self, removed: int, hot: int, total: int) -> None:
-        """Raise Refused when removing so many neurons is no condition of this arm."""
+        """Raise Refused when removing that many neurons is not a condition of this arm."""
 
     def chosen(self, neurons: Neurons, level: Level, seed: int, options: Any) -> np.ndarray:
         """Indices of the first neurons of the order."""
@@ -133,12 +135,13 @@ class Ordered(Static):
 class Parted(Static):
     """A sparsifier that removes one part of the model, the one that the level numbers.
 
-    `part` is what such a part is called, `numbers` the first and the last number there can be. With
-    scope `layer` every layer gives its own part of that number, with `model` the model has one.
+    `part` is what such a part is called, `numbers` the first and the last number that is possible.
+    With scope `layer` every layer loses its own part of that number, with `model` the whole model
+    loses one.
     """
 
     numbers: tuple[int, float] = (0, float("inf"))
-    #: Of the methods that remove such parts.
+    #: Scopes that methods which remove such parts may have.
     scopes: tuple[str, ...] = ("layer",)
 
     def members(self, neurons: Neurons, number: int) -> np.ndarray:
@@ -175,7 +178,8 @@ class Tables:
 
 def fit(asked: Asked, neurons: Neurons, matched: Plan | None = None) -> Plan:
     """The plan that removes round(level * neurons) neurons, or exactly the cold or the hot set, or
-    one part; of a method that is `matched` to another's plan, as many of each layer as that one.
+    one part; or, for a method that is `matched` to another's plan, as many of each layer as that
+    plan removes.
 
     With scope `model` all neurons are ranked together; with `layer` each layer gives the same share
     (its own share of cold or hot for the named levels, its own part). Equal levels remove equally
@@ -216,8 +220,8 @@ def _refuse_nothing(arrays: Arrays, level: Level) -> None:
 
 
 def shared_with_coldest(dropped: np.ndarray, neurons: Neurons) -> float | None:
-    """Share of the removed neurons, (layers, d_ff) bool, that are also among the coldest where as
-    many are taken of each layer; None where none is removed."""
+    """Share of the removed neurons, (layers, d_ff) bool, that would also go if as many of the
+    coldest were taken of each layer; None where none is removed."""
     if not dropped.any():
         return None
     both = 0

@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 
 def limit(magnitudes: Magnitudes, share: float) -> float:
-    """The threshold that `share` of the magnitudes stay within, as near as their bins tell.
+    """The threshold within which `share` of the magnitudes stay, as exactly as their bins allow.
 
-    At a share of 0 it is 0, though no magnitude may be as small; at 1 infinite, since other text
-    has larger ones.
+    It is 0 at a share of 0, even if no magnitude is that small, and infinite at 1, since other text
+    may have larger ones.
     """
     if share <= 0:
         return 0.0
@@ -21,6 +21,6 @@ def limit(magnitudes: Magnitudes, share: float) -> float:
 
 
 def above(x: "torch.Tensor", threshold: float) -> "torch.Tensor":
-    """Bool like x: |x| > threshold. At 0 only zeros are left out, so nothing changes; what is not a
-    number never is. Compared as float32, since torch would round the threshold to x's type."""
+    """Bool like x: |x| > threshold. At 0 only zeros are left out, so nothing changes; NaN is never
+    left out. Compared as float32, since torch would round the threshold to x's type."""
     return ~(x.abs().float() <= threshold)

@@ -1,8 +1,8 @@
 """`topk`: every token keeps its largest neurons, as many in every layer, by |h_i| or by
 contribution |h_i| * ||W_down[:, i]||_2.
 
-All of h must be known first, so only the down projection is spared: what an oracle that knew it
-before would reach.
+All of h must be known first, so only the down projection is spared; the result is an upper bound,
+what an oracle could reach.
 """
 
 from collections.abc import Callable
@@ -45,7 +45,7 @@ class TopK(Sparsifier):
     Options = Options
 
     def at(self, evidence: Evidence, prepared: Arrays, options: Any, share: float) -> Arrays:
-        """The number of neurons that a layer keeps where the share goes."""
+        """The number of neurons that a layer keeps when the share is skipped."""
         width = evidence.layout.ffns[0].d_ff
         return {"kept": np.array(width - round(share * width))}
 

@@ -1,8 +1,8 @@
 """`wina`: a linear layer reads the input channels with the largest |x_i| * ||W[:, i]||_2, as many
 at every token (WINA, arXiv 2505.19427).
 
-The released code weighs two of seven layers, those that it rotates, and leaves the others at plain
-magnitude; here every layer is weighed by its own columns, and none is rotated.
+The released code weights inputs by column norms in two of seven layers, those that it rotates, and
+uses plain magnitude in the others; here every layer uses its own column norms, and none is rotated.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Wina(ByInput):
-    """Inputs weighed by their columns; `settings` are the shares skipped.
+    """Inputs weighted by their columns' norms; `settings` are the shares skipped.
 
     Sample:
 
@@ -35,7 +35,7 @@ class Wina(ByInput):
     def keep(
         self, module: "torch.nn.Module", setting: float
     ) -> "Callable[[torch.Tensor], torch.Tensor]":
-        """Read the channels with the largest products, as many at every token."""
+        """Read the channels with the largest products, equally many at every token."""
         norms = column_norms(matrix(module))
         return lambda x: kept(x, norms, setting)
 

@@ -1,4 +1,4 @@
-"""Prune a model's matrices block by block, each on what the pruned blocks before it hand on."""
+"""Prune a model's matrices block by block, each on the outputs of the pruned blocks before it."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -40,7 +40,7 @@ def prune(evidence: Evidence, pruner: Pruner, options: Any, share: float) -> Arr
 
 
 class _Reads:
-    """What the modules of one block after the other read, behind blocks that are pruned already."""
+    """What the modules of each block in turn read, after the blocks before it were pruned."""
 
     def __init__(self, evidence: Evidence) -> None:
         self._blocks = Blocks(evidence.model, evidence.layout.blocks, evidence.batched(TOKENS))
@@ -55,7 +55,7 @@ class _Reads:
         shared: dict[int, Read] = {}
         found = {}
         for module in modules:
-            # The counted tokens are a copy, so the others need not be held beside it.
+            # The counted tokens are a copy, so the full tensor need not be kept.
             tensors = values.pop(module)
             key = id(tensors[0])
             if key not in shared:
@@ -68,7 +68,7 @@ class _Reads:
         return found
 
     def go_on(self) -> None:
-        """To the next block; the last one's outputs reach no further one."""
+        """Go on to the next block; the last block's outputs are not computed."""
         if self._layer + 1 < len(self._blocks.blocks):
             self._hidden = self._blocks.run(self._layer, self._hidden)
             self._layer += 1
@@ -100,7 +100,7 @@ def _prune(
 def _drop(
     layout: ModelView, layer: int, reads: _Reads | None, pruner: Pruner, share: float
 ) -> np.ndarray:
-    """Remove neurons of a block, in place; which, (d_ff,) bool."""
+    """Remove neurons of a block, in place; returns which, (d_ff,) bool."""
     import torch
 
     ffn = layout.ffns[layer]

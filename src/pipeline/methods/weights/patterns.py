@@ -25,7 +25,7 @@ class Pattern:
 
     @classmethod
     def parse(cls, text: str) -> "Pattern | None":
-        """The pattern of `n:m`, `2:4` for one; None of `unstructured`.
+        """The pattern for a text such as `2:4`; None for `unstructured`.
 
         ValueError for any other text, and unless 1 <= n < m.
         """
@@ -47,10 +47,11 @@ def pattern_share(text: str) -> float | None:
 
 
 def fitting(text: str, share: float, inputs: int) -> Pattern | None:
-    """The pattern of a text once it is known to fit rows of so many inputs and a share to remove.
+    """The pattern for a text, after checking that it fits rows of `inputs` inputs and the share to
+    remove.
 
     ValueError unless the share is in [0, 1] and, of `n:m`, is the pattern's own, with inputs a
-    multiple of m. A pattern has no level 0: who wants the dense matrix prunes nothing.
+    multiple of m. A pattern has no level 0: for the dense matrix, do not prune.
     """
     check_share(share)
     pattern = Pattern.parse(text)
@@ -82,7 +83,7 @@ def kept(scores: "torch.Tensor", share: float, pattern: str, groups: str) -> "to
     consecutive inputs of a row, whatever the groups. Of equal scores the one with the lower index
     (row by row) is removed first, so a higher share removes a superset.
 
-    ValueError where a score is NaN, where an argument is none of these, and as `fitting` says.
+    ValueError where a score is NaN, where an argument is not one of these, and as `fitting` says.
     """
     if scores.ndim != 2 or not scores.is_floating_point():
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What a way to prune weights is."""
+"""The base of all weight pruning."""
 
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,8 +28,8 @@ class Share(Section):
         None,
         gt=0,
         lt=1,
-        description="share removed, beside a sparsifier, whose the levels then are; null without "
-        "one",
+        description="share removed, for a method with a sparsifier, to which the levels then "
+        "belong; null without one",
     )
 
 
@@ -38,8 +38,8 @@ class Patterns(Share):
 
     pattern: Literal["unstructured", "2:4", "4:8", "channels"] = Field(
         "unstructured",
-        description="`2:4`, `4:8`: so many of every four or eight consecutive inputs are kept, at "
-        "a share of 0.5; `channels`: whole FFN neurons, the same share of every layer",
+        description="`2:4`, `4:8`: two of every four, or four of every eight, consecutive inputs "
+        "are kept, at a share of 0.5; `channels`: whole FFN neurons, the same share of every layer",
     )
 
 
@@ -64,9 +64,9 @@ class Read:
 
 
 class Pruner(Part):
-    """Base of all; its options have a `share` and a `pattern`. `changes` is true where weights that
-    are kept take other values, `weighs_inputs` false where text does not matter: then what layers
-    read is not looked at."""
+    """Base of all weight pruning; its options have a `share` and a `pattern`. `changes` is true
+    where weights that are kept take other values. `weighs_inputs` is false where text does not
+    matter, so that the inputs of layers are not collected."""
 
     Options: type[Section] = Patterns
     changes = False
@@ -74,11 +74,11 @@ class Pruner(Part):
 
     @classmethod
     def cost(cls, options: Any) -> FittingCost:
-        """Every block runs twice: for what its layers read, and for what it hands on."""
+        """Every block runs twice: once for its layers' inputs, and once for its outputs."""
         return FittingCost(tokens=2 * TOKENS if cls.weighs_inputs else 0)
 
     def check(self, layout: "ModelView", options: Any) -> None:
-        """Refused where rows cannot be cut into groups of the pattern."""
+        """Raise Refused where rows cannot be cut into groups of the pattern."""
         if options.pattern == CHANNELS or (own := Pattern.parse(options.pattern)) is None:
             return
         for layer, block in enumerate(layout.blocks):
@@ -97,5 +97,6 @@ class Pruner(Part):
         raise NotImplementedError
 
     def scores(self, ffn: "FFNView", read: Read) -> "torch.Tensor":
-        """(d_ff,); the lowest neurons are removed first. `read` is of the down projection."""
+        """Scores of the neurons, (d_ff,); the lowest are removed first. `read` is that of the down
+        projection."""
         raise NotImplementedError

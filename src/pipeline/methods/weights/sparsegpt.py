@@ -1,4 +1,4 @@
-"""SparseGPT (arXiv 2301.00774): what removing a weight loses, later weights of its row make up for.
+"""SparseGPT (arXiv 2301.00774): later weights of a row make up for what removing a weight loses.
 
 For one row w of a linear layer with inputs x, removing weights and re-fitting the others to least
 E(w x - w' x)^2 is optimal brain surgery with the Hessian H = 2 E(x x^T). SparseGPT goes through
@@ -27,10 +27,10 @@ def sparsegpt_weight(
 ) -> "torch.Tensor":
     """The pruned and re-fitted weight, (outputs, inputs) in the type of `weight` (Algorithm 1).
 
-    `second_moment` is the mean of x x^T over all tokens, (inputs, inputs), and
-    H = 2 * second_moment + damping * mean(diag(2 * second_moment)) * I. Inputs that are always 0
-    get 1 on the diagonal of H in place of their 0 and lose all their weights, also beyond the
-    share; they count in the mean with their 0.
+    `second_moment` is the mean of x x^T over all tokens, (inputs, inputs), and H = 2 *
+    second_moment + damping * mean(diag(2 * second_moment)) * I. Inputs that are always 0 get 1 on
+    the diagonal of H in place of their 0 and lose all their weights, even beyond the share; in the
+    mean they count as 0.
 
     Weights are chosen by w^2 / U_jj^2, U the upper Cholesky factor of the inverse of H; of equal
     ones the first goes. Unstructured chooses in each block of columns among all its rows together,
@@ -136,10 +136,10 @@ class Options(Share):
 
     pattern: Literal["unstructured", "2:4", "4:8"] = Field(
         "unstructured",
-        description="`2:4`, `4:8`: so many of every four or eight consecutive inputs are kept, at "
-        "a share of 0.5",
+        description="`2:4`, `4:8`: two of every four, or four of every eight, consecutive inputs "
+        "are kept, at a share of 0.5",
     )
-    block: int = Field(128, ge=8, description="columns that weights are chosen in together")
+    block: int = Field(128, ge=8, description="columns among which weights are chosen together")
     damping: float = Field(
         0.01, gt=0, description="added to the Hessian's diagonal, as a share of its mean"
     )

@@ -1,4 +1,4 @@
-"""Wanda (arXiv 2306.11695): weights are compared by what they pass on, in each output's row."""
+"""Wanda (arXiv 2306.11695): weights of each output's row are compared by how much they pass on."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,4 +1,4 @@
-"""Set a model's matrices to what a plan holds of them."""
+"""Set a model's matrices to the weights that a plan holds."""
 
 from typing import TYPE_CHECKING
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 
 def apply(arrays: Arrays, layout: ModelView) -> None:
-    """Set a model's matrices to a plan's weights, in place; neurons that it drops are left to
-    whoever drops those of the other parts."""
+    """Set a model's matrices to a plan's weights, in place; neurons that it drops are dropped
+    elsewhere, together with those of the other parts."""
     import torch
 
     with torch.no_grad():
@@ -28,8 +28,8 @@ def apply(arrays: Arrays, layout: ModelView) -> None:
 
 
 def pruned(arrays: Arrays, layout: ModelView) -> "dict[torch.nn.Module, torch.Tensor]":
-    """Which weights are left, (outputs, inputs) bool, of the matrices that the arrays prune; those
-    of the model as it is."""
+    """Which weights are left, (outputs, inputs) bool, of the matrices that the arrays prune, by the
+    modules of the model as it is."""
     places = {name.rpartition("/")[0] for name in arrays}
     return {
         module: matrix(module).detach().bool()

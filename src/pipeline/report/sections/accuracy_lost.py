@@ -24,7 +24,7 @@ def main_figure(rows: Rows, removals: Rows, models: Rows, methods: Rows) -> Spec
     """Accuracy lost on the mean of the reasoning tasks, one facet a model.
 
     A dashed rule marks where the cold set ends; every draw of a method with several is a dot.
-    `removals` are rows of tables.removals.REMOVALS, `methods` those of Study.methods. Without a
+    `removals` are rows of tables.removals.REMOVALS, `methods` those of Study.methods. Without any
     condition the figure is a sentence.
     """
     import altair as alt

@@ -43,7 +43,8 @@ def relations(correlations: Rows) -> list[dict[str, Any]]:
 def part_figure(units: Rows, models: Rows) -> Spec:
     """Accuracy lost when one decile, or the cold neurons of one layer, are removed alone.
 
-    `units` are rows of tables.correlations.UNITS; a row a level and a column a model.
+    `units` are rows of tables.correlations.UNITS; there is a row for each level and a column for
+    each model.
     """
     import altair as alt
 
@@ -84,7 +85,8 @@ def part_figure(units: Rows, models: Rows) -> Spec:
 
 def steps_figure(steps: Rows, methods: Sequence[str], level: str, models: Rows) -> Spec:
     """Share of right answers that stay right after pruning, by the number of steps, beside what
-    equal steps would leave: a row a method and a column a model, a line a task.
+    equal steps would leave, with a row for each method, a column for each model and a line for each
+    task.
 
     `steps` are rows of tables.correlations.STEPS; shown are those of `methods` at one level.
     """

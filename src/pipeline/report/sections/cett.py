@@ -1,4 +1,4 @@
-"""How a layer's output errs the more of its neurons are left out."""
+"""How the error of a layer's output grows as more of its neurons are left out."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -13,7 +13,7 @@ def values(results: Results) -> dict[str, Any]:
 
 
 def reading(contrast: Row) -> str:
-    """What a contrast says in words; clear only when its interval leaves out zero."""
+    """What a contrast says, in words; clear only if its interval excludes zero."""
     if contrast["low"] > 0:
         return "the first costs more"
     if contrast["high"] < 0:

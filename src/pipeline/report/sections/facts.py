@@ -55,7 +55,8 @@ def facts(curves: Rows, perplexity: Rows, refused: Rows, finding: Row) -> list[s
 
 
 def _out_of_form(rows: Rows) -> str:
-    """In how many of the answers no answer was sentences, as a part of a sentence."""
+    """A clause that says in what share of the responses the task's filter finds no answer; empty
+    where no filter looks for one."""
     shares = [row["out_of_form"] for row in rows if row["out_of_form"] is not None]
     if not shares:
         return ""
@@ -65,7 +66,7 @@ def _out_of_form(rows: Rows) -> str:
 
 
 def _left_out(rows: Rows) -> list[str]:
-    """A sentence for every set of methods and the reasoning tasks that their means leave out."""
+    """Sentences that name methods together with the reasoning tasks that their means leave out."""
     methods: dict[str, dict[str, None]] = {}
     for row in rows:
         if row.get("left_out"):

@@ -19,7 +19,8 @@ def values(results: Results) -> dict[str, Any]:
 
 
 def whole_sets(curves: Rows, models: Sequence[str]) -> list[dict[str, Any]]:
-    """What the whole cold and the whole hot set cost, a row a model and method that removes one."""
+    """What removing the whole cold and the whole hot set costs, with a row for each model and
+    method that removes one."""
     order = {model: place for place, model in enumerate(models)}
     rows = [
         {**row, "sets": row["level"]}
@@ -43,8 +44,8 @@ _SPLIT = {
 
 
 def split(decomposition: Rows, models: Sequence[str]) -> list[dict[str, Any]]:
-    """What makes the difference between random neurons and the coldest: a row a scope and part, a
-    cell a model, None where the study lacks a side of it."""
+    """What makes the difference between random neurons and the coldest: a row for each scope and
+    part, with a cell for each model; None where the study lacks one side of the difference."""
     known = {(row["scope"], row["part"], row["model"]): row for row in decomposition}
     rows = []
     for (scope, part), words in _SPLIT.items():

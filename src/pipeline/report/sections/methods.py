@@ -9,9 +9,9 @@ from pipeline.report.results import Results, Row
 from pipeline.report.section import Section
 from pipeline.tables.curves import NEURONS_REMOVED
 
-#: What methods are compared at, as people read it.
+#: The measures at which methods are compared, in words.
 _COMPARED = {NEURONS_REMOVED: "FFN neurons removed", **MEASURE_NAMES}
-#: What neurons that are removed for good are ranked among.
+#: The scopes in which neurons that are removed for good are ranked, in words.
 _SCOPES = {"layer": "each layer", "model": "the whole model"}
 
 

@@ -1,4 +1,4 @@
-"""A warning of calibration data that overlaps with the evaluation."""
+"""A warning about calibration data that overlaps with the evaluation."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from pipeline.report.section import Section
 
 
 def values(results: Results) -> dict[str, Any]:
-    """The corpora; only one whose overlap is allowed is warned of."""
+    """The corpora; the warning is shown only for those whose overlap is allowed."""
     return {"corpora": results.corpora}
 
 

@@ -1,4 +1,4 @@
-"""How training went, of what methods train: predictors and compensations."""
+"""How the training of predictors and compensations went."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,7 +9,7 @@ from pipeline.report.style import PALETTE, Spec, columns_for, finished, header, 
 
 #: Facets side by side -> the width of each in pixels.
 _WIDTHS = {1: 560, 2: 400, 3: 270}
-#: What tells the trainings of a study apart.
+#: The columns that distinguish the trainings of a study.
 _KEYS = ("model", "method", "level", "seed", "label")
 
 
@@ -20,7 +20,7 @@ def values(results: Results) -> dict[str, Any] | None:
 
 
 def by_training(curves: Rows) -> list[list[Row]]:
-    """The rows of each training, in the order of the first of each."""
+    """The rows of each training, with trainings in the order of their first rows."""
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in curves:
         groups.setdefault(tuple(row[key] for key in _KEYS), []).append(row)
@@ -28,7 +28,8 @@ def by_training(curves: Rows) -> list[list[Row]]:
 
 
 def trainings(curves: Rows) -> list[dict[str, Any]]:
-    """What each training began with, what was kept of it and where it ended."""
+    """The loss with which each training began, that of the step that was kept, and where the
+    training ended."""
     made = []
     for rows in by_training(curves):
         (kept,) = (row for row in rows if row["best"])
