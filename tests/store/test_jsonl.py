@@ -49,7 +49,7 @@ def test_a_line_that_is_no_object_is_told_by_file_and_line(tmp_path, line, said)
         (b'{"a": [{"b": "\\u0000"}]}', r"a text holds '\x00', which is not a character"),
         (b'{"\\udc00": 1}', r"a text holds '\udc00', which is not a character"),
         (b'{"a": "\xed\xa0\xbd"}', r"a text holds '\ud83d', which is not a character"),
-        (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "too deep in one another"),
+        (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deeply"),
     ],
 )
 def test_what_no_text_holds_is_told_by_file_and_line(tmp_path, line, said):
