@@ -20,6 +20,22 @@ def shipped(config):
     return Study(parse_study(read_config(path), path.parent))
 
 
+#: Rules that read whatever a study has made, so no list of their inputs is kept.
+AGGREGATION = {"analyse", "build_report"}
+
+
+def following(study, rule):
+    """A rule, and those whose jobs in the study read what it makes, directly or not."""
+    found, before = {rule}, set()
+    while found != before:
+        before = set(found)
+        for folder in study.folders.values():
+            places = {file.rpartition("/")[0] for files in folder.reads.values() for file in files}
+            if any(study.folders[place].rule in before for place in places):
+                found.add(folder.rule)
+    return found | AGGREGATION
+
+
 @pytest.fixture
 def small(study_values):
     """A function: sections changed at their keys -> the small study."""

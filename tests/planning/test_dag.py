@@ -14,10 +14,9 @@ import yaml
 from pipeline.config.study import parse_study
 from pipeline.planning.stages import STAGES
 from pipeline.planning.study import PROJECT, Study, read_config
+from tests.finished import AGGREGATION
 
 STUDIES = [PROJECT / "config.yaml", *sorted((PROJECT / "configs").glob("*.yaml"))]
-#: Jobs that read whatever a study has made, so no list of their inputs is kept.
-READ_ALL = ("analyse", "build_report")
 
 
 #: What no job reads and the command `inspect` does.
@@ -78,7 +77,7 @@ def of_job(study, place, job):
     if job["rule"] != folder.rule:
         yield f"rule {job['rule']}, not {folder.rule}"
         return
-    if folder.rule in READ_ALL:
+    if folder.rule in AGGREGATION:
         outputs = {f"{place}/{name}" for name in stage.files}
         if set(job["files"]) != outputs:
             yield f"outputs {sorted(job['files'])}, not {sorted(outputs)}"
