@@ -57,10 +57,10 @@ onstart:
 
 
 onsuccess:
-    page, answer = Path(f"{RESULTS}/report/index.html"), Path(f"{RESULTS}/report/finding.txt")
+    page, answer = (Path(path("build_report", name)) for name in ("page", "sentences"))
     if page.exists() and answer.exists():
         print("", answer.read_text(encoding="utf-8"), sep="\n", end="")
-        refusals = REFUSED.read(Path(f"{RESULTS}/analyse/refused.parquet")).to_dicts()
+        refusals = REFUSED.read(Path(path("analyse", "refused.parquet"))).to_dicts()
         for row in refusals[:REFUSALS_TOLD]:
             print(
                 f"refused: {row['model']}, {row['method']} at {row['level']}: {row['reason']}"

@@ -1,9 +1,7 @@
 #: What the folders are about whose files the analysis reads.
 EVALUATED = evaluated_conditions()
-FITTED = {
-    f"{RESULTS}/fit/{c.model}/{c.method}/{c.level}/{c.seed}": asdict(c) for c in STUDY.conditions
-}
-RESOLVED = {f"{SHARED}/resolve_model/{key}": dict(model=model) for key, model in MODELS.items()}
+FITTED = {STUDY.condition_place("fit", c): asdict(c) for c in STUDY.conditions}
+RESOLVED = of_models("resolve_model")
 MAIN_PROFILES = profiles((model, STUDY.main_corpus) for model in CONFIG.models)
 MAIN_CLASSES = classifications(
     (model, STUDY.main_corpus, STUDY.main_classification) for model in CONFIG.models
@@ -17,18 +15,18 @@ PART_CLASSES = classifications(
 
 rule analyse:
     input:
-        samples=in_folders(EVALUATED, "samples.parquet"),
-        sparsity=in_folders(EVALUATED, "sparsity.parquet"),
-        plans=in_folders(FITTED, "plan.json"),
-        models=in_folders(RESOLVED, "model.json"),
-        layers=in_folders(MAIN_PROFILES, "layers.parquet"),
-        classifications=in_folders(MAIN_CLASSES, "classification.json"),
-        part_neurons=in_folders(PART_PROFILES, "neurons.parquet"),
-        part_classes=in_folders(PART_CLASSES, "classes.parquet"),
+        samples=in_folders(EVALUATED, "evaluate", "samples"),
+        sparsity=in_folders(EVALUATED, "evaluate", "sparsity"),
+        plans=in_folders(FITTED, "fit", "plan"),
+        models=in_folders(RESOLVED, "resolve_model", "model"),
+        layers=in_folders(MAIN_PROFILES, "merge_profile", "layers"),
+        classifications=in_folders(MAIN_CLASSES, "classify", "summary"),
+        part_neurons=in_folders(PART_PROFILES, "merge_profile", "neurons"),
+        part_classes=in_folders(PART_CLASSES, "classify", "classes"),
     output:
-        tables=[f"{RESULTS}/analyse/{file}" for file in STAGES["analyse"].files],
+        tables=list(outputs("analyse").values()),
     log:
-        f"{LOGS}/{CONFIG.study}/analyse.log",
+        log_of("analyse"),
     threads: 1
     resources:
         mem_mb=memory("analyse"),

@@ -20,10 +20,11 @@ from pipeline.errors import UserError
 from pipeline.running.launcher import JOBS_LOCK
 from pipeline.planning import cost
 from pipeline.planning.conditions import undivided
+from pipeline.planning.folder import Folder
 from pipeline.planning.jobs import job_like, jobs_of, size_of, write_jobs
 from pipeline.planning.outdated import outdated, sentences
 from pipeline.planning.sources import rule_source
-from pipeline.planning.stages import REPORT_FILES, STAGES
+from pipeline.planning.stages import STAGES
 from pipeline.planning.study import Study, read_config
 from pipeline.report.section import figures
 from pipeline.tables.curves import REFUSED
@@ -46,7 +47,6 @@ config[PLACES] = STUDY.places
 
 CONFIG = STUDY.config
 RESULTS = f"results/{CONFIG.study}"
-SHARED = "results/shared"
 LOGS = "results/logs"
 
 MODELS = {STUDY.model_key(model): model for model in CONFIG.models}
@@ -314,9 +314,14 @@ def judged(check_incomplete):
 DAG.check_incomplete = judged(DAG.check_incomplete)
 
 
-def in_folders(folders, file):
-    """A file in each of the folders."""
-    return [f"{folder}/{file}" for folder in folders]
+def in_folders(folders, rule, output):
+    """An output of a rule in each of the folders."""
+    return [file_in(folder, rule, output) for folder in folders]
+
+
+def about_folders(rule, about):
+    """Folder of a rule's job by each of the facts that it is about."""
+    return {STUDY.place_of(Folder(rule, "", **facts)): facts for facts in about}
 
 
 def identified(folders):
@@ -332,33 +337,39 @@ def evaluated_conditions():
     dense runs."""
     measures = {name: STUDY.measure(name) for name in CONFIG.methods}
     pruned = {
-        f"{RESULTS}/evaluate/{c.model}/{c.method}/{c.level}/{c.seed}": asdict(c)
-        | {"measure": measures[c.method]}
+        STUDY.condition_place("evaluate", c): asdict(c) | {"measure": measures[c.method]}
         for c in STUDY.conditions
     }
     dense = {"method": "dense", "level": "0", "seed": 0, "measure": None}
     return pruned | {
-        f"{SHARED}/evaluate_dense/{key}": {"model": model} | dense for key, model in DENSE.items()
+        STUDY.place("evaluate_dense", dense_key=key): {"model": model} | dense
+        for key, model in DENSE.items()
     }
 
 
-def profiles(pairs):
-    """Folders of the profiles of (model, corpus) pairs."""
-    return {
-        f"{SHARED}/merge_profile/{STUDY.profile_key(model, corpus)}": dict(
-            model=model, corpus=corpus
-        )
-        for model, corpus in pairs
-    }
+def profiles(pairs, rule="merge_profile"):
+    """Folders of the profiles, or of their samples, of (model, corpus) pairs."""
+    return about_folders(rule, [dict(model=model, corpus=corpus) for model, corpus in pairs])
 
 
 def classifications(named):
     """Folders of (model, corpus, classification) triples."""
+    return about_folders(
+        "classify",
+        [dict(model=model, corpus=corpus, classification=name) for model, corpus, name in named],
+    )
+
+
+def of_models(rule):
+    """Folders of a rule that has one job a model."""
+    return about_folders(rule, [dict(model=model) for model in CONFIG.models])
+
+
+def of_texts(rule):
+    """Folders of a rule that has one job a corpus and model, under the key of the corpus."""
     return {
-        f"{RESULTS}/classify/{model}/{corpus}/{name}": dict(
-            model=model, corpus=corpus, classification=name
-        )
-        for model, corpus, name in named
+        STUDY.place_of(Folder(rule, "", *pair)): dict(name=STUDY.corpus_key(*pair))
+        for pair in STUDY.extracted
     }
 
 

@@ -4,7 +4,13 @@ clone, where the cards are there already; a training goes on from its last check
 
 from pipeline.reference.export import CORPORA, TASKS
 from pipeline.reference.recipes import RECIPES
-from pipeline.planning.sources import PROJECT, family_entries, rule_source, view_entries
+from pipeline.planning.sources import (
+    PROJECT,
+    card_entries,
+    family_entries,
+    rule_source,
+    view_entries,
+)
 
 RESOURCES = str(PROJECT / "resources")
 LOGS = "results/logs/reference"
@@ -70,6 +76,6 @@ rule ship_reference:
         mem_mb=2000,
     params:
         recipe=lambda w: RECIPES[w.backbone].as_dict(),
-        source=rule_source("ship_reference", (*family_entries(), *view_entries())),
+        source=rule_source("ship_reference", (*family_entries(), *view_entries(), *card_entries())),
     script:
         "../workflow/scripts/ship_reference.py"

@@ -1,51 +1,46 @@
 #: What the folders are about whose files the report reads besides those of the analysis.
-EXTRACTED = {f"{SHARED}/extract_calibration/{key}": dict(name=key) for key in CORPORA}
-COMPARED = {
-    STUDY.overlap_place(*pair): dict(name=STUDY.corpus_key(*pair)) for pair in STUDY.extracted
-}
+EXTRACTED = of_texts("extract_calibration")
+COMPARED = of_texts("check_overlap")
 CLASSIFIED = classifications(STUDY.classified)
 PROFILED = profiles(STUDY.profiled)
-SAMPLED = {
-    STUDY.profile_place(model, corpus, "profile_sample"): dict(model=model, corpus=corpus)
-    for model, corpus in STUDY.profiled
-}
+SAMPLED = profiles(STUDY.profiled, "profile_sample")
 TRAINED = STUDY.trained
-SPREAD = {f"{RESULTS}/power_law/{model}": dict(model=model) for model in CONFIG.models}
+SPREAD = of_models("power_law")
 
 
 rule build_report:
     input:
         tables=rules.analyse.output.tables,
-        corpora=in_folders(EXTRACTED, "corpus.json"),
-        text_overlaps=in_folders(COMPARED, "overlap.json"),
-        models=in_folders(RESOLVED, "model.json"),
-        classifications=in_folders(CLASSIFIED, "classification.json"),
-        layers=in_folders(PROFILED, "layers.parquet"),
-        cett_curves=in_folders(SAMPLED, "cett_curve.parquet"),
-        training=in_folders(TRAINED, "training.parquet"),
-        spreads=in_folders(SPREAD, "power_law.parquet"),
-        ranked=in_folders(SPREAD, "ranked.parquet"),
-        overlaps=in_folders(SPREAD, "hot_overlaps.parquet"),
+        corpora=in_folders(EXTRACTED, "extract_calibration", "corpus"),
+        text_overlaps=in_folders(COMPARED, "check_overlap", "overlap"),
+        models=in_folders(RESOLVED, "resolve_model", "model"),
+        classifications=in_folders(CLASSIFIED, "classify", "summary"),
+        layers=in_folders(PROFILED, "merge_profile", "layers"),
+        cett_curves=in_folders(SAMPLED, "profile_sample", "cett_curve"),
+        training=in_folders(TRAINED, "fit_with_model", "training"),
+        spreads=in_folders(SPREAD, "power_law", "power_law"),
+        ranked=in_folders(SPREAD, "power_law", "ranked"),
+        overlaps=in_folders(SPREAD, "power_law", "hot_overlaps"),
     output:
         page=report(
-            f"{RESULTS}/report/index.html",
+            path("build_report", "page"),
             caption="../workflow/report/page.rst",
             category="Page",
         ),
         sentences=report(
-            f"{RESULTS}/report/finding.txt",
+            path("build_report", "sentences"),
             caption="../workflow/report/finding.rst",
             category="Finding",
         ),
         pictures=report(
-            [f"{RESULTS}/report/{figure.svg_file}" for figure in figures() if figure.as_svg],
+            [path("build_report", figure.svg_file) for figure in figures() if figure.as_svg],
             caption="../workflow/report/figure.rst",
             category="Figures",
         ),
-        specs=[f"{RESULTS}/report/{figure.spec_file}" for figure in figures()],
-        files=f"{RESULTS}/report/{REPORT_FILES}",
+        specs=[path("build_report", figure.spec_file) for figure in figures()],
+        files=path("build_report", "files"),
     log:
-        f"{LOGS}/{CONFIG.study}/build_report.log",
+        log_of("build_report"),
     threads: 1
     resources:
         mem_mb=memory("build_report"),

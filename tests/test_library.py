@@ -235,7 +235,8 @@ def test_a_plan_is_the_one_of_a_studys_stages_and_does_what_the_evaluation_does(
     plan = calibration.fit(method, level)
     assert_untouched(stages.model, weights)
     for field in dataclasses.fields(Plan):
-        if field.name != "arrays":
+        # A study's plan tells its model by files.
+        if field.name not in ("arrays", "fingerprint"):
             assert getattr(plan, field.name) == getattr(wanted, field.name), field.name
     assert plan.arrays.keys() == wanted.arrays.keys()
     for key, values in plan.arrays.items():
@@ -336,7 +337,8 @@ def test_a_saved_plan_is_loaded_as_it_was(stages, calibration, tmp_path):
     assert (first["model"], first["dtype"]) == (stages.section.source.split("/")[-1], "float32")
     with pipeline.apply(stages.model, plan):
         pipeline.save_plan(plan, tmp_path / "other", stages.model)
-    assert PLAN.read(tmp_path / "other" / "plan.json")["weights_digest"] != first["weights_digest"]
+    # What it was fitted on is the model without it.
+    assert PLAN.read(tmp_path / "other" / "plan.json")["weights_digest"] == first["weights_digest"]
     with pytest.raises(UserError, match="no plan is there; give a folder that holds a plan.json"):
         pipeline.load_plan(tmp_path)
 
@@ -351,15 +353,16 @@ REFUSED = {
     "an unknown name": (("tael", 0.5), {}, "unknown method 'tael'. Did you mean 'teal'?"),
     "an unknown part": (
         ({"sparsifer": "teal"}, 0.5), {},
-        "method: sparsifer: unknown key 'sparsifer'. Did you mean 'sparsifier'?",
+        "method: sparsifer: unknown key. Did you mean 'sparsifier'?",
     ),
     "an unknown option": (
         ({"sparsifier": {"name": "teal", "alocation": "greedy"}}, 0.5), {},
-        "method: sparsifier: teal has no option 'alocation'. Did you mean 'allocation'?",
+        "method: sparsifier: {'name': 'teal', 'alocation': 'greedy'} is refused: teal has no "
+        "option 'alocation'. Did you mean 'allocation'?",
     ),
     "a level of no kind": (
         ("teal", 1.5), {},
-        "method: levels.0: a level is a share above 0 and below 1, 'cold', 'hot' or 'whole'",
+        "method: levels.0: 1.5 is refused: a level is a share above 0 and below 1, 'cold'",
     ),
     "a level of another kind": (
         ("teal", "cold"), {}, "method: levels: a level of teal is a number between 0 and 1",
@@ -427,7 +430,7 @@ def test_wrong_texts_models_and_profiles_are_told(stages, make_model):
     for texts in ("one text", [], [3]):
         with pytest.raises(UserError, match="texts: give a list of texts, one string a document"):
             calibrate(texts)
-    with pytest.raises(UserError, match="profile: bach_size: unknown key .* 'batch_size'"):
+    with pytest.raises(UserError, match="profile: bach_size: unknown key. Did you mean"):
         calibrate(profile={"bach_size": 1})
     with pytest.raises(UserError, match="sequence_length is 1000, and the model has 256 positions"):
         calibrate(sequence_length=1000)
@@ -468,3 +471,36 @@ def test_a_plan_of_other_layers_is_not_applied(stages):
     plan = dataclasses.replace(removing(0.5, (layers + 1, width)), neurons=layers * width)
     with pytest.raises(UserError, match=f"^the plan is of {layers + 1} layers of {width} neurons"):
         pipeline.apply(stages.model, plan)
+
+
+def test_a_plan_of_other_weights_is_not_applied_and_not_matched(stages, calibration, tmp_path):
+    """Of a model of the same shape; also of a plan that was saved."""
+    plan = calibration.fit("drop_cold", 0.25)
+    pipeline.save_plan(plan, tmp_path / "plan", stages.model)
+    other = copy.deepcopy(stages.model)
+    with torch.no_grad():
+        next(other.parameters()).mul_(2)
+    for fitted in (plan, pipeline.load_plan(tmp_path / "plan")):
+        with pytest.raises(UserError, match="the plan was fitted on other weights"):
+            pipeline.apply(other, fitted)
+        pipeline.apply(stages.model, fitted).remove()
+    drawing = pipeline.Calibration(other, stages.tokenizer, TEXTS)
+    with pytest.raises(UserError, match="matched: this plan was fitted on other weights"):
+        drawing.fit("drop_random", 0.25, matched=plan)
+    pipeline.apply(other, dataclasses.replace(plan, fingerprint=None)).remove()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"sequence_length": 0}, "calibration: sequence_length: .*greater than or equal to 2"),
+        ({"sequence_length": 2.5}, "calibration: sequence_length: .*integer"),
+        ({"tokens": 0}, "calibration: tokens: .*greater than or equal to 1"),
+        ({"others": {"texts": ["a b"]}}, "others: 'texts' is the name of the texts themselves"),
+    ],
+)
+def test_wrong_sizes_and_names_of_texts_are_told(stages, settings, said):
+    with pytest.raises(UserError, match=said):
+        pipeline.Calibration(stages.model, stages.tokenizer, TEXTS, **settings)
+    with pytest.raises(UserError, match="give a list of texts"):
+        pipeline.Calibration(stages.model, stages.tokenizer, (text for text in TEXTS))

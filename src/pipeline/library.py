@@ -11,21 +11,21 @@ the same model, texts and settings. `docs/library.md` is the guide.
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
-
-from pydantic import ValidationError
 
 from pipeline.calibration.windows import windows_of
 from pipeline.classification.base import PolicyEvidence
 from pipeline.classification.classify import classify
 from pipeline.classification.loss import Removal
-from pipeline.config.base import Section
+from pipeline.config.calibration import Corpus
 from pipeline.config.classification import Classification
 from pipeline.config.level import COLD, HOT, WHOLE, Level
 from pipeline.config.methods import Method
 from pipeline.config.profile import Profile
+from pipeline.config.refusals import read_section
 from pipeline.errors import UserError, at, unknown_name
 from pipeline.evidence import Original
 from pipeline.methods import fitting
@@ -38,7 +38,7 @@ from pipeline.methods.undo import undo
 from pipeline.models import tokens as model_tokens
 from pipeline.models.forward import Forward
 from pipeline.models.lengths import positions, refuse_windows
-from pipeline.models.views import EXACT_ZERO_ACTIVATIONS, view
+from pipeline.models.views import EXACT_ZERO_ACTIVATIONS, fingerprint, whole
 from pipeline.planning.validation import check_classification, check_method
 from pipeline.profiling.evidence import histograms
 from pipeline.profiling.whole import WholeProfile, profile_whole
@@ -81,9 +81,10 @@ class Calibration:
 
     `model` is a causal language model of transformers, whole on one device and unquantized;
     `tokenizer` is its own. Of `texts` the first `tokens` tokens are used, in windows of
-    `sequence_length`. `others` are texts by name, for options that name another corpus
-    (`distractor` of selective, `corpus` of spon, `other` of a policy). `profile` holds keys of the
-    section `profile` of a configuration, such as batch_size. Raises UserError for anything else.
+    `sequence_length`; without them as many as of a corpus in a configuration. `others` are texts by
+    name, for options that name another corpus (`distractor` of selective, `corpus` of spon, `other`
+    of a policy). `profile` holds keys of the section `profile` of a configuration, such as
+    batch_size. Raises UserError for anything else.
     """
 
     def __init__(
@@ -93,19 +94,24 @@ class Calibration:
         texts: Sequence[str],
         *,
         others: Mapping[str, Sequence[str]] | None = None,
-        tokens: int = 100_000,
-        sequence_length: int = 128,
+        tokens: int | None = None,
+        sequence_length: int | None = None,
         profile: Mapping[str, Any] | None = None,
     ) -> None:
         self.model = model
-        self._views = _checked(model)
+        self._views = whole(model)
         self._tokenizer = _tokenizer(tokenizer, model)
+        if _TEXTS in (others or {}):
+            raise UserError(f"others: {_TEXTS!r} is the name of the texts themselves; give another")
         self._texts = {**(others or {}), _TEXTS: texts}
         for name, documents in self._texts.items():
             _check_texts(name, documents)
-        self._tokens, self._length = tokens, sequence_length
-        refuse_windows(_TEXTS, sequence_length, positions(model.config))
-        self._config = _section(Profile, profile or {}, "profile")
+        asked = {"tokens": tokens, "sequence_length": sequence_length}
+        given = {name: value for name, value in asked.items() if value is not None}
+        corpus = read_section(Corpus, {"source": "path:texts", **given}, "calibration")
+        self._tokens, self._length = corpus.tokens, corpus.sequence_length
+        refuse_windows(_TEXTS, self._length, positions(model.config))
+        self._config = read_section(Profile, profile or {}, "profile")
         self._sequences: dict[str, list[list[int]]] = {}
         self._profiles: dict[str, WholeProfile] = {}
 
@@ -141,6 +147,10 @@ class Calibration:
             section.scope, seed,
         )  # fmt: skip
         _check_matched(asked, matched, self._views)
+        if matched is not None and matched.fingerprint not in (None, self._fingerprint):
+            raise UserError(
+                "matched: this plan was fitted on other weights; give one of this model"
+            )
         if self.model in _applied:
             raise UserError("a plan is applied to this model; remove it before fitting another")
         with _evaluating(self.model):
@@ -149,7 +159,11 @@ class Calibration:
                 plan = with_activity(plan, self._profile(_TEXTS).neurons)
         if plan.refused:
             raise Refused(plan.refused)
-        return plan
+        return replace(plan, fingerprint=self._fingerprint)
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        return fingerprint(self.model)
 
     def _fitted(self, asked: Asked, policy: Classification | None, matched: Plan | None) -> Plan:
         neurons = self._neurons(asked, policy) if policy else None
@@ -172,7 +186,7 @@ class Calibration:
         if method.classification is None:
             return None
         default = {"policy": "coverage", "share": 0.8, "scope": method.scope}
-        policy = _section(Classification, default if given is None else given, "classification")
+        policy = read_section(Classification, default if given is None else given, "classification")
         with at("classification"):
             check_classification(policy, self._texts, {_TEXTS})
         if {COLD, HOT} & set(method.levels) and policy.scope != method.scope:
@@ -252,10 +266,11 @@ def apply(model: Any, plan: Plan) -> Applied:
     """Apply a plan to a model in place: every call of the model and `model.generate` are pruned.
 
     The model takes `input_ids`, as transformers' own calls do. Copies of the weights that change
-    are held until the plan is removed (methods.undo). UserError for a model of another shape, for
-    one that a plan is applied to already, and for a plan that was refused.
+    are held until the plan is removed (methods.undo). UserError for a model of another shape or
+    with other weights, for one that a plan is applied to already, and for a plan that was refused.
+    A study's plan does not tell the weights in memory, so of it the shape alone is compared.
     """
-    views = _checked(model)
+    views = whole(model)
     if model in _applied:
         raise UserError("a plan is applied to this model already; remove it first")
     if plan.refused:
@@ -267,6 +282,11 @@ def apply(model: Any, plan: Plan) -> Applied:
             f"{neurons:,}; apply it to the model that it was fitted on"
         )
     _check_shape(plan, views, "the plan")
+    if plan.fingerprint not in (None, fingerprint(model)):
+        raise UserError(
+            "the plan was fitted on other weights, or on the same in another type; apply it to the "
+            "model that it was fitted on"
+        )
     with ExitStack() as ends:
         _applied.add(model)
         ends.callback(_applied.discard, model)
@@ -285,7 +305,7 @@ def _method(
         if key in parts:
             raise UserError(f"method: {key} is no key here; give the argument {argument}")
     fixed = {"corpus": _TEXTS, "levels": (level,), "seeds": (seed,)}
-    section = _section(Method, {**parts, **fixed}, "method")
+    section = read_section(Method, {**parts, **fixed}, "method")
     update: dict[str, Any] = {}
     if section.sparsifier is not None:
         entry = PARTS["sparsifier"].load(section.sparsifier.name)
@@ -304,21 +324,6 @@ def _kind_of(name: str) -> str:
         known = [each for registry in PARTS.values() for each in registry]
         raise UserError(unknown_name("method", name, known))
     return kinds[0]
-
-
-def _section(kind: type[Section], values: Mapping[str, Any], name: str) -> Any:
-    """The values as a section of a configuration; UserError says which of them is refused."""
-    try:
-        return kind.model_validate(dict(values))
-    except ValidationError as error:
-        problems = []
-        for problem in error.errors(include_url=False):
-            where = ".".join(str(part) for part in problem["loc"])
-            message = problem["msg"].removeprefix("Value error, ")
-            if problem["type"] == "extra_forbidden":
-                message = unknown_name("key", str(problem["loc"][-1]), kind.model_fields)
-            problems.append(f"{where}: {message}")
-        raise UserError(f"{name}: {'; '.join(problems)}") from None
 
 
 def _check_matched(asked: Asked, matched: Plan | None, layout: Any) -> None:
@@ -357,23 +362,6 @@ def _check_shape(plan: Plan, layout: Any, name: str) -> None:
         )
 
 
-def _checked(model: Any) -> Any:
-    """The views of a model that can be fitted on and pruned; UserError for another."""
-    views = view(model)
-    devices = sorted({str(parameter.device) for parameter in model.parameters()})
-    if len(devices) > 1 or devices == ["meta"]:
-        raise UserError(
-            f"the model lies on {', '.join(devices)}, and all of it is needed on one device; load "
-            "it without device_map, or with one device"
-        )
-    if getattr(model.config, "quantization_config", None) is not None:
-        raise UserError(
-            "the model's weights are quantized already, so they cannot be read as numbers; load it "
-            "without quantization_config"
-        )
-    return views
-
-
 def _tokenizer(tokenizer: Any, model: Any) -> Any:
     """A copy of the tokenizer that leaves texts open at their end, as in a study."""
     ready = model_tokens.ready(copy.deepcopy(tokenizer))
@@ -382,7 +370,8 @@ def _tokenizer(tokenizer: Any, model: Any) -> Any:
 
 
 def _check_texts(name: str, texts: Sequence[str]) -> None:
-    if isinstance(texts, str) or not texts or not all(isinstance(text, str) for text in texts):
+    listed = isinstance(texts, Sequence) and not isinstance(texts, str)
+    if not listed or not texts or not all(isinstance(text, str) for text in texts):
         raise UserError(f"{name}: give a list of texts, one string a document, and at least one")
 
 

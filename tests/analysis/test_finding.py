@@ -1,6 +1,7 @@
 """Which orders are compared, and what the difference between random and coldest is made of."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -168,6 +169,16 @@ def test_the_part_of_the_layers_needs_no_coldest_by_layer(arms, orders):
     (row, *_) = decomposition(kept, losses(kept), Orders(chosen), LEVEL)
     sides = (row["scope"], row["part"], row["first"], row["second"])
     assert sides == ("model", "layers", "random", "as_model")
+
+
+def test_random_neurons_of_every_layer_are_compared_from_the_same_token_on(arms, orders):
+    late = {"cold_of_model", "as_model", "among_cold"}
+    moved = [
+        replace(order, sparse_from="continuation") if order.method in late else order
+        for order in orders
+    ]
+    rows = decomposition(arms, losses(arms), Orders(moved), LEVEL)
+    assert ("model", "layers") not in {(row["scope"], row["part"]) for row in rows}
 
 
 def test_other_levels_and_studies_without_orders_have_no_parts(arms, orders):

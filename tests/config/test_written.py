@@ -152,6 +152,8 @@ def test_the_words_of_a_list_are_its_values():
         ({"grid": {"quantization": []}}, "[] is refused: give a list of values, or a mapping of"),
         ({"grid": {"quantization": "int8"}}, "'int8' is refused: give a list of values"),
         ({"grid": {"quantization": ["int8", "int8"]}}, "values must not repeat"),
+        ({"grid": {"quantization": {8: "int8", "8": "int4"}}}, "words must differ as texts"),
+        ({"grid": {"quantization": {None: "int8", "": "int4"}}}, "words must differ as texts"),
         ({"grid": {"quantization": ["int88"]}}, "unknown quantization 'int88'. Did you mean"),
         ({"grid": {"scope": ["block"]}}, "'block': Input should be 'layer' or 'model'"),
         ({"grid": {"compensation": [{"name": "spon"}]}}, "a value with options needs a word"),
@@ -249,3 +251,22 @@ def test_all_faults_are_told_at_once_where_they_are_written(refusal, study_value
     assert sorted(starts) == [
         "method_defaults.measure", "methods.m.grid.scope", "methods.n.corpus", "seed"
     ]  # fmt: skip
+
+
+def test_the_classification_of_all_methods_is_of_those_alone_that_go_by_one(study_values):
+    """So that another policy fits no others anew; what a method gives itself is refused instead."""
+    study_values["method_defaults"] = {"classification": "coverage80", "corpus": "reasoning"}
+    predicted = {"name": "predicted", "neurons": "hot_only"}
+    study_values["methods"] = {
+        "cold": {"sparsifier": "drop_cold", "levels": [0.25]},
+        "hot_only": {"sparsifier": predicted, "levels": [0.25]},
+        "predicted": {"sparsifier": "predicted", "levels": [0.25]},
+        "teal": {"sparsifier": {"name": "teal"}, "levels": [0.25]},
+        "bits": {"grid": {"quantization": ["int8", "int4"]}, "levels": ["whole"]},
+        "wanda": {"weights": "wanda", "levels": [0.5]},
+    }
+    del study_values["analysis"]
+    methods = parse_study(study_values).methods
+    assert {name for name, method in methods.items() if method.classification} == {
+        "cold", "hot_only"
+    }  # fmt: skip

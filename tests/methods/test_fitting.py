@@ -311,6 +311,23 @@ def test_neurons_that_are_gone_for_good_go_with_every_part(
     assert all(np.array_equal(values, kept[name]) for name, values in plan.arrays.items())
 
 
+def test_a_draw_among_the_cold_meets_a_measure_as_far_as_there_are_cold_neurons(
+    make_model, make_neurons
+):
+    model = make_model(hidden_act="silu")
+    neurons = make_neurons(np.random.default_rng(0).integers(1, 1000, (2, 24)))[2]
+    assert 0 < neurons.hot.sum() < neurons.hot.size
+    among = ("drop_random", {"match": None, "among": "cold"})
+    evidence = dataclasses.replace(evidence_of(model, TEXT, neurons=neurons), scope="layer")
+    plan, _ = fit(asked(0.2, "neuron_sparsity", sparsifier=among), evidence, {}, pytest.fail)
+    assert plan.refused is None
+    assert not (plan.dropped.reshape(-1) & neurons.hot).any()
+    least = min((~neurons.hot).reshape(2, 24).mean(axis=1))
+    assert plan.reach[1] == pytest.approx(least, abs=0.03)
+    more, _ = fit(asked(0.99, "neuron_sparsity", sparsifier=among), evidence, {}, pytest.fail)
+    assert more.refused.startswith("neuron_sparsity 0.99 is outside what this method can reach")
+
+
 @pytest.mark.parametrize("name", ["teal", "cats", "percentile", "cett"])
 def test_thresholds_are_those_of_the_pruned_and_quantized_model(small, name):
     model = small["silu"]

@@ -3,6 +3,7 @@
 import ast
 import itertools
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -38,7 +39,7 @@ ENTRIES = {
     "evaluate_dense_shard": _VIEWS,
     "generate_tasks": set(FAMILIES.values()),
     "train_reference": set(FAMILIES.values()),
-    "ship_reference": set(FAMILIES.values()) | _VIEWS,
+    "ship_reference": set(FAMILIES.values()) | _VIEWS | {CORPORA["builtin"], POLICIES["coverage"]},
 }
 
 
@@ -141,6 +142,17 @@ def test_a_new_version_of_what_a_stage_computes_with_runs_it_again(stage):
     listed = set(RULES[stage][1])
     missing = {name for name in libraries if COMPUTING[name] not in listed}
     assert missing == NOT_USED.get(stage, set())
+
+
+#: Names of registry entries that scripts themselves choose: (script, key, name).
+CHOSEN = re.compile(r"\b(policy|source)=\"([a-z_0-9]+)")
+
+
+@pytest.mark.parametrize("stage", sorted(RULES))
+def test_an_entry_that_a_script_names_itself_is_in_its_closure(stage):
+    registries = {"policy": POLICIES, "source": CORPORA}
+    for key, name in CHOSEN.findall((SCRIPTS / f"{stage}.py").read_text()):
+        assert registries[key][name].partition(":")[0] in CLOSURES[stage], name
 
 
 def test_packages_themselves_hold_no_code():

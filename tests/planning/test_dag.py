@@ -149,6 +149,45 @@ def test_every_file_is_read_by_another_job_or_asked_for(planned, config):
     assert unread == BY_INSPECT | of_fits
 
 
+@pytest.mark.parametrize(
+    ("changes", "kept"),
+    [
+        ({"seed": 5, "analysis": {"confidence": 0.9, "bootstrap": 300}}, "power_law"),
+        ({"evaluation": {"limit": 7, "batch_size": 9, "block_items": 5}}, "fit"),
+        ({"profile": {"cett_tokens": 99}}, "check_overlap"),
+        ({"classification": {"coverage80": {"share": 0.7}}}, "power_law"),
+    ],
+)
+def test_jobs_of_one_identity_have_the_same_params(planned, tmp_path, changes, kept):
+    """What a rule hands to its script and its identity leaves out would leave old results standing
+    where they were moved without Snakemake's notes."""
+    values = read_config(PROJECT / "configs" / "tiny.yaml")
+    for key, value in changes.items():
+        values[key] = merged(values.get(key, {}), value) if isinstance(value, dict) else value
+    config = tmp_path / "other.yaml"
+    config.write_text(yaml.safe_dump(values))
+    (one, first), (two, second) = planned(PROJECT / "configs" / "tiny.yaml"), planned(config)
+    same = [
+        place
+        for place in one.folders.keys() & two.folders
+        if one.folders[place].identity == two.folders[place].identity
+    ]
+    assert {one.folders[place].rule for place in same} >= {"extract_calibration", kept}
+    for place in same:
+        assert first[place]["params"] == second[place]["params"], place
+
+
+def merged(values, changes):
+    """The values with changed keys, at any depth."""
+    return {
+        **values,
+        **{
+            key: merged(values.get(key, {}), change) if isinstance(change, dict) else change
+            for key, change in changes.items()
+        },
+    }
+
+
 def test_the_same_holds_where_every_stage_is_divided(planned, tmp_path):
     values = read_config(PROJECT / "configs" / "tiny.yaml")
     values["calibration"]["reasoning"]["shards"] = 2

@@ -99,3 +99,12 @@ def test_a_result_is_another_one_where_an_input_or_a_setting_is(small, declare):
         declare("{study}/heat/{model}", "model", lambda s, f, v=value: v, neurons=NEURONS)
         settings.append(identity(small()))
     assert len(set(settings)) == 3
+
+
+def test_an_entry_that_would_plan_nothing_is_an_error(small, declare):
+    declare("{study}/heat", "study", curves=("analyse", "curves.parquet"))
+    with pytest.raises(ValueError, match="stage heat reads analyse, which stands after it"):
+        _ = small().folders
+    declare("{study}/heat/{model}", "modle", neurons=NEURONS)
+    with pytest.raises(ValueError, match="stage heat: each 'modle' is not one of"):
+        _ = small().folders

@@ -46,6 +46,15 @@ def test_no_two_outputs_of_a_stage_are_one_file_and_shards_name_outputs(rule):
     assert not stage.serves or stage.serves in STAGES and stage.parts
 
 
+def test_stages_that_import_torch_or_a_tokenizer_are_heavy():
+    """What a fork of a process with these imports holds is more than one without."""
+    light = {rule for rule, stage in STAGES.items() if not stage.heavy}
+    assert light == {
+        "check_overlap", "clear_tasks", "merge_profile", "power_law", "fit", "analyse",
+        "build_report",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("rule", [rule for rule in STAGES if rule.split("_")[0] != "build"])
 def test_every_output_but_a_report_has_a_table(rule):
     assert all(output.table is not None for output in STAGES[rule].outputs.values())

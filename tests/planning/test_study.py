@@ -259,16 +259,25 @@ PLAIN = {"classification": None}
         ),
         ({"weights": WANDA}, r"weights\.share: with a sparsifier the levels are the sparsifier's"),
         (
-            {"sparsifier": None, "weights": {"name": "wanda", "share": 0.5}, "levels": [0.5]},
+            {
+                **PLAIN,
+                "sparsifier": None,
+                "weights": {"name": "wanda", "share": 0.5},
+                "levels": [0.5],
+            },
             r"weights\.share: without a sparsifier the levels are the weights' own shares",
         ),
         (
-            {"sparsifier": None, "weights": WANDA, "levels": ["whole"]},
+            {**PLAIN, "sparsifier": None, "weights": WANDA, "levels": ["whole"]},
             r"levels: wanda removes a share of the weights, .*given \['whole'\]",
         ),
         (
-            {"sparsifier": None, "quantization": "int4", "levels": [0.5]},
+            {**PLAIN, "sparsifier": None, "quantization": "int4", "levels": [0.5]},
             r"levels: this method has none, so give \[whole\]; given \[0\.5\]",
+        ),
+        (
+            {"sparsifier": None, "quantization": "int4", "levels": ["whole"]},
+            "classification: without a sparsifier it has no use; give null",
         ),
         (
             {"sparsifier": None, "quantization": "int4", "measure": "neuron_sparsity"},
@@ -296,7 +305,7 @@ PLAIN = {"classification": None}
             r"sparsifier\.distractor: reasoning is the method's own corpus",
         ),
         (
-            {"sparsifier": None, "compensation": "mean_bias", "levels": ["whole"]},
+            {**PLAIN, "sparsifier": None, "compensation": "mean_bias", "levels": ["whole"]},
             "compensation: nothing is left out, so there is no mean",
         ),
         (
@@ -608,7 +617,11 @@ def test_each_part_of_an_identity_changes_what_depends_on_it_and_nothing_else(
         for name, share in {"coverage80": 0.8, "second": 0.6}.items()
     }
     study_values["methods"]["teal"] = TEAL
-    before, after = whole_identities(plan()), whole_identities(plan(**{path: value}))
+    studies = [plan(), plan(**{path: value})]
+    before, after = map(whole_identities, studies)
+    # Studies that share a folder ask for the same there, or each would make the other's anew.
+    first, second = ({p: f for p, f in s.folders.items() if "/shared/" in p} for s in studies)
+    assert all(second[p].identity == f.identity for p, f in first.items() if p in second)
     differing = {stage for stage in before if before[stage] != after[stage]}
     declared = {
         stage for stage in before if {read for read, _ in STAGES[stage].inputs.values()} & changed

@@ -130,7 +130,7 @@ def test_a_local_place_is_found_by_its_name_and_enters_no_manifest(tmp_path):
     def main(*, model: Model, tasks: list[str], manifest: Manifest) -> None:
         """A script."""
 
-    named = Model(source="local:models.mine").model_dump()
+    named = {**Model(source="./mine").model_dump(), "source": "local:models.mine"}
     source = {"digest": "s", "libraries": {}}
     params = {"source": source, "model": named, "tasks": ["chain", "local:task.own"]}
     job = Job(params=params)

@@ -106,13 +106,13 @@ def decomposition(
 
     rows = []
     for model, of_model in losses.items():
-        random = chosen(model, orders.even())
         for scope in (LAYER, MODEL):
             coldest = orders.coldest(scope)
             if coldest is None or REASONING not in of_model.tasks:
                 continue
+            even = orders.even(coldest.sparse_from) if scope == MODEL else []
             steps: list[tuple[str, Arm | None]] = [
-                (LAYERS, random if scope == MODEL else None),
+                (LAYERS, chosen(model, even)),
                 (HOTNESS, chosen(model, orders.matched(coldest))),
                 (ORDER, chosen(model, orders.matched(coldest, COLD))),
                 ("", chosen(model, [coldest])),

@@ -63,11 +63,11 @@ class Orders:
             return [o for o in drawn if o.scope == LAYER and o.match in (None, order.method)]
         return [o for o in drawn if o.match == order.method]
 
-    def even(self) -> list[Order]:
-        """Random orders that take the same share of every layer, of all neurons and from the first
-        token on."""
+    def even(self, sparse_from: str | int = START) -> list[Order]:
+        """Random orders that take the same share of every layer, of all neurons, from one place in
+        a sequence on."""
         return [
             o
             for o in self.named(RANDOM, LAYER)
-            if (o.among, o.match, o.sparse_from) == (ALL, None, START)
+            if (o.among, o.match, o.sparse_from) == (ALL, None, sparse_from)
         ]

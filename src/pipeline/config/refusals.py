@@ -4,10 +4,11 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from pipeline.config.base import Name
 from pipeline.config.models import DEVICE, PLACE, SIZE
+from pipeline.errors import UserError
 
 #: What to give where the whole form is wrong, in YAML's words.
 _FORMS = {
@@ -27,6 +28,15 @@ _PATTERNS = {
 _SHOWN = 200
 
 Problem = Mapping[str, Any]
+
+
+def read_section(kind: type[BaseModel], values: Mapping[str, Any], name: str) -> Any:
+    """The values as a section, outside a study; UserError, with the key, says what is refused."""
+    try:
+        return kind.model_validate(dict(values))
+    except ValidationError as error:
+        problems = causes(error.errors(include_url=False))
+        raise UserError(f"{name}: {'; '.join(explain(p, kind) for p in problems)}") from None
 
 
 def causes(problems: Sequence[Any]) -> list[Any]:

@@ -72,7 +72,10 @@ def words_of(axis: Any) -> dict[str, Any]:
     """Word -> value of one key of a grid. Values of a list are their own words, and null has the
     empty one. ValueError where it is neither a list nor a mapping, or a value has no word."""
     if isinstance(axis, Mapping) and axis:
-        return {_word(key): value for key, value in axis.items()}
+        words = {_word(key): value for key, value in axis.items()}
+        if len(words) < len(axis):
+            raise ValueError("words must differ as texts; 8 and '8' are one, null and '' are one")
+        return words
     if not isinstance(axis, list | tuple) or not axis:
         raise ValueError("give a list of values, or a mapping of words for the names to values")
     if any(isinstance(value, Mapping | list) for value in axis):
@@ -117,7 +120,8 @@ class MethodEntry(Method):
 
 
 class MethodDefaults(Method):
-    """What all methods have that do not say otherwise: any keys of a method, and options."""
+    """What all methods have that do not say otherwise: any keys of a method, and options. The
+    classification is of those methods alone that go by one."""
 
     options: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
@@ -174,6 +178,8 @@ def write_out(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]
             if name in methods:
                 raise UserError(_twice(name, entry, entries[name]))
             methods[name] = _with_options(defaults | method, options)
+            if "classification" not in method and not _goes_by_classes(methods[name]):
+                methods[name]["classification"] = None
             entries[name] = entry
     return values | {"methods": methods}, entries
 
@@ -229,6 +235,21 @@ def _twice(name: str, entry: str, other: str) -> str:
             "key of the grid in braces, and give other words to values that share one"
         )
     return f"methods.{entry}: {other} makes a method named {name!r}, too; rename one of them"
+
+
+def _goes_by_classes(method: Mapping[str, Any]) -> bool:
+    """True where a method's sparsifier goes by what is hot and cold, and where it is out of form,
+    so that it is refused for that."""
+    part = method.get("sparsifier")
+    if part is None:
+        return False
+    options = flat(part) if isinstance(part, Mapping) else {"name": part}
+    try:
+        entry = PARTS["sparsifier"].load(options.pop("name"))
+        chosen = entry.Options.model_validate(options).model_dump()
+    except (KeyError, UserError, ValidationError):
+        return True
+    return bool(entry.needs_classification(chosen))
 
 
 def _with_options(method: dict[str, Any], options: Mapping[Any, Any]) -> dict[str, Any]:

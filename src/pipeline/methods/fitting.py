@@ -163,7 +163,7 @@ class _Fitting:
                     found = figures(_counts(self.evidence, forward))
                 return found["total"][measure]
 
-            most = entry.most(self.evidence)
+            most = entry.most(self.evidence, options)
             self.reach = reach(achieved, most)
             self.share = settle(achieved, level.share, self.reach, most, measure)
             missed = achieved(self.share)

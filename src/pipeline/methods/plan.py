@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.config.level import Level
 from pipeline.errors import UserError
 from pipeline.models.forward import START
+from pipeline.models.views import IN_MEMORY
 from pipeline.registry import PARTS
 from pipeline.store.artifacts import Manifest
 from pipeline.tables.plan import PLAN, PLAN_ARRAYS
@@ -66,6 +67,9 @@ class Plan:
     shared_with_coldest: float | None = None
     activity_removed: float | None = None
     contribution_removed: float | None = None
+    #: What `models.views.fingerprint` gives of the model in memory that it was fitted on; None of a
+    #: study's plan, whose files tell the model.
+    fingerprint: str | None = field(default=None, compare=False)
 
     def of(self, kind: str) -> Arrays:
         """The arrays of one part, by their names in it."""
@@ -130,6 +134,7 @@ class Plan:
             body["share"], (reach[0], reach[1]) if reach else None, body["achieved"],
             body["neurons"], body["cold"], body["refused"], body["shared_with_coldest"],
             body["activity_removed"], body["contribution_removed"],
+            body["weights_digest"] if body["weights_digest"].startswith(IN_MEMORY) else None,
         )  # fmt: skip
         dropped = plan.dropped
         removed = 0 if dropped is None else int(dropped.sum())

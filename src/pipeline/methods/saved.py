@@ -6,6 +6,7 @@ from typing import Any
 from pipeline import __version__
 from pipeline.errors import UserError
 from pipeline.methods.plan import Plan
+from pipeline.models.views import fingerprint
 from pipeline.store import closures, digest
 from pipeline.store.artifacts import Manifest
 
@@ -14,14 +15,14 @@ _LIBRARIES = ("torch", "transformers", "numpy", "polars", "safetensors")
 
 def save_plan(plan: Plan, folder: str | Path, model: Any) -> None:
     """Write plan.json and plan.safetensors; `model` is the one that the plan was fitted on, whose
-    name, type and digest of weights are noted."""
+    name, type and fingerprint are noted."""
     place = Path(folder)
     record = {
         "name": Path(model.config._name_or_path).name or type(model).__name__,
         "source": "",
         "commit": None,
         "dtype": str(model.dtype).removeprefix("torch."),
-        "weights_digest": _digest(model),
+        "weights_digest": plan.fingerprint or fingerprint(model),
     }
     manifest = Manifest(
         "library", digest.of_value(__version__), seed=plan.seed, device=str(model.device),
@@ -37,14 +38,3 @@ def load_plan(folder: str | Path) -> Plan:
     if not (place / "plan.json").is_file():
         raise UserError(f"{place}: no plan is there; give a folder that holds a plan.json")
     return Plan.read(place / "plan.json", place / "plan.safetensors")
-
-
-def _digest(model: Any) -> str:
-    """A digest of a model's weights, whatever files they came from."""
-    import torch
-
-    weights = {
-        name: digest.of_bytes(values.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-        for name, values in model.state_dict().items()
-    }
-    return digest.of_value(weights)

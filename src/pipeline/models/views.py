@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import UserError
 from pipeline.numerics.roots import norms, roots, sums_of_squares
 from pipeline.registry import ARCHITECTURES
+from pipeline.store.digest import of_bytes, of_value
 
 if TYPE_CHECKING:
     import torch
 
+#: What the fingerprint of a model in memory begins with, and how many numbers of a tensor it is of.
+IN_MEMORY, _SAMPLED = "memory:", 4096
 #: Activation functions, by Hugging Face name, whose outputs hold exact zeros.
 EXACT_ZERO_ACTIVATIONS = frozenset({"relu", "relu2", "relu6", "relu_squared"})
 
@@ -223,6 +226,41 @@ def linear_layers(block: "torch.nn.Module") -> "Iterator[tuple[str, torch.nn.Mod
     for name, module in block.named_modules():
         if isinstance(module, torch.nn.Linear | Conv1D):
             yield name, module
+
+
+def fingerprint(model: Any) -> str:
+    """What tells the weights of a model in memory from others', whatever files they came from: a
+    digest of names, shapes, types and of evenly spaced numbers of every tensor, so that it costs
+    little. Some change of single weights is not seen."""
+    import torch
+
+    told = {}
+    for name, values in model.state_dict().items():
+        flat = values.detach().reshape(-1)
+        some = flat[:: max(1, flat.numel() // _SAMPLED)].contiguous().cpu()
+        told[name] = [
+            list(values.shape),
+            str(values.dtype),
+            of_bytes(some.view(torch.uint8).numpy().tobytes()),
+        ]
+    return IN_MEMORY + of_value(told)
+
+
+def whole(model: Any) -> ModelView:
+    """The view of a model in memory that can be fitted on and pruned; UserError for another."""
+    views = view(model)
+    devices = sorted({str(parameter.device) for parameter in model.parameters()})
+    if len(devices) > 1 or devices == ["meta"]:
+        raise UserError(
+            f"the model lies on {', '.join(devices)}, and all of it is needed on one device; load "
+            "it without device_map, or with one device"
+        )
+    if getattr(model.config, "quantization_config", None) is not None:
+        raise UserError(
+            "the model's weights are quantized already, so they cannot be read as numbers; load it "
+            "without quantization_config"
+        )
+    return views
 
 
 def input_device(model: Any) -> "torch.device":

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from typing import get_args
 
 from pipeline.planning import orders
 from pipeline.planning.conditions import Condition
@@ -122,6 +123,8 @@ class Folders(Inputs):
         stage = STAGES[rule]
         if stage.each is None:
             return
+        if late := [read for read, _ in stage.inputs.values() if ORDER[read] >= ORDER[rule]]:
+            raise ValueError(f"stage {rule} reads {late[0]}, which stands after it in the table")
         jobs = list(self._each(rule, stage.each))
         sources = {
             name: _agreeing(jobs, [place for place in made.items() if place[1].rule == read])
@@ -137,16 +140,20 @@ class Folders(Inputs):
 
     def _each(self, rule: str, each: Each) -> Iterator[Folder]:
         """What the jobs are about of a stage that has one for each of these."""
-        if each == "study":
-            yield Folder(rule, "")
-        elif each == "model":
-            yield from (Folder(rule, "", model) for model in self.config.models)
-        elif each == "classification":
-            for model, corpus, name in self.classified:
-                yield Folder(rule, "", model, corpus, classification=name)
-        else:
-            pairs = self.extracted if each == "text" else self.profiled
-            yield from (Folder(rule, "", *pair) for pair in pairs)
+        match each:
+            case "study":
+                yield Folder(rule, "")
+            case "model":
+                yield from (Folder(rule, "", model) for model in self.config.models)
+            case "text":
+                yield from (Folder(rule, "", *pair) for pair in self.extracted)
+            case "profile":
+                yield from (Folder(rule, "", *pair) for pair in self.profiled)
+            case "classification":
+                for model, corpus, name in self.classified:
+                    yield Folder(rule, "", model, corpus, classification=name)
+            case _:
+                raise ValueError(f"stage {rule}: each {each!r} is not one of {get_args(Each)}")
 
     def _last(self, made: Mapping[str, Folder]) -> Placed:
         """The analysis and the report, which rest on what all others have made."""

@@ -123,6 +123,11 @@ def view_entries() -> tuple[str, ...]:
     return tuple(sorted(_entry(ARCHITECTURES, name) for name in ARCHITECTURES))
 
 
+def card_entries() -> tuple[str, ...]:
+    """Registry entries of what measures a built-in model for its card, besides its view."""
+    return (_entry(CORPORA, "builtin"), _entry(POLICIES, "coverage"))
+
+
 def _template() -> str:
     return digest.of_files(digest.SOURCE_ROOT, templates())
 

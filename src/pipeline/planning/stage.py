@@ -63,8 +63,7 @@ class Stage:
     `folder` where one of its jobs writes, below `results`, with the rule's wildcards; `outputs` its
     files by their names in the rule. `libraries` are those whose version can change its result, and
     `reads` what else can. `packages` are those of the project that its script may import from: an
-    edit there may run the stage again, so a test compares the two. A stage is `heavy` whose process
-    imports torch or a tokenizer.
+    edit there may run the stage again, so a test compares the two.
 
     A stage that `serves` another makes the shards of it: `parts` are the other's inputs and which
     output of this one each is, and `least_shards` is the number from which on there are any. `log`
@@ -88,7 +87,6 @@ class Stage:
     work: Estimate
     cost: Cost
     reads: frozenset[Read] = frozenset()
-    heavy: bool = True
     serves: str = ""
     parts: Mapping[str, str] = field(default_factory=dict)
     least_shards: int = 2
@@ -102,6 +100,11 @@ class Stage:
     def files(self) -> tuple[str, ...]:
         """The names of the files that a job makes."""
         return tuple(output.file for output in self.outputs.values())
+
+    @property
+    def heavy(self) -> bool:
+        """True where a job's process imports torch or a tokenizer."""
+        return bool({"torch", "transformers", "tokenizers"} & set(self.libraries))
 
     @property
     def own(self) -> bool:

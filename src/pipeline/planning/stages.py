@@ -124,7 +124,6 @@ STAGES: dict[str, Stage] = {
         work.checking,
         Cost(1.0, token=5e-6, bytes_a_row=2000.0),
         _reads("tasks"),
-        heavy=False,
         each="text",
         inputs={"texts": ("extract_calibration", "texts")},
         settings=_compared,
@@ -139,7 +138,6 @@ STAGES: dict[str, Stage] = {
         work.clearing,
         Cost(0.5, bytes_a_row=1000.0),
         _reads("tasks"),
-        heavy=False,
     ),
     "profile_sample": Stage(
         "profile",
@@ -195,7 +193,6 @@ STAGES: dict[str, Stage] = {
         frozenset({"profiling", "store", "tables"}),
         work.merging,
         _TABLES,
-        heavy=False,
     ),
     "classify": Stage(
         "classify",
@@ -210,7 +207,6 @@ STAGES: dict[str, Stage] = {
         work.classifying,
         _TABLES,
         _reads("model", "classification"),
-        heavy=False,
     ),
     "power_law": Stage(
         "classify",
@@ -225,7 +221,6 @@ STAGES: dict[str, Stage] = {
         frozenset({"classification", "numerics", "store", "tables"}),
         work.spreading,
         _TABLES,
-        heavy=False,
         each="model",
         inputs={"neurons": ("merge_profile", "neurons")},
     ),
@@ -250,7 +245,6 @@ STAGES: dict[str, Stage] = {
         work.reading,
         _TABLES,
         _reads("method"),
-        heavy=False,
     ),
     "fit_with_model": Stage(
         "fit",
@@ -321,7 +315,6 @@ STAGES: dict[str, Stage] = {
         work.analysing,
         Cost(1.0, token=6e-4, bytes_a_row=5000.0),
         _reads("tasks"),
-        heavy=False,
     ),
     "build_report": Stage(
         "report",
@@ -337,7 +330,6 @@ STAGES: dict[str, Stage] = {
         _GROUND | {"report"},
         work.analysing,
         Cost(1.3, row=0.03, bytes_a_row=17000.0),
-        heavy=False,
         log="{study}/build_report",
         asked=True,
     ),

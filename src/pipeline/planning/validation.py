@@ -175,7 +175,8 @@ def _check_pattern(method: Method) -> None:
 
 
 def _check_without_sparsifier(method: Method) -> None:
-    for key, plain in (("measure", None), ("sparse_from", "start"), ("scope", "layer")):
+    unused = {"measure": None, "classification": None, "sparse_from": "start", "scope": "layer"}
+    for key, plain in unused.items():
         if getattr(method, key) != plain:
             raise UserError(f"{key}: without a sparsifier it has no use; give {plain or 'null'}")
     if method.weights is None:

@@ -18,7 +18,7 @@ _NOT_CONFIG = ("source", "seed", "folders", "profile_keys")
 PLACES = "places"
 #: Inputs of these names are pieces of one whole, or checks that a job waits for; how the whole was
 #: divided, and which checks there were, are no facts of the result.
-_NO_FACTS = ("_shards", "_checks")
+_NO_FACTS = ("_shards", "_checks", "cleared")
 
 
 def arguments(

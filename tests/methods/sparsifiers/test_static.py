@@ -103,10 +103,12 @@ def test_the_named_levels_remove_exactly_the_cold_and_the_hot_set(
     """Few different counts, so that the boundary nearly always lies within a tie."""
     _, classes, neurons = make_neurons(active, policy=policy, share=share, scope=scope)
     hot = classes["hot"].to_numpy().reshape(active.shape)
-    assert (plan("drop_cold", "cold", neurons, scope=scope).dropped == ~hot).all()
-    kept_cold = plan("keep_cold", "hot", neurons, scope=scope)
-    assert kept_cold.refused is None
-    assert (kept_cold.dropped == hot).all()
+    for name, level, set_ in (("drop_cold", "cold", ~hot), ("keep_cold", "hot", hot)):
+        fitted = plan(name, level, neurons, scope=scope)
+        if set_.any():
+            assert fitted.refused is None and (fitted.dropped == set_).all()
+        else:
+            assert fitted.refused.startswith(f"level {level} removes none of")
 
 
 def test_a_boundary_in_the_middle_of_a_large_tie_is_still_exact(make_neurons):
@@ -249,6 +251,13 @@ def test_a_matched_draw_takes_as_many_of_each_layer_as_the_method_it_is_matched_
         hot = neurons.hot.reshape(coldest.dropped.shape)
         assert (drawn.dropped & hot).any() == (among == "all")
     assert len({drawn.dropped.tobytes() for drawn in draws}) == 3
+
+
+def test_a_level_that_removes_nothing_is_refused():
+    """It would be the dense model, under the level's name."""
+    fitted = plan("drop_cold", 0.01, scope="layer")
+    assert fitted.refused.startswith("level 0.01 removes none of this model's ")
+    assert fitted.arrays == {}
 
 
 def test_a_draw_among_the_cold_is_uniform_over_them():

@@ -203,6 +203,19 @@ def test_parts_of_the_difference_are_told_by_model(tell):
     assert not any("by these parts" in sentence for sentence in half)
 
 
+@pytest.mark.parametrize(("hot", "order"), [(-0.10, -0.05), (-0.10, 0.02), (0.02, -0.10)])
+def test_parts_of_a_difference_that_is_not_in_favour_of_coldness_are_told_with_their_signs(
+    tell, hot, order
+):
+    parts = [part("not hot", hot), part("order of coldness", order)]
+    second = tell(BOTH, AGAINST, decomposition=parts)[1]
+    assert second.startswith(
+        "What random neurons cost beyond the coldest, below 0 where they cost less, has these "
+        f"parts: {'−' if hot < 0 else ''}{abs(100 * hot):.1f} ["
+    )
+    assert "cost less than" not in second
+
+
 @pytest.mark.parametrize(("shared", "told"), [(0.81, True), (0.8, False), (None, False)])
 def test_order_cannot_be_told_where_draws_are_mostly_the_coldest(tell, shared, told):
     parts = [part("not hot", 0.08), part("order of coldness", 0.02)]

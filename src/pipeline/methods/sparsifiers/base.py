@@ -135,7 +135,7 @@ class Sparsifier(Part):
     def check(self, layout: ModelView, options: Any) -> None:
         """Raise Refused where the method makes no sense for this model."""
 
-    def most(self, evidence: Evidence) -> float:
+    def most(self, evidence: Evidence, options: Any) -> float:
         """The highest share that there is a condition for."""
         return 1.0
 

@@ -17,7 +17,8 @@ from pydantic import Field
 from pipeline.config.base import Name, Section
 from pipeline.config.roles import CONTROL, RANDOM
 from pipeline.methods.plan import Refused
-from pipeline.methods.sparsifiers.static import Neurons, Ordered
+from pipeline.methods.sparsifiers.base import Evidence
+from pipeline.methods.sparsifiers.static import Neurons, Ordered, least_share
 from pipeline.numerics.ranking import scrambled
 
 
@@ -56,6 +57,13 @@ class DropRandom(Ordered):
     def scores(self, neurons: Neurons, seed: int) -> np.ndarray:
         """A hash of (seed, layer, neuron), uniform in [0, 1)."""
         return scrambled(neurons.layer, neurons.neuron, seed + 1) / 2.0**64
+
+    def most(self, evidence: Evidence, options: Any) -> float:
+        """The share of the neurons that may be drawn, of the layer that has fewest where each gives
+        its own."""
+        if options.among == "all":
+            return 1.0
+        return least_share(evidence, ~evidence.neurons.hot)
 
     def first(self, neurons: Neurons, count: int, seed: int, options: Any) -> np.ndarray:
         """The first `count` neurons of the draw, among those that may be drawn."""

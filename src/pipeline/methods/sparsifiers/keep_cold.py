@@ -1,11 +1,13 @@
 """`keep_cold`: remove neurons in the classification's order, hottest first, until cold are left."""
 
+from typing import Any
+
 import numpy as np
 
 from pipeline.config.roles import ARM, HOTTEST
 from pipeline.methods.plan import Refused
 from pipeline.methods.sparsifiers.base import Evidence
-from pipeline.methods.sparsifiers.static import Neurons, Ordered
+from pipeline.methods.sparsifiers.static import Neurons, Ordered, least_share
 from pipeline.numerics.ranking import heat_ranks
 
 
@@ -28,12 +30,9 @@ class KeepCold(Ordered):
         """Ranks as the classification's, from the hottest."""
         return heat_ranks(neurons.heat, neurons.layer, neurons.neuron)
 
-    def most(self, evidence: Evidence) -> float:
+    def most(self, evidence: Evidence, options: Any) -> float:
         """The hot set's share, of the layer that has fewest where each gives its own."""
-        hot, layers = evidence.neurons.hot, evidence.neurons.layer
-        if evidence.scope == "layer":
-            return float(min(hot[layers == layer].mean() for layer in np.unique(layers)))
-        return float(hot.mean())
+        return least_share(evidence, evidence.neurons.hot)
 
     def limit(self, removed: int, hot: int, total: int) -> None:
         """Refused beyond the hot set: cold neurons would go as well."""

@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.config.level import COLD, HOT, SHARE, Level
 from pipeline.methods.masks import Masks, Seen
 from pipeline.methods.plan import Arrays, Asked, Plan, Refused, named
-from pipeline.methods.sparsifiers.base import Sparsifier
+from pipeline.methods.sparsifiers.base import Evidence, Sparsifier
 from pipeline.models.forward import Skipped
 from pipeline.models.skips import SLICED, Fixed, LayerRules
 from pipeline.models.views import ModelView
@@ -150,6 +150,15 @@ class Parted(Static):
         return np.flatnonzero(self.members(neurons, level.part))
 
 
+def least_share(evidence: Evidence, able: np.ndarray) -> float:
+    """The share of the neurons that are `able`, (neurons,) bool, to be removed: of the model, or of
+    the layer with the smallest where each layer gives its own."""
+    layers = evidence.neurons.layer
+    if evidence.scope == "layer":
+        return float(min(able[layers == layer].mean() for layer in np.unique(layers)))
+    return float(able.mean())
+
+
 def _rule(gone: "torch.Tensor") -> Callable[[Seen], Skipped]:
     return lambda seen: Skipped(before=gone.expand_as(seen.hidden))
 
@@ -187,12 +196,23 @@ def fit(asked: Asked, neurons: Neurons, matched: Plan | None = None) -> Plan:
     tables = Tables(neurons, asked.scope, asked.seed, matched.dropped if matched else None)
     try:
         found = entry.at_level(tables, {}, entry.Options.model_validate(options), asked.level)
+        _refuse_nothing(found, asked.level)
     except Refused as reason:
         return Plan(**facts, refused=str(reason))
     share = asked.level.share if asked.level.kind == SHARE else None
     shared = shared_with_coldest(found["dropped"].astype(bool), neurons) if entry.seeded else None
     arrays = named(found, "sparsifier")
     return Plan(**facts, arrays=arrays, share=share, shared_with_coldest=shared)
+
+
+def _refuse_nothing(arrays: Arrays, level: Level) -> None:
+    """Raise Refused where a level removes no neuron: the condition would be the dense model."""
+    dropped = arrays["dropped"]
+    if not dropped.any():
+        layers, width = dropped.shape
+        raise Refused(
+            f"level {level.text} removes none of this model's {layers} layers of {width:,} neurons"
+        )
 
 
 def shared_with_coldest(dropped: np.ndarray, neurons: Neurons) -> float | None:

@@ -63,7 +63,7 @@ def _draws(seeds: Collection[int]) -> str:
 
 def parts_of_coldness(models: Sequence[str], facts: Facts, removals: Rows) -> str:
     """Not being hot against the order of coldness, by layer."""
-    parts = []
+    parts, totals = [], []
     for model in models:
         rows = {
             row["part"]: row
@@ -72,13 +72,20 @@ def parts_of_coldness(models: Sequence[str], facts: Facts, removals: Rows) -> st
         }
         hot, order = rows.get("not hot"), rows.get("order of coldness")
         if hot and order:
+            totals.append(hot["estimate"] + order["estimate"])
             parts.append(
                 f"{effect_in_points(hot)} by not being hot and {effect_in_points(order)} by their "
                 f"order within the cold set on {model}"
             )
     if not parts:
         return ""
-    text = f"The coldest cost less than random neurons by these parts: {'; '.join(parts)}."
+    if min(totals) > 0:
+        text = f"The coldest cost less than random neurons by these parts: {'; '.join(parts)}."
+    else:
+        text = (
+            "What random neurons cost beyond the coldest, below 0 where they cost less, has these "
+            f"parts: {'; '.join(parts)}."
+        )
     if shared := _shared(models, facts, removals, LAYER):
         text += f" {shared}"
     return text
