@@ -254,6 +254,8 @@ def make_model():
             "num_key_value_heads": 2,
             "max_position_embeddings": 256,
             "hidden_act": "relu",
+            "hidden_activation": overrides.get("hidden_act", "relu"),
+            "head_dim": 8,
             "word_embed_proj_dim": 16,
             "activation_function": overrides.get("hidden_act", "relu"),
             "dropout": 0.0,

@@ -45,11 +45,19 @@ ARCHITECTURES = Registry(
     {
         "GPT2LMHeadModel": "pipeline.models.ungated:gpt2_views",
         "GPTNeoXForCausalLM": "pipeline.models.ungated:gpt_neox_views",
+        "Gemma2ForCausalLM": "pipeline.models.gated:gemma_views",
+        "Gemma3ForCausalLM": "pipeline.models.gated:gemma_views",
         "GemmaForCausalLM": "pipeline.models.gated:gated_views",
+        "GraniteForCausalLM": "pipeline.models.gated:gated_views",
         "LlamaForCausalLM": "pipeline.models.gated:gated_views",
         "MistralForCausalLM": "pipeline.models.gated:gated_views",
         "OPTForCausalLM": "pipeline.models.ungated:opt_views",
+        "Olmo2ForCausalLM": "pipeline.models.gated:olmo2_views",
         "Phi3ForCausalLM": "pipeline.models.gated:fused_views",
+        "Qwen2ForCausalLM": "pipeline.models.gated:gated_views",
+        "Qwen3ForCausalLM": "pipeline.models.gated:gated_views",
+        "SmolLM3ForCausalLM": "pipeline.models.gated:gated_views",
+        "StableLmForCausalLM": "pipeline.models.gated:stablelm_views",
     },
 )
 

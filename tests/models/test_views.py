@@ -151,7 +151,8 @@ def test_an_ungated_block_of_another_form_is_refused_too(make_model, architectur
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_the_norm_before_an_ffn_reads_the_residual_stream(make_model, architecture):
-    """Its output is what the FFN reads, and what is added to its input makes the block's output."""
+    """Its output is what the FFN reads; where there is none, the FFN reads the stream itself. What
+    the block adds to the stream is the FFN's output, behind a norm or scaled in some models."""
     model = make_model(architecture)
     layout = view(model)
     seen = {}
@@ -163,8 +164,9 @@ def test_the_norm_before_an_ffn_reads_the_residual_stream(make_model, architectu
         def end(_module, _given, made, n=n):
             seen[n, "block"] = made[0] if isinstance(made, tuple) else made
 
-        assert ffn.before is not None
-        ffn.before.register_forward_hook(note)
+        assert (ffn.before is None) == (architecture in WITHOUT_A_NORM)
+        if ffn.before is not None:
+            ffn.before.register_forward_hook(note)
         ffn.inner[0].module.register_forward_pre_hook(
             lambda _m, i, n=n: seen.update({(n, "x"): i[0]})
         )
@@ -172,9 +174,47 @@ def test_the_norm_before_an_ffn_reads_the_residual_stream(make_model, architectu
         block.register_forward_hook(end)
     with torch.inference_mode():
         model(TOKENS)
-    for n in range(len(layout.ffns)):
-        shape_of = seen[n, "block"].shape
-        torch.testing.assert_close(seen[n, "x"].reshape(-1), seen[n, "normed"].reshape(-1))
+    for n, block in enumerate(layout.blocks):
+        x, made = seen[n, "x"], seen[n, "block"]
+        if layout.ffns[n].before is not None:
+            torch.testing.assert_close(x.reshape(-1), seen[n, "normed"].reshape(-1))
         if architecture != "GPTNeoXForCausalLM":
-            whole = seen[n, "before"].reshape(shape_of) + seen[n, "ffn"].reshape(shape_of)
-            torch.testing.assert_close(whole, seen[n, "block"])
+            behind = BEHIND.get(architecture, lambda block, output: output)
+            stream = seen.get((n, "before"), x).reshape(made.shape)
+            with torch.inference_mode():
+                added = behind(block, seen[n, "ffn"].reshape(made.shape))
+            torch.testing.assert_close(stream + added, made)
+
+
+WITHOUT_A_NORM = {"Olmo2ForCausalLM"}
+
+
+def behind_a_norm(block, output):
+    return block.post_feedforward_layernorm(output)
+
+
+#: What becomes of an FFN's output before it is added to the stream.
+BEHIND = {
+    **dict.fromkeys(("Gemma2ForCausalLM", "Gemma3ForCausalLM", "Olmo2ForCausalLM"), behind_a_norm),
+    "GraniteForCausalLM": lambda block, output: block.residual_multiplier * output,
+}
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+@pytest.mark.parametrize("norms", [False, True])
+def test_a_stablelm_with_its_ffn_beside_the_attention(make_model, parallel, norms):
+    """The FFN then reads the attention's norm, and both are added to the stream."""
+    model = make_model("StableLmForCausalLM", use_parallel_residual=parallel, qk_layernorm=norms)
+    block, ffn = model.model.layers[0], view(model).ffns[0]
+    assert ffn.before is (block.input_layernorm if parallel else block.post_attention_layernorm)
+    seen = {}
+    block.self_attn.register_forward_hook(lambda _m, _i, o: seen.update(attention=o[0]))
+    block.register_forward_hook(
+        lambda _m, i, o: seen.update(stream=i[0], made=o[0] if isinstance(o, tuple) else o)
+    )
+    with torch.inference_mode():
+        model(TOKENS)
+        stream = seen["stream"] if parallel else seen["stream"] + seen["attention"]
+        normed = ffn.before(stream)
+        made = seen["stream"] + seen["attention"] + ffn.output(ffn.hidden(normed))
+    torch.testing.assert_close(made, seen["made"])
