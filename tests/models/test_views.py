@@ -130,7 +130,7 @@ def test_a_block_of_another_form_is_refused_by_what_is_missing(make_model):
     model = make_model()
     del model.model.layers[1].mlp.up_proj
     with pytest.raises(
-        UserError, match="block 1 has no up_proj.*there is: act_fn, down_proj, gate_proj"
+        UserError, match="block 1 has no up_proj.*it has: act_fn, down_proj, gate_proj"
     ):
         view(model)
 
