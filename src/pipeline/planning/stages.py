@@ -59,8 +59,8 @@ _TRAINING = Output("training.parquet", plan.TRAINING)
 
 
 def _written(file: str) -> Table | Document | Arrays:
-    """A function that returns the table of an analysis; it loads the analysis' module, which
-    planning does not need."""
+    """The table that an analysis writes; its module is loaded for it, which planning does not
+    need."""
     table: Table | Document | Arrays = ANALYSES.load(file).table
     return table
 
