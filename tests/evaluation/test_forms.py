@@ -197,7 +197,7 @@ def test_a_row_is_told_from_its_padding_even_where_it_ends_in_token_0():
     both = asked | {(5, 6, 0): 3}
     mask, contexts = padding_mask(rows[:1], both)
     assert (mask.tolist(), contexts.tolist()) == ([[1, 1, 1, 0]], [3])
-    with pytest.raises(ValueError, match="none of the sequences"):
+    with pytest.raises(ValueError, match="not one of the sequences"):
         padding_mask(torch.tensor([[9, 9]]), asked)
 
 
