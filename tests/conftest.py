@@ -60,8 +60,23 @@ _PARTS = (
 _LONG = ("tests/cluster/test_slurm.py", "tests/faults", "tests/workflow")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order the tests by file, the longest first."""
+def architectures(item: pytest.Item) -> set[str]:
+    """The texts among a test's parameters; those of a contract test name its architecture."""
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    return {value for value in params.values() if isinstance(value, str)}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Order the tests by file, the longest first. As another processor computes, one architecture
+    of each view is enough: the others differ in what stands around the FFN."""
+    if "COLD_NEURONS_PROCESSOR" in os.environ:
+        from pipeline.registry import ARCHITECTURES
+
+        one_a_view = {view: name for name, view in ARCHITECTURES.items()}
+        others = set(ARCHITECTURES) - set(one_a_view.values())
+        left = {item for item in items if others & architectures(item)}
+        config.hook.pytest_deselected(items=list(left))
+        items[:] = [item for item in items if item not in left]
 
     def rank(item: pytest.Item) -> int:
         place = str(item.path.relative_to(PROJECT))
