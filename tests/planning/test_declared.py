@@ -105,6 +105,6 @@ def test_an_entry_that_would_plan_nothing_is_an_error(small, declare):
     declare("{study}/heat", "study", curves=("analyse", "curves.parquet"))
     with pytest.raises(ValueError, match="stage heat reads analyse, which stands after it"):
         _ = small().folders
-    declare("{study}/heat/{model}", "modell", neurons=NEURONS)
-    with pytest.raises(ValueError, match="stage heat: each 'modell' is not one of"):
+    declare("{study}/heat/{model}", "layer", neurons=NEURONS)
+    with pytest.raises(ValueError, match="stage heat: each 'layer' is not one of"):
         _ = small().folders
