@@ -1,6 +1,12 @@
 """Input functions: what the jobs of a study read, by their wildcards."""
 
 
+@fixed
+def conversion_of(wildcards):
+    """The record of a model's conversion, if it has to be converted."""
+    return list(STUDY.conversion(model_named(wildcards)).get("converted", ()))
+
+
 def neurons_of(model, corpus):
     """The neurons of a profile."""
     return file_in(STUDY.profile_place(model, corpus), "merge_profile", "neurons")

@@ -82,14 +82,14 @@ def _check(given: argparse.Namespace, _: list[str]) -> None:
     if given.complete:
         sys.stdout.write(as_yaml(study.config))
         return
-    check(study)
+    left = check(study)
     config = study.config
     counts = [(config.models, "model"), (study.conditions, "pruned condition")]
     counts += [(config.evaluation.tasks, "task")]
     said = ", ".join(f"{len(of)} {word}{'s' * (len(of) != 1)}" for of, word in counts)
     sys.stdout.write(f"{given.config}: study {config.study!r}, {said}\n")
     of_tasks = (note for task in map(find, config.evaluation.tasks) for note in task.notes())
-    for note in (*study.notes(), *of_tasks):
+    for note in (*study.notes(), *of_tasks, *left):
         sys.stdout.write(f"note: {note}\n")
 
 

@@ -15,6 +15,10 @@ class UserError(ValueError):
     """
 
 
+class Unreached(UserError):
+    """What was asked for is not on this machine, and its source cannot be reached now."""
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """A sentence for an unknown name, with the nearest known one and the whole list."""
     known = sorted(known)

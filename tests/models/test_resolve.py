@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from pipeline.config.models import Model
 from pipeline.errors import UserError
 from pipeline.models import source
-from pipeline.models.resolve import refuse_unfit, resolve
+from pipeline.models.resolve import resolve
 from pipeline.registry import ARCHITECTURES
 from pipeline.tables.model import MODEL
 

@@ -101,6 +101,8 @@ COMPUTING = {
 }  # fmt: skip
 #: Stage -> what its modules import and its results do not rest on, since no job of it goes there.
 NOT_USED = {
+    # It writes what transformers and torch unpack.
+    "convert_model": {"numpy", "polars"},
     # It reads headers and checks what others compute with.
     "resolve_model": {"numpy", "polars", "tokenizers"},
     # The tables that it writes are of texts and whole numbers.

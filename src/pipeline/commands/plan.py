@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.commands.check import look
 from pipeline.commands.unused import studies
 from pipeline.errors import UserError
 from pipeline.planning import cost
@@ -76,6 +77,9 @@ def plan(study: Study, directory: Path, dry_run: Sequence[str], cores: int | Non
 
     Raises UserError with Snakemake's words when it refuses.
     """
+    for name, model in study.config.models.items():
+        if model.kind in ("hub", "package"):
+            look(name, model)
     known = {name: size_of(study, name, directory, ask=True) for name in study.config.models}
     jobs = jobs_of(study, known)
     reasons = _reasons(dry_run)

@@ -7,7 +7,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from pipeline.config.base import Name
-from pipeline.config.models import DEVICE, PLACE, SIZE
+from pipeline.config.models import DEVICE, PLACE, SHA256, SIZE
 from pipeline.errors import UserError
 
 #: What to give where a value is of the wrong kind, in YAML's words.
@@ -20,6 +20,7 @@ _FORMS = {
 _PATTERNS = {
     TypeAdapter(Name).json_schema()["pattern"]: "a name is letters, digits and . _ + -, without "
     "spaces, and starts with a letter or a digit",
+    SHA256: "give the 64 hexadecimal digits of a SHA-256",
     DEVICE: "give cpu, cuda, or cuda:1 for the second GPU",
     PLACE: "give cpu, or the number of a GPU in quotes",
     SIZE: "give a number and KB, MB, GB, TB, KiB, MiB, GiB or TiB, for instance 16GiB",

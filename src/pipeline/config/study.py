@@ -152,7 +152,8 @@ def _located(values: Mapping[str, Any], base: Path) -> dict[str, Any]:
         return os.path.normpath(base.absolute() / text)
 
     for model in _sections(found.get("models")):
-        model["source"] = absolute(model.get("source"), "./", "../")
+        named = isinstance(model["source"], str) and source_kind(model["source"]) == "gguf"
+        model["source"] = absolute(model["source"], *(() if named else ("./", "../")))
     for corpus in _sections(found.get("calibration")):
         kind, colon, where = str(corpus.get("source")).partition(":")
         if colon and where and (kind == "path" or kind == "task" and is_task_file(where)):

@@ -20,6 +20,7 @@ _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _LONGEST_HEADER = 100_000_000
 #: Types from which weights load directly; others hold packed or quantized numbers.
 FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
+_DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 #: Buffers that older versions of transformers wrote, and that a model computes by itself.
 _COMPUTED = re.compile(
     r"(^|\.)(rotary_emb\.inv_freq|(attn|attention)\.(bias|masked_bias)|position_ids)$"
@@ -56,7 +57,17 @@ def check(name: str, model: Model, folder: Path) -> None:
     """Refuse, by a UserError, a folder that cannot be loaded whole, as far as its settings and
     headers tell: code of its own, quantized weights, no FFN view, sizes that are not positive whole
     numbers, no tokenizer, and weight files that are missing or cut short."""
-    facts = settings(folder)
+    check_settings(name, model, settings(folder))
+    _refuse_without_tokenizer(model, folder)
+    for path in weight_files(folder):
+        if path.suffix == ".safetensors":
+            refuse_packed(name, {key: each.dtype for key, each in tensors(path).items()})
+        else:
+            refuse_pointer(path)
+
+
+def check_settings(name: str, model: Model, facts: Mapping[str, Any]) -> None:
+    """The part of `check` that config.json decides; `facts` is what it says."""
     if "auto_map" in facts and not model.trust_remote_code:
         raise UserError(
             f"model {name!r} brings its own code ({', '.join(sorted(facts['auto_map']))}); "
@@ -72,18 +83,24 @@ def check(name: str, model: Model, folder: Path) -> None:
                 f"model {name!r}: config.json has {key}: {shown}; give a whole number from 1 to "
                 f"{_LARGEST_SIZE}"
             )
-    _refuse_without_tokenizer(model, folder)
-    for path in weight_files(folder):
-        if path.suffix == ".safetensors":
-            refuse_packed(name, {key: each.dtype for key, each in tensors(path).items()})
-        else:
-            refuse_pointer(path)
 
 
 def architecture(facts: Mapping[str, Any]) -> str:
     """The first architecture that config.json names, or `none named`."""
     named = facts.get("architectures")
     return str(named[0]) if isinstance(named, list) and named else "none named"
+
+
+def checkpoint_dtype(folder: Path) -> str:
+    """The type of a checkpoint's numbers: as config.json says, else that of its first weights, and
+    float32 where that is another than float32, bfloat16 and float16."""
+    facts = settings(folder)
+    named = facts.get("dtype") or facts.get("torch_dtype")
+    if named is None:
+        first = weight_files(folder)[0]
+        held = tensors(first) if first.suffix == ".safetensors" else {}
+        named = next((_DTYPES[t.dtype] for t in held.values() if t.dtype in _DTYPES), None)
+    return str(named) if named in _DTYPES.values() else "float32"
 
 
 def ends(folder: Path) -> list[Any]:
@@ -154,6 +171,25 @@ def tensors(path: Path) -> dict[str, Tensor]:
 def computed(tensor: str) -> bool:
     """True for a buffer that a checkpoint may hold and no model needs."""
     return bool(_COMPUTED.search(tensor))
+
+
+def refuse_unfit(name: str, found: Mapping[str, Any]) -> None:
+    """UserError where transformers' report of what it loaded (output_loading_info) names a weight
+    that is missing, has another shape, or does not belong to the model."""
+    strange = [key for key in found["unexpected_keys"] if not computed(key)]
+    other = [key[0] if isinstance(key, tuple) else key for key in found["mismatched_keys"]]
+    kinds = {
+        "missing": found["missing_keys"],
+        "of another shape": other,
+        "not the model's": strange,
+    }
+    told = [f"{len(keys)} {kind} ({shown(sorted(keys))})" for kind, keys in kinds.items() if keys]
+    if told:
+        raise UserError(
+            f"model {name!r}: the weight files do not fit config.json; tensors: {'; '.join(told)}. "
+            "Save the model again with save_pretrained; names that begin with _orig_mod. or "
+            "module. come from a wrapper, so save the model inside it"
+        )
 
 
 def refuse_packed(name: str, dtypes: Mapping[str, str]) -> None:

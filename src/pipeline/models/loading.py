@@ -8,8 +8,8 @@ from typing import Any
 from pipeline.config.models import Model
 from pipeline.errors import UserError
 from pipeline.models import tokens
-from pipeline.models.folder import weight_files
-from pipeline.models.resolve import refuse_unfit, tokenizer_files
+from pipeline.models.folder import refuse_unfit, weight_files
+from pipeline.models.resolve import tokenizer_files
 from pipeline.models.source import files
 from pipeline.store.digest import LARGE_FILE, of_files
 
@@ -39,7 +39,7 @@ def load(model: Model, record: Mapping[str, Any], whole: bool = True) -> tuple[A
     _check(found.folder, record)
     loaded, told = AutoModelForCausalLM.from_pretrained(
         found.folder,
-        dtype=getattr(torch, model.dtype),
+        dtype=getattr(torch, record["dtype"]),
         weights_only=True,
         trust_remote_code=model.trust_remote_code,
         ignore_mismatched_sizes=True,

@@ -46,16 +46,20 @@ def open_model(name: str, model: Model) -> Opened:
         return Opened(found, empty, view(empty), tokenizer)
 
 
-def resolve(name: str, model: Model) -> dict[str, Any]:
-    """The body of model.json (tables.model.MODEL); the UserErrors of `open_model`."""
+def resolve(name: str, model: Model, converted: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The body of model.json (tables.model.MODEL); the UserErrors of `open_model`. `converted` is
+    the body of tables.converted.CONVERTED where the model is the folder that a conversion made."""
     opened = open_model(name, model)
     found, empty = opened.files, opened.model
     layout = opened.view
     first = layout.ffns[0]
     return {
         "name": name,
-        "kind": model.kind,
-        "source": "" if model.kind == "path" else model.source,
+        "kind": converted["kind"] if converted else model.kind,
+        "source": converted["source"] if converted else _told_source(model),
+        "sha256": converted["sha256"] if converted else None,
+        "quantization": converted["quantization"] if converted else None,
+        "bits": converted["bits"] if converted else None,
         "commit": found.commit,
         "weights_digest": of_files(found.folder, model_folder.weight_files(found.folder)),
         "config_digest": of_files(found.folder, [found.folder / "config.json"]),
@@ -72,36 +76,22 @@ def resolve(name: str, model: Model) -> dict[str, Any]:
         "linear_weights": layout.linear_weights,
         "vocabulary": empty.config.vocab_size,
         "positions": positions(empty.config),
-        "dtype": model.dtype,
+        "dtype": _dtype(model, found.folder),
     }
+
+
+def _told_source(model: Model) -> str:
+    """Where anybody can get the model; a local folder's path means nothing elsewhere."""
+    return "" if model.kind == "path" else model.source
+
+
+def _dtype(model: Model, folder: Path) -> str:
+    return model_folder.checkpoint_dtype(folder) if model.dtype == "auto" else model.dtype
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
     """All that decides how text becomes tokens."""
     return sorted({path for pattern in _TOKENIZER_FILES for path in folder.glob(pattern)})
-
-
-def refuse_unfit(name: str, found: Mapping[str, Any]) -> None:
-    """UserError where transformers' report of what it loaded (output_loading_info) names a weight
-    that is missing, has another shape, or does not belong to the model."""
-    strange = [key for key in found["unexpected_keys"] if not model_folder.computed(key)]
-    other = [key[0] if isinstance(key, tuple) else key for key in found["mismatched_keys"]]
-    kinds = {
-        "missing": found["missing_keys"],
-        "of another shape": other,
-        "not the model's": strange,
-    }
-    told = [
-        f"{len(keys)} {kind} ({model_folder.shown(sorted(keys))})"
-        for kind, keys in kinds.items()
-        if keys
-    ]
-    if told:
-        raise UserError(
-            f"model {name!r}: the weight files do not fit config.json; tensors: {'; '.join(told)}. "
-            "Save the model again with save_pretrained; names that begin with _orig_mod. or "
-            "module. come from a wrapper, so save the model inside it"
-        )
 
 
 def _empty_model(name: str, folder: Path, trust_remote_code: bool) -> Any:
@@ -117,7 +107,7 @@ def _empty_model(name: str, folder: Path, trust_remote_code: bool) -> Any:
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-    refuse_unfit(name, found)
+    model_folder.refuse_unfit(name, found)
     named = model_folder.architecture(settings(folder))
     if type(empty).__name__ != named:
         raise UserError(

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.models import Model
-from pipeline.errors import UserError, unknown_name
+from pipeline.errors import Unreached, UserError, unknown_name
+from pipeline.models.gguf_header import shards
 from pipeline.store.digest import SOURCE_ROOT, identity_of_files, of_value
 
 BUILTIN_MODELS = SOURCE_ROOT.parent / "resources" / "models"
@@ -34,9 +35,16 @@ def identity(model: Model) -> str:
     """A digest of what the configuration asks for, known without network and before any job.
 
     Local files that loading reads count by content; a model card does not count. A Hub model counts
-    by id and revision: the commit behind them is pinned in model.json when the model is resolved,
-    and everything downstream depends on that file.
+    by id and revision, and a file of a package by name and version: the commit or digest behind
+    them is pinned in model.json when the model is resolved, and everything downstream depends on
+    that file.
     """
+    if model.kind == "package":
+        return of_value([model.model_dump()])
+    if model.kind == "gguf":
+        found = shards(Path(model.source).expanduser())
+        values = model.model_dump(exclude={"source"})
+        return of_value([values, identity_of_files(found[0].parent, found)])
     if model.kind == "hub":
         if model.source in _builtin():
             raise UserError(
@@ -49,7 +57,10 @@ def identity(model: Model) -> str:
 
 
 def local_folder(model: Model) -> Path:
-    """Folder of a built-in model or of a local one; UserError when it is not there."""
+    """Folder of a built-in model or of a local one; UserError when it is not there, and for a
+    model that has to be converted first."""
+    if model.converted:
+        raise UserError(f"model {model.source} has no folder before it is converted")
     if model.kind == "builtin":
         name = model.source.removeprefix("builtin:")
         folder = BUILTIN_MODELS / name
@@ -143,6 +154,11 @@ def _from_hub(model: Model, commit: str | None) -> ModelFiles:
     return ModelFiles(folder, folder.name)
 
 
+def hub_settings(model: Model) -> dict[str, Any]:
+    """config.json of a Hub model, downloaded at its revision; UserErrors as for its files."""
+    return settings(_snapshot(model, None, ("config.json",)))
+
+
 def _snapshot(model: Model, commit: str | None, patterns: tuple[str, ...]) -> Path:
     from huggingface_hub import errors as hub
     from huggingface_hub import snapshot_download
@@ -166,7 +182,7 @@ def _snapshot(model: Model, commit: str | None, patterns: tuple[str, ...]) -> Pa
             "a local folder starts with ./ or /"
         ) from error
     except (hub.LocalEntryNotFoundError, hub.OfflineModeIsEnabled, hub.HfHubHTTPError) as error:
-        raise UserError(
+        raise Unreached(
             f"{asked} could not be fetched and is not in the local cache: connect to the network, "
             "or download it elsewhere and give the folder, or copy the Hub cache and set HF_HOME"
         ) from error

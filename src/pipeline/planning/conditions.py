@@ -70,6 +70,14 @@ class Conditions:
         return values | ({"source": place} if place in self.places else {})
 
     @cache  # noqa: B019
+    def original(self, model: str) -> dict[str, Any]:
+        """The section of a model that has to be converted, with the file that it is made from; of
+        a local file, its name."""
+        values: dict[str, Any] = self.config.models[model].model_dump(mode="json")
+        place = f"local:file.{model}"
+        return values | ({"source": place} if place in self.places else {})
+
+    @cache  # noqa: B019
     def text(self, corpus: str) -> dict[str, Any]:
         """The keys of a corpus' section that decide which text is read, and how it is cut."""
         section = undivided(self.section("calibration", corpus))
@@ -95,6 +103,11 @@ class Conditions:
             f"local:models.{name}": model.source
             for name, model in config.models.items()
             if model.kind == "path"
+        }
+        models |= {
+            f"local:file.{name}": model.source
+            for name, model in config.models.items()
+            if model.kind == "gguf"
         }
         corpora = {
             f"local:calibration.{name}": corpus.source

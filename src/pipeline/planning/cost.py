@@ -112,7 +112,7 @@ class Scale:
             kind = _rule(run.job), _kind(run.job.device)
             taken[kind] += run.seconds
             modelled[kind] += modelled_seconds(run.job, self.speed)
-            kept[_rule(run.job)] += run.bytes
+            kept[_rule(run.job)] += max(0, run.bytes - run.job.disk)
             rows[_rule(run.job)] += max(1, run.job.rows)
         self.factors = {kind: taken[kind] / modelled[kind] for kind in taken}
         self.whole = {
@@ -132,7 +132,7 @@ class Scale:
     def bytes(self, job: Job) -> float:
         """Bytes of a job's artifacts on disk."""
         each = self.bytes_a_row.get(_rule(job), constants()[job.rule]["bytes_a_row"])
-        return each * max(1, job.rows)
+        return job.disk + each * max(1, job.rows)
 
 
 def past_job(job: Job, directory: Path) -> Past | None:

@@ -59,7 +59,10 @@ class Folders(Inputs):
         return made
 
     def _of_model(self, model: str) -> Placed:
-        yield self.model_place(model), Folder("resolve_model", self.model_key(model), model)
+        key, conversion = self.model_key(model), self.conversion(model)
+        if conversion:
+            yield self.converted_place(model), Folder("convert_model", key, model)
+        yield self.model_place(model), Folder("resolve_model", key, model, reads=conversion)
         checks = self.overlap_checks(model)
         folder = Folder("clear_tasks", self.of_tasks(model), model, reads=checks)
         yield self.tasks_place(model), folder

@@ -5,7 +5,7 @@ whose inputs differ from these is refused, and a test compares the two.
 """
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, cached_property
 
 from pipeline.planning.conditions import Condition
 from pipeline.planning.folder import Folder
@@ -45,6 +45,29 @@ class Inputs(Identities):
     def model_place(self, model: str) -> str:
         """Folder of a resolved model."""
         return self.place("resolve_model", model_key=self.model_key(model))
+
+    @cache  # noqa: B019
+    def converted_place(self, model: str) -> str:
+        """Folder of a model that was made from a GGUF file."""
+        return self.place("convert_model", model_key=self.model_key(model))
+
+    @cache  # noqa: B019
+    def conversion(self, model: str) -> Reads:
+        """The input that resolving a converted model has; none for another model."""
+        if not self.config.models[model].converted:
+            return {}
+        return {"converted": files("convert_model", "converted", self.converted_place(model))}
+
+    @cached_property
+    def places(self) -> dict[str, str]:
+        """Local paths by the names that params hold instead; a converted model is loaded from the
+        folder that its conversion makes."""
+        made = {
+            f"local:models.{name}": f"./{self.converted_place(name)}"
+            for name, model in self.config.models.items()
+            if model.converted
+        }
+        return super().places | made
 
     @cache  # noqa: B019
     def corpus_place(self, model: str, corpus: str) -> str:

@@ -52,15 +52,17 @@ def size_of(study: Study, model: str, directory: Path, ask: bool = False) -> Siz
     """The size of a model by its name in the study; None when it cannot be found out here.
 
     A Hub model's size is in model.json once it is resolved; before that the Hub is asked if `ask`
-    is true.
+    is true. That of a model in a package is known once the package has been fetched.
     """
     section = study.config.models[model]
-    if section.kind != "hub":
+    if section.kind not in ("hub", "package"):
         return sizes.of_local(section)
     record = directory / study.place("resolve_model", model_key=study.model_key(model))
     try:
         return sizes.of_record(MODEL.read(record / STAGES["resolve_model"].outputs["model"].file))
     except UserError:
+        if section.kind == "package":
+            return sizes.of_local(section)
         return sizes.of_hub(section) if ask else None
 
 

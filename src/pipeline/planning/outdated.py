@@ -12,11 +12,12 @@ from pathlib import Path
 
 from pipeline.errors import UserError
 from pipeline.planning.folder import Folder
-from pipeline.planning.stages import REPORT_FILES, STAGES
+from pipeline.planning.stage import Stage
+from pipeline.planning.stages import STAGES
 from pipeline.planning.study import Study
 from pipeline.store import digest
 from pipeline.store.artifacts import manifest_of
-from pipeline.tables.report import REPORT
+from pipeline.tables.base import Document
 
 #: Why a file is outdated.
 CONFIGURATION = "made for another configuration or other data"
@@ -68,14 +69,14 @@ def sentences(found: Sequence[Outdated]) -> list[str]:
 
 def _differing(place: str, folder: Folder, study: Study) -> Iterator[tuple[str, str]]:
     """(name, why) of the files in a job's folder that are not what it would make."""
-    names = STAGES[folder.rule].files
-    standing = [name for name in names if os.path.exists(f"{place}/{name}")]
+    stage = STAGES[folder.rule]
+    standing = [name for name in stage.files if os.path.exists(f"{place}/{name}")]
     told: Mapping[str, str] | None = None
-    if standing and REPORT_FILES in names:
-        told = _digests(Path(place))
+    if standing and stage.told_by:
+        told = _digests(Path(place), stage)
     for name in standing:
         path = Path(place, name)
-        if told is not None and name != REPORT_FILES:
+        if told is not None and name != stage.told_by:
             why = None if told.get(name, "") == _digest(path) else DAMAGED
         else:
             why = _why(path, folder.identity, study.source_behind(folder))
@@ -84,18 +85,22 @@ def _differing(place: str, folder: Folder, study: Study) -> Iterator[tuple[str, 
 
 
 def _digest(path: Path) -> str | None:
-    """Digest of a file's bytes; None when it cannot be read, or has gone since it was seen."""
+    """Digest of a file's bytes, or of a large file its size; None when it cannot be read, or has
+    gone since it was seen."""
     try:
-        return digest.of_file(path)
+        return digest.quick_of_file(path)
     except OSError:
         return None
 
 
-def _digests(report: Path) -> Mapping[str, str]:
-    """Name -> digest of the files in a report's folder as they were written; empty where that
-    cannot be told."""
+def _digests(place: Path, stage: Stage) -> Mapping[str, str]:
+    """Name -> digest of the files in a job's folder as they were written, by the one that tells of
+    the others; empty where that cannot be told."""
+    (table,) = (each.table for each in stage.outputs.values() if each.file == stage.told_by)
+    if not isinstance(table, Document):
+        raise ValueError(f"{stage.told_by} should be a document")
     try:
-        found: Mapping[str, str] = REPORT.read(report / REPORT_FILES)["files"]
+        found: Mapping[str, str] = table.read(place / stage.told_by)["files"]
     except UserError:
         return {}
     return found

@@ -3,6 +3,7 @@
 from functools import cache
 from typing import Any
 
+from pipeline.models import conversion, gguf
 from pipeline.models import source as model_source
 from pipeline.planning.identities import Identities
 from pipeline.planning.stages import STAGES
@@ -104,10 +105,13 @@ def source_of(
 
 
 def _views(study: Identities, model: str) -> list[str]:
-    """The view a model uses; all of them for a Hub model, known only after its download."""
+    """The view a model uses; all of them for a model that is known only after its download."""
     section = study.config.models[model]
-    if section.kind == "hub":
+    if section.kind in ("hub", "package"):
         return list(view_entries())
+    if section.kind == "gguf":
+        header = conversion.header(section)
+        return [_entry(ARCHITECTURES, gguf.architecture(model, header))] if header else []
     settings = model_source.settings(model_source.local_folder(section))
     classes = [name for name in settings.get("architectures") or [] if name in ARCHITECTURES]
     return [_entry(ARCHITECTURES, name) for name in classes]

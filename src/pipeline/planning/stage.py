@@ -69,6 +69,8 @@ class Stage:
     of this one, and `least_shards` is the smallest number of shards for which this stage has jobs.
     `log` is the path of its log where that does not follow from its folder. A stage is `asked` for
     if people want its files, whether or not another stage reads them: the rule `all` makes them.
+    Where its files are of other programs' formats, which have no room for a manifest, `told_by` is
+    the one that has one, and holds the digests of the others as `files`.
 
     Where `each` is given, the stage has one job for each thing that it names, and its jobs need no
     further description. `inputs` then maps names in the rule to an output of another stage, as
@@ -92,6 +94,7 @@ class Stage:
     least_shards: int = 2
     log: str = ""
     asked: bool = False
+    told_by: str = ""
     each: Each | None = None
     inputs: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     settings: Callable[[Any, Folder], object] = _nothing

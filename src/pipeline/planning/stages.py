@@ -8,6 +8,7 @@ are written out in `planning.folders`, and their inputs in `planning.inputs`.
 
 from functools import partial
 
+from pipeline.models import conversion
 from pipeline.planning import work
 from pipeline.planning.folder import Folder
 from pipeline.planning.identities import Identities
@@ -16,6 +17,7 @@ from pipeline.registry import ANALYSES
 from pipeline.report.section import files as section_files
 from pipeline.tables import (
     classes,
+    converted,
     model,
     neurons,
     overlap,
@@ -28,6 +30,10 @@ from pipeline.tables import (
 )
 from pipeline.tables.base import Arrays, Document, Table
 
+#: What says how the files of a converted model, which carry no manifest, were written.
+CONVERTED_FILE = "converted.json"
+#: The same of a report's files.
+REPORT_FILES = "files.json"
 #: Assumed costs of stages that read tables, that tokenize, and that run a model.
 _TABLES, _TEXT = Cost(0.6, row=2e-5), Cost(4.2, token=5e-6, bytes_a_row=2.0)
 _RUNS = Cost(5.5, token=5e-5, bytes_a_row=200.0)
@@ -76,6 +82,20 @@ def _compared(study: Identities, folder: Folder) -> object:
 
 #: Rule of a study -> its stage, in the order of a run.
 STAGES: dict[str, Stage] = {
+    "convert_model": Stage(
+        "model",
+        _MODELS,
+        "shared/convert_model/{model_key}",
+        {
+            "converted": Output(CONVERTED_FILE, converted.CONVERTED),
+            **{name: Output(file) for name, file in conversion.FILES.items()},
+        },
+        ("torch", "transformers", "tokenizers", "gguf"),
+        _ON_MODELS,
+        work.converting,
+        Cost(30.0, token=2e-8),
+        told_by=CONVERTED_FILE,
+    ),
     "resolve_model": Stage(
         "model",
         _MODELS,
@@ -325,7 +345,7 @@ STAGES: dict[str, Stage] = {
             "page": Output("index.html"),
             "sentences": Output("finding.txt"),
             **{file: Output(file) for file in section_files()},
-            "files": Output("files.json", report.REPORT),
+            "files": Output(REPORT_FILES, report.REPORT),
         },
         ("altair", "vl-convert-python", "jinja2", "numpy", "polars"),
         _GROUND | {"report"},
@@ -333,10 +353,9 @@ STAGES: dict[str, Stage] = {
         Cost(1.3, row=0.03, bytes_a_row=17000.0),
         log="{study}/build_report",
         asked=True,
+        told_by=REPORT_FILES,
     ),
 }
 
 #: Rule -> its number in a run.
 ORDER = {rule: number for number, rule in enumerate(STAGES)}
-#: The report's file that holds the manifest and the digests of the others, which have no manifest.
-REPORT_FILES = STAGES["build_report"].outputs["files"].file

@@ -11,6 +11,7 @@ from pipeline.config.study import StudyConfig
 from pipeline.errors import UserError, at, unknown_name
 from pipeline.methods.plan import Refused
 from pipeline.methods.weights.patterns import CHANNELS, pattern_share
+from pipeline.models import conversion
 from pipeline.models import folder as model_folder
 from pipeline.models import source as model_source
 from pipeline.planning.conditions import Conditions, part_class
@@ -37,7 +38,9 @@ def check(study: Identities) -> None:
             check_classification(section, config.calibration, ranked_on)
     for name, model in config.models.items():
         with at(f"models.{name}.source"):
-            if model.kind != "hub":
+            if model.converted:
+                conversion.check(name, model)
+            elif model.kind != "hub":
                 model_folder.check(name, model, model_source.local_folder(model))
             study.model_key(name)
     for name, corpus in config.calibration.items():

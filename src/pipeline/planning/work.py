@@ -39,7 +39,8 @@ _COSTINGS, _COSTING_BATCH = 10, 8
 class Work:
     """The work of one job: `tokens` go through the model, or through its tokenizer; `flops` are
     those of the model on them; `rows` are rows of the tables it writes, `batch_bytes` is what one
-    batch needs beside the weights. A job that `merges` only puts shards together."""
+    batch needs beside the weights; `disk` is what it writes besides tables, in bytes. A job that
+    `merges` only puts shards together."""
 
     device: str = "cpu"
     tokens: float = 0
@@ -47,10 +48,18 @@ class Work:
     weight_bytes: int = 0
     batch_bytes: float = 0
     rows: float = 0
+    disk: int = 0
     merges: bool = False
 
 
 Estimate = Callable[[Conditions, Folder, Size], Work]
+
+
+def converting(study: Conditions, folder: Folder, size: Size) -> Work:
+    """All weights, which count as tokens here, are unpacked into float32 beside the model, and
+    written."""
+    disk = size.bytes(study.config.models[folder.model].dtype)
+    return Work(tokens=size.parameters, weight_bytes=2 * size.bytes("float32"), rows=1, disk=disk)
 
 
 def resolving(study: Conditions, folder: Folder, size: Size) -> Work:

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,29 @@ def replacing(path: Path) -> Iterator[Path]:
             os.replace(partial, path)
         finally:
             partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def moved_into(folder: Path) -> Iterator[Path]:
+    """A new empty folder, whose files stand in `folder` when the block ends without an error.
+
+    For files that other programs write. What a killed writer of the same folder left is removed
+    first. UserError as `replacing`.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for stale in folder.glob(".*.partial"):
+            shutil.rmtree(stale, ignore_errors=True)
+        place = folder / f".{os.getpid()}.partial"
+        place.mkdir()
+        try:
+            yield place
+            for path in sorted(place.iterdir()):
+                with open(path, "rb+") as stream:
+                    os.fsync(stream.fileno())
+                os.replace(path, folder / path.name)
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def _leftovers(path: Path) -> list[Path]:

@@ -31,6 +31,12 @@ def of_file(path: Path) -> str:
     return digest.hexdigest()
 
 
+def quick_of_file(path: Path) -> str:
+    """Digest of a small file's bytes; of one above LARGE_FILE, its size in words."""
+    size = path.stat().st_size
+    return of_file(path) if size <= LARGE_FILE else f"{size} bytes"
+
+
 def of_files(root: Path, paths: Iterable[Path]) -> str:
     """Digest of the files' contents and of their names relative to `root`."""
     return of_value({str(p.relative_to(root)): of_file(p) for p in sorted(paths)})

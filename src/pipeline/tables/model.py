@@ -4,12 +4,16 @@ from pipeline.tables.base import Document
 
 MODEL = Document(
     "model",
-    2,
+    3,
     "One resolved model.",
     {
         "name": "name in the configuration",
-        "kind": "builtin, path or hub",
-        "source": "built-in name or Hub id; empty for a local folder, whose path does not count",
+        "kind": "builtin, path, gguf, package or hub",
+        "source": "built-in name, Hub id or file of a package; empty for a local folder or file, "
+        "whose path does not count",
+        "sha256": "SHA-256 of the GGUF file that the model was made from, or null",
+        "quantization": "type that held most of that file's weights, by GGUF's name, or null",
+        "bits": "bits of a weight of that type, without its scales, or null",
         "commit": "Hub commit, or null",
         "weights_digest": "digest of the weight files",
         "config_digest": "digest of config.json",
