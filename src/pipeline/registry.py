@@ -150,6 +150,7 @@ CORPORA = Registry(
     {
         "builtin": "pipeline.calibration.local:FILES",
         "hub": "pipeline.calibration.hub:HUB",
+        "package": "pipeline.calibration.package:PACKAGE",
         "path": "pipeline.calibration.local:FILES",
         "task": "pipeline.calibration.task:TASK",
     },

@@ -1,6 +1,8 @@
 """Where documents come from: files and tasks."""
 
+import hashlib
 import json
+import zipfile
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,6 +13,7 @@ from pipeline.calibration.local import file_of
 from pipeline.config.calibration import Corpus
 from pipeline.errors import UserError
 from pipeline.registry import CORPORA
+from pipeline.store import packages
 
 ROWS = [{"text": "one  two", "id": 1}, {"text": "drei", "id": 2}]
 
@@ -151,3 +154,40 @@ def test_a_damaged_schema_is_refused_by_name(files):
             documents(f"path:{files}/bad.parquet")
         except UserError as refused:
             assert str(refused).startswith("bad.parquet") and "\n" not in str(refused)
+
+
+@pytest.fixture
+def package(files, tmp_path, monkeypatch):
+    """The source of a file in a package that has been fetched, and the file's digest."""
+    monkeypatch.setenv(packages.CACHE, str(tmp_path / "cache"))
+    folder = tmp_path / "cache" / "wheels" / "rows-2.0"
+    folder.mkdir(parents=True)
+    with zipfile.ZipFile(folder / "rows-2.0-py3-none-any.whl", "w") as archive:
+        archive.write(files / "a.jsonl", "rows/a.jsonl")
+    data = (files / "a.jsonl").read_bytes()
+    return "package:rows==2.0/rows/a.jsonl", hashlib.sha256(data).hexdigest()
+
+
+def test_a_file_in_a_package_gives_the_same_documents(files, package):
+    source, digest = package
+    assert documents(source) == documents(f"path:{files}/a.jsonl")
+    assert documents(source, field="id", sha256=digest) == ["1", "2"]
+
+
+def test_the_digest_of_a_packages_file_pins_it(package):
+    source, digest = package
+    kind, where = CORPORA.load("package"), source.partition(":")[2]
+    assert kind.commit(where, Corpus(source=source)) == digest
+    assert kind.identity(where, Corpus(source=source)) == where
+    with pytest.raises(UserError, match=f"is {digest}, and the configuration asks for"):
+        documents(source, sha256="0" * 64)
+
+
+def test_a_packages_file_is_checked_once_the_package_is_there(package):
+    source, _ = package
+    kind, where = CORPORA.load("package"), source.partition(":")[2]
+    kind.check(where, Corpus(source=source))
+    with pytest.raises(UserError, match="no field 'body'"):
+        kind.check(where, Corpus(source=source, field="body"))
+    other = "package:rows==3.0/rows/a.jsonl"
+    kind.check(other.partition(":")[2], Corpus(source=other))

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from pipeline.config.models import Model
 from pipeline.errors import UserError
 from pipeline.models import source
+from pipeline.models.folder import refuse_unfit
 from pipeline.models.resolve import resolve
 from pipeline.registry import ARCHITECTURES
 from pipeline.tables.model import MODEL

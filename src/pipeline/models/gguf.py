@@ -7,6 +7,7 @@ nothing tells. So a file is taken only if every one of its tensors and settings 
 and after the conversion the settings are compared with the configuration that came out.
 """
 
+import json
 import math
 import os
 import re
@@ -50,6 +51,12 @@ _SETTINGS = {
 }
 #: A setting that says nothing where it has this value.
 _NEUTRAL = {"rope.scaling.type": "none"}
+#: Ways to split a text before its bytes are merged that transformers knows by name, and those of
+#: GPT-2 and SmolLM, where the merges alone give the same tokens as the split.
+_SPLITS = (
+    "gpt-2", "smollm", "llama3", "llama-v3", "llama-bpe", "smaug-bpe", "falcon3", "dbrx", "tekken",
+    "qwen2", "deepseek-r1-qwen", "megrez", "gpt-4o", "llama4",
+)  # fmt: skip
 _TYPES_OF_FLOATS = ("F64", "F32", "F16", "BF16")
 _SHOWN = 4
 #: How many characters of a library's error are shown.
@@ -107,9 +114,21 @@ def architecture(name: str, header: Header) -> str:
             f"{', ...' if len(strange) > _SHOWN else ''} of this GGUF file, so the model would "
             "compute something else; give it in safetensors"
         )
+    _refuse_tokenizer(name, header)
+    return known.model
+
+
+def _refuse_tokenizer(name: str, header: Header) -> None:
     if "tokenizer.ggml.tokens" not in header.settings:
         raise UserError(f"model {name!r}: this GGUF file holds no tokenizer; give one that does")
-    return known.model
+    kind = header.settings.get("tokenizer.ggml.model")
+    split = header.settings.get("tokenizer.ggml.pre")
+    if kind == "llama" or (kind == "gpt2" and split in _SPLITS):
+        return
+    raise UserError(
+        f"model {name!r}: transformers does not build the tokenizer of this GGUF file (kind "
+        f"{kind}, split {split}) as it was; give the model in safetensors"
+    )
 
 
 def packed_as(header: Header) -> tuple[str, int | None]:
@@ -136,14 +155,14 @@ def convert(name: str, files: Sequence[Path], folder: Path, dtype: str) -> Heade
     try:
         header = gguf_header.read([file])
         architecture(name, header)
-        model, tokenizer = _loaded(name, file, dtype)
+        model, tokenizer = _loaded(name, file, header, dtype)
     finally:
         if file not in files:
             file.unlink()
-    _compare(name, header, model.config)
     model.save_pretrained(folder, max_shard_size="1TB")
     # One file of settings, whether or not there is a chat template.
     tokenizer.save_pretrained(folder, save_jinja_files=False)
+    _drop_foreign(folder, header.settings["tokenizer.ggml.tokens"])
     _refuse_start(name, header, tokenizer)
     mask = os.umask(0)
     os.umask(mask)
@@ -153,22 +172,27 @@ def convert(name: str, files: Sequence[Path], folder: Path, dtype: str) -> Heade
     return header
 
 
-def _loaded(name: str, file: Path, dtype: str) -> tuple[Any, Any]:
+def _loaded(name: str, file: Path, header: Header, dtype: str) -> tuple[Any, Any]:
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GgufConfig
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     try:
+        config = AutoConfig.from_pretrained(file.parent, gguf_file=file.name)
+        _compare(name, header, config)
         model, found = AutoModelForCausalLM.from_pretrained(
             file.parent,
             gguf_file=file.name,
+            config=config,
             # Without this the weights stay packed, and cannot be saved.
             quantization_config=GgufConfig(dequantize=True),
             dtype=getattr(torch, dtype),
             output_loading_info=True,
         )
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    except UserError:
+        raise
     # A damaged file makes the libraries raise errors of every kind.
     except Exception as error:
         raise UserError(
@@ -220,6 +244,21 @@ def _refuse_start(name: str, header: Header, tokenizer: Any) -> None:
             f"{'begins' if wanted else 'does not begin'} with a start token, and transformers' "
             "tokenizer of it does otherwise; give the model in safetensors"
         )
+
+
+def _drop_foreign(folder: Path, tokens: int) -> None:
+    """Take the tokens out of a saved tokenizer that are not among the `tokens` of the file: what
+    transformers builds on GPT-2's tokenizer has GPT-2's end token besides its own."""
+    whole = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    foreign = {each["content"] for each in whole["added_tokens"] if each["id"] >= tokens}
+    if not foreign:
+        return
+    whole["added_tokens"] = [e for e in whole["added_tokens"] if e["content"] not in foreign]
+    config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    config = {k: v for k, v in config.items() if not (isinstance(v, str) and v in foreign)}
+    for name, value in (("tokenizer.json", whole), ("tokenizer_config.json", config)):
+        text = json.dumps(value, ensure_ascii=False, indent=2)
+        (folder / name).write_text(text + "\n", encoding="utf-8")
 
 
 def _whole(files: Sequence[Path], folder: Path) -> Path:

@@ -22,7 +22,9 @@ DOCUMENTS = Table(
         "document": Column("String", "digest of the document's text"),
         "characters": Column("Int64", "characters from its beginning on that were tokenized"),
         "tokens": Column("List:Int32", "token ids, special tokens included"),
-        "commit": Column("String", "Hub commit of a Hub dataset", nullable=True),
+        "commit": Column(
+            "String", "Hub commit of a Hub dataset, or SHA-256 of a package's file", nullable=True
+        ),
     },
 )
 
@@ -42,7 +44,7 @@ CORPUS = Document(
     4,
     "What a calibration corpus holds.",
     {
-        "commit": "Hub commit of a Hub dataset, or null",
+        "commit": "Hub commit of a Hub dataset, SHA-256 of a package's file, or null",
         "documents": "number of documents",
         "sequences": "number of windows",
         "tokens": "number of tokens, special ones included",
