@@ -247,7 +247,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     apply.add_argument("--out", type=Path, required=True, help="folder to write; must not exist")
     apply.add_argument(
-        "--model", help="folder or Hub id of the model, where the plan is of a local one"
+        "--model",
+        help="folder, .gguf file or Hub id of the model, where the plan is of a local one",
     )
     speed.add_argument("--d", type=_size, default=4096, help="width of the layers measured")
     speed.add_argument("--d-ff", type=_size, default=11008, help="neurons of the FFN measured")

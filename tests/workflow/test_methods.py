@@ -154,6 +154,7 @@ def test_a_plan_becomes_a_model(methods, tmp_path, capsys, condition, said):
     plan = methods.work / f"results/methods/fit/ref-swiglu/{condition}/0"
     assert main(["apply", str(plan), "--out", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr().out
+    assert "weights in float16, as in the checkpoint; the study computed in float32\n" in printed
     assert said in printed and printed.endswith(f"written: {(tmp_path / 'out').resolve()}\n")
     assert (tmp_path / "out" / "model.safetensors").exists()
     assert (tmp_path / "out" / "tokenizer.json").exists()

@@ -22,8 +22,11 @@ _BIASES = {
 _PROBE = 16
 
 
-def export(plan: Plan, model: Any, tokenizer: Any, folder: Path) -> list[str]:
-    """Apply the plan to the model in place, write it, and say in sentences what was done.
+def export(
+    plan: Plan, model: Any, tokenizer: Any, folder: Path, dtype: str | None = None
+) -> list[str]:
+    """Apply the plan to the model in place, write it, and say in sentences what was done. `dtype`
+    is the type of the weights as they are written; None for the model's own.
 
     Neurons are cut out where all layers lose equally many, and zeroed otherwise. The folder appears
     complete or not at all: it is read back first, and has to give the same logits. UserError for a
@@ -41,6 +44,8 @@ def export(plan: Plan, model: Any, tokenizer: Any, folder: Path) -> list[str]:
     made = {name for name, _ in model.named_parameters()} - before
     if made:
         said.append(_configured(model, made))
+    if dtype is not None:
+        model.to(getattr(torch, dtype))
     tokens = torch.arange(_PROBE, device=next(model.parameters()).device)[None]
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as partial:

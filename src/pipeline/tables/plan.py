@@ -16,7 +16,8 @@ PLAN = Document(
         "sparse_from": "where in a sequence the sparsifier starts",
         "seed": "seed as configured",
         "model": "name of the model",
-        "source": "built-in name or Hub id and commit; empty for a local folder",
+        "source": "built-in name, Hub id and commit, or file of a package; empty for a local "
+        "folder or file",
         "dtype": "type that the model was loaded in",
         "weights_digest": "digest of the model's weights, as in model.json",
         "share": "what the sparsifier was set to, in its own unit; null without one",
