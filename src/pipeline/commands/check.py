@@ -8,7 +8,7 @@ from pipeline.models import conversion
 from pipeline.models.folder import check_settings
 from pipeline.models.lengths import positions, refuse_windows
 from pipeline.models.resolve import open_model
-from pipeline.models.source import hub_settings
+from pipeline.models.source import hub_settings, settings
 from pipeline.planning.study import Study
 
 
@@ -42,7 +42,7 @@ def look(name: str, model: Model) -> str:
     left = "its tokenizer, and whether texts and tasks fit it, are checked when it is resolved"
     try:
         if model.kind == "hub":
-            check_settings(name, model, hub_settings(model))
+            check_settings(name, model, settings(hub_settings(model)))
         else:
             conversion.fetch(model)
             conversion.check(name, model)

@@ -103,6 +103,14 @@ def checkpoint_dtype(folder: Path) -> str:
     return str(named) if named in _DTYPES.values() else "float32"
 
 
+def has_chat_template(folder: Path) -> bool:
+    """True where the folder's tokenizer comes with a chat template."""
+    if (folder / "chat_template.jinja").is_file():
+        return True
+    path = folder / "tokenizer_config.json"
+    return path.is_file() and bool(settings(folder, path.name).get("chat_template"))
+
+
 def ends(folder: Path) -> list[Any]:
     """The tokens that the folder names as ends of an answer; none where it names none."""
     facts = settings(folder)

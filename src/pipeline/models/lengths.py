@@ -1,5 +1,6 @@
 """How long a sequence a model takes."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pipeline.errors import UserError
@@ -10,7 +11,12 @@ _KEYS = ("n_positions", "max_position_embeddings", "n_ctx")
 
 def positions(config: Any) -> int | None:
     """Tokens that a sequence may have, by the model's configuration; None without a limit."""
-    found = (getattr(config, key, None) for key in _KEYS)
+    return positions_in({key: getattr(config, key, None) for key in _KEYS})
+
+
+def positions_in(settings: Mapping[str, Any]) -> int | None:
+    """The same, by the keys of config.json."""
+    found = (settings.get(key) for key in _KEYS)
     return next((int(value) for value in found if value is not None), None)
 
 

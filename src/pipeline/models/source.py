@@ -154,9 +154,10 @@ def _from_hub(model: Model, commit: str | None) -> ModelFiles:
     return ModelFiles(folder, folder.name)
 
 
-def hub_settings(model: Model) -> dict[str, Any]:
-    """config.json of a Hub model, downloaded at its revision; UserErrors as for its files."""
-    return settings(_snapshot(model, None, ("config.json",)))
+def hub_settings(model: Model) -> Path:
+    """A folder with the settings of a Hub model and of its tokenizer, without weights and
+    vocabulary, downloaded at its revision; UserErrors as for its files."""
+    return _snapshot(model, None, ("config.json", "tokenizer_config.json", "*.jinja"))
 
 
 def _snapshot(model: Model, commit: str | None, patterns: tuple[str, ...]) -> Path:

