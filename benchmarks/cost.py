@@ -42,7 +42,7 @@ def fitted(rule: str, runs: list[cost.Past]) -> dict[str, float]:
     the table of stages supposes that the rule's time grows with."""
     by_token = STAGES[rule].cost.token > 0
     work = np.array([r.job.tokens if by_token else r.job.rows for r in runs])
-    speed = 0.5 * cost.speed()
+    speed = cost.EFFICIENCY * cost.speed()
     rest = np.array([max(0.0, r.seconds - r.job.flops / speed) for r in runs])
     weights = 1 / np.maximum(rest, 1e-3)
     matrix = np.stack([np.ones_like(work), work], axis=1) * weights[:, None]
