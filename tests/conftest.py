@@ -313,6 +313,25 @@ def tokenizer(tmp_path_factory):
 
 
 @pytest.fixture
+def wheels(tmp_path, monkeypatch):
+    """A function that puts files into the wheel of a package that has been fetched."""
+    import zipfile
+
+    from pipeline.store import packages
+
+    monkeypatch.setenv(packages.CACHE, str(tmp_path / "cache"))
+
+    def put(name, version="1.0", **files):
+        folder = tmp_path / "cache" / "wheels" / f"{name}-{version}"
+        folder.mkdir(parents=True)
+        with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
+            for path, data in files.items():
+                archive.writestr(path, data)
+
+    return put
+
+
+@pytest.fixture
 def hub_on_loopback(tmp_path):
     """A function: request handler, attributes of its server -> (server, environment in which this
     server is the Hub)."""

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import zipfile
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,7 +12,6 @@ from pipeline.calibration.local import file_of
 from pipeline.config.calibration import Corpus
 from pipeline.errors import UserError
 from pipeline.registry import CORPORA
-from pipeline.store import packages
 
 ROWS = [{"text": "one  two", "id": 1}, {"text": "drei", "id": 2}]
 
@@ -157,14 +155,10 @@ def test_a_damaged_schema_is_refused_by_name(files):
 
 
 @pytest.fixture
-def package(files, tmp_path, monkeypatch):
+def package(files, wheels):
     """The source of a file in a package that has been fetched, and the file's digest."""
-    monkeypatch.setenv(packages.CACHE, str(tmp_path / "cache"))
-    folder = tmp_path / "cache" / "wheels" / "rows-2.0"
-    folder.mkdir(parents=True)
-    with zipfile.ZipFile(folder / "rows-2.0-py3-none-any.whl", "w") as archive:
-        archive.write(files / "a.jsonl", "rows/a.jsonl")
     data = (files / "a.jsonl").read_bytes()
+    wheels("rows", version="2.0", **{"rows/a.jsonl": data})
     return "package:rows==2.0/rows/a.jsonl", hashlib.sha256(data).hexdigest()
 
 

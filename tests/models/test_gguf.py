@@ -1,7 +1,6 @@
 """Models in GGUF files: read exactly, or refused."""
 
 import hashlib
-import zipfile
 
 import gguf
 import pytest
@@ -14,7 +13,6 @@ from pipeline.models import conversion, gguf_header
 from pipeline.models.gguf import architecture, packed_as
 from pipeline.models.loading import load
 from pipeline.models.resolve import resolve
-from pipeline.store import packages
 from tests.models.gguf_files import ARCHITECTURES, TEMPLATE, words, write
 
 SIZES = {
@@ -192,28 +190,13 @@ def test_another_digest_is_refused(backbone, tmp_path):
         converted(file, tmp_path / "other", sha256="0" * 64)
 
 
-@pytest.fixture
-def wheels(tmp_path, monkeypatch):
-    """A function that puts files into the wheel of a package that has been fetched."""
-    monkeypatch.setenv(packages.CACHE, str(tmp_path / "cache"))
-
-    def put(name, **files):
-        folder = tmp_path / "cache" / "wheels" / f"{name}-1.0"
-        folder.mkdir(parents=True)
-        with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as archive:
-            for path, data in files.items():
-                archive.writestr(path.replace("__", "/"), data)
-
-    return put
-
-
 def test_pieces_in_packages_are_one_file(backbone, tmp_path, wheels):
     model = backbone()
     (file,) = write(tmp_path / "model.gguf", model)
     data = file.read_bytes()
     cut = 12_345
-    wheels("first", data__part0=data[:cut])
-    wheels("second", data__part1=data[cut:])
+    wheels("first", **{"data/part0": data[:cut]})
+    wheels("second", **{"data/part1": data[cut:]})
     source = "package:first==1.0/data/part0, second==1.0/data/part1"
     made, _, record, body = converted(source, tmp_path / "made")
     assert torch.equal(logits(made), logits(converted(file, tmp_path / "whole")[0]))
@@ -225,7 +208,7 @@ def test_the_size_of_a_fetched_package_is_known(backbone, tmp_path, wheels):
     from pipeline.models.size import of_local
 
     (file,) = write(tmp_path / "model.gguf", backbone(tie_word_embeddings=False))
-    wheels("one", model__gguf=b"", m=file.read_bytes())
+    wheels("one", m=file.read_bytes())
     section = Model.model_construct(source="package:one==1.0/m", dtype="auto")
     size = of_local(section)
     assert (size.layers, size.width, size.vocabulary) == (2, 96, len(words("Llama")))

@@ -31,8 +31,8 @@ def test_every_rule_of_a_study_has_its_constants():
 def test_modelled_seconds_by_hand(monkeypatch):
     rule = {"start": 4.0, "token": 0.002, "row": 0.01, "bytes_a_row": 80}
     monkeypatch.setattr(cost, "constants", lambda: {"evaluate": rule})
-    # 4 + 1000 * 0.002 + 50 * 0.01 + 2e9 / (0.5 * 1e10)
-    assert cost.modelled_seconds(job(), SPEED) == pytest.approx(4 + 2 + 0.5 + 0.4)
+    # 4 + 1000 * 0.002 + 50 * 0.01 + 2e9 / (0.9 * 1e10)
+    assert cost.modelled_seconds(job(), SPEED) == pytest.approx(4 + 2 + 0.5 + 2 / 9)
 
 
 def test_with_nothing_past_the_constants_stand():
