@@ -20,7 +20,7 @@ MINORS := $(shell sed -n 's/^requires-python = ">=3\.\([0-9]*\),<3\.\([0-9]*\)"/
 ALL := $(shell seq -f python3.%g $$(($(lastword $(MINORS)) - 1)) -1 $(firstword $(MINORS)))
 PYTHONS := $(or $(BASE_PYTHON),$(ALL))
 
-.PHONY: help study test test-quick test-processors test-torch test-newcomer lint constraints check-constraints kernels format docs readme bench sanitize faults reference-models
+.PHONY: help study test test-quick test-processors test-torch test-models test-newcomer lint constraints check-constraints kernels format docs readme bench sanitize faults reference-models
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -53,6 +53,9 @@ test-torch: $(STAMP)  ## Run the tests that do not run the workflow with another
 	@build/torch-$(TORCH)/bin/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv --clear build/torch-$(TORCH)
 	@build/torch-$(TORCH)/bin/python -m pip install -qq --disable-pip-version-check torch==$(TORCH)
 	@$(MAKE) --no-print-directory VENV=build/torch-$(TORCH) test-quick
+
+test-models: $(STAMP)  ## Run the tests of pretrained models on all three of them: 1.2 GB of packages
+	@COLD_NEURONS_MODELS=all $(PYTHON) -m pytest -q tests/pretrained
 
 test-newcomer: $(STAMP)  ## Both commands in a fresh Debian 13, as root: 3 GB, half an hour; WHOLE=1: all tests
 	@$(PYTHON) -m tests.newcomer.walk $(if $(WHOLE),--whole)
