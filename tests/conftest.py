@@ -34,8 +34,10 @@ if not shutil.which("nvidia-smi"):
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
+from pipeline.registry import ARCHITECTURES  # noqa: E402
 from pipeline.store.artifacts import Manifest  # noqa: E402
 from pipeline.store.digest import SOURCE_ROOT  # noqa: E402
+from tests.small import ONE_A_VIEW, small_model  # noqa: E402
 
 # Deadlines are timings, and imports inside functions make first calls slow.
 settings.register_profile("tests", deadline=None, max_examples=60, derandomize=True, database=None)
@@ -70,10 +72,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Order the tests by file, the longest first. As another processor computes, one architecture
     of each view is enough: the others differ in what stands around the FFN."""
     if "COLD_NEURONS_PROCESSOR" in os.environ:
-        from pipeline.registry import ARCHITECTURES
-
-        one_a_view = {view: name for name, view in ARCHITECTURES.items()}
-        others = set(ARCHITECTURES) - set(one_a_view.values())
+        others = set(ARCHITECTURES) - set(ONE_A_VIEW)
         left = {item for item in items if others & architectures(item)}
         config.hook.pytest_deselected(items=list(left))
         items[:] = [item for item in items if item not in left]
@@ -246,44 +245,8 @@ def study_values():
 
 @pytest.fixture(scope="session")
 def make_model():
-    """A function that builds a random model of any registered architecture, by its class name.
-
-    Weights are large enough that greedy answers do not hang on the last bit of a sum.
-    """
-
-    def build(architecture="LlamaForCausalLM", seed=0, **overrides):
-        import torch
-        import transformers
-
-        from pipeline.reference.vocabulary import BOS, EOS, PAD, VOCABULARY
-
-        kind = getattr(transformers, architecture)
-        sizes = {
-            "vocab_size": len(VOCABULARY),
-            "hidden_size": 16,
-            "intermediate_size": 24,
-            "ffn_dim": 24,
-            "n_inner": 24,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "num_key_value_heads": 2,
-            "max_position_embeddings": 256,
-            "hidden_act": "relu",
-            "hidden_activation": overrides.get("hidden_act", "relu"),
-            "head_dim": 8,
-            "word_embed_proj_dim": 16,
-            "activation_function": overrides.get("hidden_act", "relu"),
-            "dropout": 0.0,
-            "init_std": 0.3,
-            "initializer_range": 0.3,
-            "pad_token_id": PAD,
-            "bos_token_id": BOS,
-            "eos_token_id": EOS,
-        }
-        torch.manual_seed(seed)
-        return kind(kind.config_class(**{**sizes, **overrides})).eval()
-
-    return build
+    """A function that builds a random model of any registered architecture, by its class name."""
+    return small_model
 
 
 @pytest.fixture(scope="session")
