@@ -242,11 +242,12 @@ def damage(own, rule, change):
 
 def test_artifacts_that_were_cut_show_before_any_job_and_are_made_again(finished, own):
     """The command asks for the results that read them."""
-    damaged = [damage(own, rule, lambda w, draw: truncated(w.rstrip(b"\n"), draw)) for rule in CUT]
-    done = attempt(own, *(target for _, target in damaged))
+    targets = [
+        damage(own, rule, lambda w, draw: truncated(w.rstrip(b"\n"), draw))[1] for rule in CUT
+    ]
+    done = attempt(own, *targets)
     assert not done.returncode, done.stdout
-    for path, _ in damaged:
-        assert f"{path.relative_to(own.work)} is damaged" in done.stdout
+    assert f"{len(CUT)} files are damaged" in done.stdout, done.stdout
     assert own.artifacts() == finished.artifacts()
     assert not half_written(own)
 
