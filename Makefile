@@ -84,13 +84,15 @@ format: $(STAMP)  ## Format the Python and Snakemake sources
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile rules
 
-docs: $(STAMP)  ## Write what follows from the code in docs/: configuration, its schema, formats, two tables
+docs: $(STAMP)  ## Write what follows from the code in docs/: configuration, its schema, formats, architectures, tables
 	@$(PYTHON) -m pipeline.config.document > docs/configuration.md.new
 	@mv docs/configuration.md.new docs/configuration.md
 	@$(PYTHON) -m pipeline.config.schema > docs/config.schema.json.new
 	@mv docs/config.schema.json.new docs/config.schema.json
 	@$(PYTHON) -m pipeline.planning.document > docs/formats.md.new
 	@mv docs/formats.md.new docs/formats.md
+	@PYTHONPATH=src:. $(PYTHON) -m tests.contracts.listed > docs/architectures.json.new
+	@mv docs/architectures.json.new docs/architectures.json
 	@$(PYTHON) workflow/documents.py
 
 readme: $(STAMP)  ## Write the README's computed parts from the default and the full study and the model cards

@@ -2,6 +2,7 @@
 copies of the project that tests may edit, and real runs of its studies."""
 
 import contextlib
+import fcntl
 import os
 import re
 import shutil
@@ -34,8 +35,11 @@ if not shutil.which("nvidia-smi"):
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
+from pipeline.registry import ARCHITECTURES  # noqa: E402
 from pipeline.store.artifacts import Manifest  # noqa: E402
 from pipeline.store.digest import SOURCE_ROOT  # noqa: E402
+from tests import forks  # noqa: E402
+from tests.small import ONE_A_VIEW, small_model  # noqa: E402
 
 # Deadlines are timings, and imports inside functions make first calls slow.
 settings.register_profile("tests", deadline=None, max_examples=60, derandomize=True, database=None)
@@ -66,15 +70,29 @@ def architectures(item: pytest.Item) -> set[str]:
     return {value for value in params.values() if isinstance(value, str)}
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Order the tests by file, the longest first. As another processor computes, one architecture
-    of each view is enough: the others differ in what stands around the FFN."""
-    if "COLD_NEURONS_PROCESSOR" in os.environ:
-        from pipeline.registry import ARCHITECTURES
+def others_cases(items: list[pytest.Item], processor: str) -> set[pytest.Item]:
+    """The tests that are left out as another processor computes: those of more than one
+    architecture of a view, which differ in what stands around the FFN, and the cases of a test
+    that the other kinds of processor take, by turns. Every case is tried as some other processor
+    computes, and every test as each does."""
+    others = set(ARCHITECTURES) - set(ONE_A_VIEW)
+    left = {item for item in items if others & architectures(item)}
+    cases: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item not in left:
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    turn = list(PROCESSORS).index(processor)
+    for of_one in cases.values():
+        if len(of_one) >= len(PROCESSORS):
+            mine = set(of_one[turn :: len(PROCESSORS)])
+            left.update(item for item in of_one if item not in mine)
+    return left
 
-        one_a_view = {view: name for name, view in ARCHITECTURES.items()}
-        others = set(ARCHITECTURES) - set(one_a_view.values())
-        left = {item for item in items if others & architectures(item)}
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Order the tests by file, the longest first; as another processor computes, leave some out."""
+    if "COLD_NEURONS_PROCESSOR" in os.environ:
+        left = others_cases(items, os.environ["COLD_NEURONS_PROCESSOR"])
         config.hook.pytest_deselected(items=list(left))
         items[:] = [item for item in items if item not in left]
 
@@ -84,6 +102,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return next(found, len(_LONG))
 
     items.sort(key=rank)
+
+
+def jobs_in(text: str) -> dict[str, list[str]]:
+    """Rules that a dry run says would be executed, each with the first output of every job."""
+    jobs: dict[str, list[str]] = {}
+    for name, body in re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n?)*)", text, re.M):
+        output = re.search(r"^    output: ([^,\n]*)", body, re.M)
+        jobs.setdefault(name, []).append(output.group(1) if output else "")
+    jobs.pop("all", None)
+    return jobs
 
 
 @dataclass
@@ -116,13 +144,10 @@ class Copy:
 
     def planned(self, config: str = "configs/tiny.yaml") -> dict[str, list[str]]:
         """Rules that a run would execute, each with the first output of every job."""
-        text = self.run("--dry-run", "--quiet", "host", config=config)
-        jobs: dict[str, list[str]] = {}
-        for name, body in re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n?)*)", text, re.M):
-            output = re.search(r"^    output: ([^,\n]*)", body, re.M)
-            jobs.setdefault(name, []).append(output.group(1) if output else "")
-        jobs.pop("all", None)
-        return jobs
+        line = self.command("--dry-run", "--quiet", "host", config=config)
+        done = forks.run(line, self.environment, self.work)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return jobs_in(done.stdout + done.stderr)
 
     def artifacts(self) -> dict[str, bytes]:
         """Relative path -> contents of all results; no timings, logs or locks."""
@@ -155,8 +180,13 @@ class Copy:
         file.write_text(yaml.safe_dump(values, sort_keys=False))
 
 
+#: Items of a task that a copy has. The studies of the tests ask fewer, and every start of the
+#: launcher reads all.
+_ITEMS = 60
+
+
 def copied(folder: Path) -> Copy:
-    """A fresh copy with an empty working folder beside it."""
+    """A fresh copy with an empty working folder beside it, and short tasks."""
     for part in _PARTS:
         source = PROJECT / part
         ignore = shutil.ignore_patterns("__pycache__")
@@ -165,6 +195,9 @@ def copied(folder: Path) -> Copy:
         else:
             (folder / "project").mkdir(parents=True, exist_ok=True)
             shutil.copy(source, folder / "project" / part)
+    for items in (folder / "project/resources/tasks").glob("*.jsonl"):
+        lines = items.read_text(encoding="utf-8").splitlines(keepends=True)
+        items.write_text("".join(lines[:_ITEMS]), encoding="utf-8")
     work = folder / "work"
     work.mkdir()
     return Copy(folder / "project", work)
@@ -246,44 +279,8 @@ def study_values():
 
 @pytest.fixture(scope="session")
 def make_model():
-    """A function that builds a random model of any registered architecture, by its class name.
-
-    Weights are large enough that greedy answers do not hang on the last bit of a sum.
-    """
-
-    def build(architecture="LlamaForCausalLM", seed=0, **overrides):
-        import torch
-        import transformers
-
-        from pipeline.reference.vocabulary import BOS, EOS, PAD, VOCABULARY
-
-        kind = getattr(transformers, architecture)
-        sizes = {
-            "vocab_size": len(VOCABULARY),
-            "hidden_size": 16,
-            "intermediate_size": 24,
-            "ffn_dim": 24,
-            "n_inner": 24,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "num_key_value_heads": 2,
-            "max_position_embeddings": 256,
-            "hidden_act": "relu",
-            "hidden_activation": overrides.get("hidden_act", "relu"),
-            "head_dim": 8,
-            "word_embed_proj_dim": 16,
-            "activation_function": overrides.get("hidden_act", "relu"),
-            "dropout": 0.0,
-            "init_std": 0.3,
-            "initializer_range": 0.3,
-            "pad_token_id": PAD,
-            "bos_token_id": BOS,
-            "eos_token_id": EOS,
-        }
-        torch.manual_seed(seed)
-        return kind(kind.config_class(**{**sizes, **overrides})).eval()
-
-    return build
+    """A function that builds a random model of any registered architecture, by its class name."""
+    return small_model
 
 
 @pytest.fixture(scope="session")
@@ -391,10 +388,25 @@ def fresh_module(tmp_path_factory: pytest.TempPathFactory) -> Copy:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Copy:
-    """A copy whose tiny study has run; shared, so tests leave it as they found it."""
-    copy = copied(tmp_path_factory.mktemp("finished"))
-    copy.run()
-    return copy
+    """A copy whose tiny study has run; shared, so tests leave it as they found it.
+
+    The study runs once, whatever the number of pytest's workers: each has a copy of its own.
+    """
+    own = tmp_path_factory.mktemp("finished")
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        copy = copied(own)
+        copy.run()
+        return copy
+    of_all = tmp_path_factory.getbasetemp().parent / "finished-of-all"
+    with open(of_all.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not of_all.exists():
+            beside = tmp_path_factory.mktemp("finished-first")
+            copied(beside).run()
+            beside.rename(of_all)
+    for name in ("project", "work"):
+        shutil.copytree(of_all / name, own / name, copy_function=shutil.copy2)
+    return Copy(own / "project", own / "work")
 
 
 @pytest.fixture

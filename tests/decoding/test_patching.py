@@ -12,7 +12,7 @@ from pipeline.errors import UserError
 from pipeline.kernels import sparse_ffn
 from pipeline.models.skips import Chosen, Fixed, LayerRules, Threshold
 from pipeline.models.views import linear_layers, view
-from pipeline.registry import ARCHITECTURES
+from tests.small import ONE_A_VIEW
 
 TOKENS = torch.tensor([[1, 5, 9, 20, 33, 4, 7, 2], [1, 40, 41, 42, 10, 11, 12, 13]])
 #: Kernels take every step, whatever would be faster for so small a model; or none.
@@ -87,9 +87,12 @@ def random_biases(model):
     return model
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("activation", ["relu", "silu", "gelu_pytorch_tanh"])
-@pytest.mark.parametrize("how", [KERNELS, NO_KERNELS], ids=["kernels", "dense"])
+@pytest.mark.parametrize("architecture", ONE_A_VIEW)
+@pytest.mark.parametrize(
+    ("activation", "how"),
+    [("relu", KERNELS), ("silu", NO_KERNELS), ("gelu_pytorch_tanh", KERNELS)],
+    ids=["relu-kernels", "silu-dense", "gelu-kernels"],
+)
 def test_a_threshold_of_every_architecture(make_model, architecture, activation, how):
     model = random_biases(make_model(architecture, hidden_act=activation))
     wanted = logits(masked(model, below(0.05)))
@@ -103,7 +106,7 @@ def test_a_threshold_of_every_architecture(make_model, architecture, activation,
     close(logits(model), wanted)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ONE_A_VIEW)
 def test_removing_a_patch_gives_the_dense_model(make_model, architecture, tmp_path):
     model = random_biases(make_model(architecture, hidden_act="silu"))
     before = logits(model)
@@ -121,7 +124,7 @@ def test_removing_a_patch_gives_the_dense_model(make_model, architecture, tmp_pa
     close(steps(model), before)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ONE_A_VIEW)
 def test_neurons_that_are_dropped_are_cut_out(make_model, architecture):
     model = random_biases(make_model(architecture, hidden_act="relu"))
     dropped = torch.rand(24, generator=torch.Generator().manual_seed(0)) < 0.5
@@ -163,7 +166,7 @@ def test_chosen_neurons_see_the_residual_stream(make_model, architecture, how):
     close(logits(model), wanted)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ONE_A_VIEW)
 @pytest.mark.parametrize("how", [KERNELS, NO_KERNELS], ids=["kernels", "dense"])
 def test_fixed_neurons_need_no_residual_stream(make_model, architecture, how):
     more = {"do_layer_norm_before": False} if architecture == "OPTForCausalLM" else {}
@@ -175,7 +178,7 @@ def test_fixed_neurons_need_no_residual_stream(make_model, architecture, how):
     close(logits(model), wanted)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ONE_A_VIEW)
 @pytest.mark.parametrize("how", [KERNELS, NO_KERNELS], ids=["kernels", "dense"])
 def test_channels_of_every_linear_layer(make_model, architecture, how):
     model = random_biases(make_model(architecture, hidden_act="silu"))

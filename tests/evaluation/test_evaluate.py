@@ -120,7 +120,7 @@ OWN_SETTINGS = {
 @pytest.fixture(scope="module")
 def plain(writer, tokenizer):
     """Answers without any settings of the model's own."""
-    return run(writer, tokenizer, "chain", limit=4)
+    return run(writer, tokenizer, "chain", limit=2)
 
 
 @pytest.mark.parametrize("settings", OWN_SETTINGS.values(), ids=OWN_SETTINGS)
@@ -131,7 +131,7 @@ def test_a_generation_config_of_the_models_own_changes_no_answer(
     for key, value in settings.items():
         setattr(own.generation_config, key, value)
     kept = own.generation_config.to_dict()
-    samples, sparsity = run(own, tokenizer, "chain", limit=4)
+    samples, sparsity = run(own, tokenizer, "chain", limit=2)
     assert samples.equals(plain[0]) and sparsity.equals(plain[1])
     assert own.generation_config.to_dict() == kept
 

@@ -16,7 +16,7 @@ from pipeline.methods.masks import Masks
 from pipeline.methods.plan import Plan
 from pipeline.models.forward import CONTINUATION, START, Forward, Skipped
 from pipeline.models.views import linear_layers, view
-from pipeline.registry import ARCHITECTURES
+from tests.small import ONE_A_VIEW
 
 SPARSE_FROM = [START, CONTINUATION, 5]
 CHOICES = [
@@ -128,7 +128,7 @@ def first_of(sparse_from, context):
     return {START: 0, CONTINUATION: context}.get(sparse_from, sparse_from)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ONE_A_VIEW)
 @pytest.mark.parametrize("sparse_from", SPARSE_FROM)
 def test_the_context_of_a_choice_is_dense(make_model, tokenizer, task, architecture, sparse_from):
     model = make_model(architecture, hidden_act="silu", seed=1)
@@ -154,7 +154,7 @@ def test_the_context_of_a_choice_is_dense(make_model, tokenizer, task, architect
     assert share > 0.001
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ONE_A_VIEW)
 @pytest.mark.parametrize("sparse_from", SPARSE_FROM)
 def test_a_text_is_sparse_from_its_start(make_model, tokenizer, task, architecture, sparse_from):
     model = make_model(architecture, hidden_act="silu", seed=1)
@@ -169,7 +169,7 @@ def test_a_text_is_sparse_from_its_start(make_model, tokenizer, task, architectu
     assert sparsity["imposed"]["neuron_sparsity"] == pytest.approx(share, abs=1e-4)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ONE_A_VIEW)
 @pytest.mark.parametrize("sparse_from", SPARSE_FROM)
 def test_the_prompt_of_an_answer_is_dense(
     make_model, tokenizer, task_file, architecture, sparse_from
@@ -214,9 +214,15 @@ def test_where_a_method_starts_matters(make_model, tokenizer, task, task_file, a
         assert shares[0] > max(shares[1:3]) and min(shares[:3]) > shares[3] == 0
 
 
-@pytest.mark.parametrize("sparse_from", SPARSE_FROM)
-@pytest.mark.parametrize("form", ["choice", "text", "answer"])
-@pytest.mark.parametrize("architecture", ["LlamaForCausalLM", "OPTForCausalLM", "GPT2LMHeadModel"])
+#: Every pair of an architecture, a form and a start once.
+PAIRS = [
+    (architecture, form, SPARSE_FROM[(place + number) % 3])
+    for place, architecture in enumerate(["LlamaForCausalLM", "OPTForCausalLM", "GPT2LMHeadModel"])
+    for number, form in enumerate(["choice", "text", "answer"])
+]
+
+
+@pytest.mark.parametrize(("architecture", "form", "sparse_from"), PAIRS)
 def test_batch_size_and_padding_change_no_answer(
     make_model, tokenizer, task, task_file, architecture, form, sparse_from
 ):

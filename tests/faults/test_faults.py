@@ -226,32 +226,48 @@ DAMAGED = {
 }
 
 
-@pytest.mark.parametrize("rule", DAMAGED)
-def test_the_advice_that_a_damaged_artifact_gets_mends_it(finished, own, rule):
-    """Cut or flipped, by turns; the command asks for the one result that reads it.
+CUT, FLIPPED = list(DAMAGED)[::2], list(DAMAGED)[1::2]
 
-    A cut shows before any job, and the file is made again; what a flip does to values, its reader
-    tells.
-    """
+
+def damage(own, rule, change):
+    """Have one of a rule's artifacts changed, its time kept, and a result that reads it gone; their
+    paths."""
     path, result = (found(own, pattern) for pattern in DAMAGED[rule])
-    target = str(result.relative_to(own.work))
     whole, stat = path.read_bytes(), path.stat()
-    draw = random.Random(rule)
-    cut = list(DAMAGED).index(rule) % 2 == 0
-    path.write_bytes(truncated(whole.rstrip(b"\n"), draw) if cut else flipped(whole, draw, 9))
+    path.write_bytes(change(whole, random.Random(rule)))
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     result.unlink()
+    return path, str(result.relative_to(own.work))
+
+
+def test_artifacts_that_were_cut_show_before_any_job_and_are_made_again(finished, own):
+    """The command asks for the results that read them."""
+    targets = [
+        damage(own, rule, lambda w, draw: truncated(w.rstrip(b"\n"), draw))[1] for rule in CUT
+    ]
+    done = attempt(own, *targets)
+    assert not done.returncode, done.stdout
+    assert f"{len(CUT)} files are damaged" in done.stdout, done.stdout
+    assert own.artifacts() == finished.artifacts()
+    assert not half_written(own)
+
+
+@pytest.mark.parametrize("rule", FLIPPED)
+def test_the_advice_that_a_damaged_artifact_gets_mends_it(finished, own, rule):
+    """The command asks for the one result that reads it. Of what a flip does to values, its reader
+    tells, where the flip does not show before."""
+    path, target = damage(own, rule, lambda whole, draw: flipped(whole, draw, 9))
     failed = attempt(own, target)
     if not failed.returncode:
         assert f"{path.relative_to(own.work)} is damaged" in failed.stdout
         assert own.artifacts() == finished.artifacts()
         return
-    assert failed.returncode == 1 and not cut, failed.stdout
+    assert failed.returncode == 1, failed.stdout
     told = re.search(
         r"^error: \w+: (\S+): .* run the same command .*: (rm \S+)$", failed.stdout, re.M
     )
     assert told and own.work / told[1] == path, failed.stdout
-    assert not result.exists()
+    assert not (own.work / target).exists()
     subprocess.run(shlex.split(told[2]), cwd=own.work, check=True)
     own.run(target)
     assert own.artifacts() == finished.artifacts()

@@ -123,9 +123,16 @@ def small(make_model):
     return {kind: make_model(**SIZES, **facts) for kind, facts in SMALL.items()}
 
 
-@pytest.mark.parametrize("kind", SMALL)
-@pytest.mark.parametrize("name", MEASURABLE)
-def test_what_is_asked_for_is_achieved(small, neurons, kind, name):
+#: Every sparsifier on a gated model without exact zeros, and on one of the two others.
+ASKED = [
+    (name, kind)
+    for number, name in enumerate(MEASURABLE)
+    for kind in ("silu", "opt" if number % 2 or name == "cats" else "relu")
+]
+
+
+@pytest.mark.parametrize(("name", "kind"), ASKED)
+def test_what_is_asked_for_is_achieved(small, neurons, name, kind):
     """Each measure within one point, on the text and on another that the same generator drew."""
     model, facts = small[kind], {"neurons": neurons, "hot": neurons.hot.reshape(2, 128)}
     # The model is left as it is: nothing but the sparsifier's hooks is put on it.

@@ -8,7 +8,7 @@ import torch
 from pipeline.methods.masks import Masks
 from pipeline.models.forward import CONTINUATION, Forward, Skipped
 from pipeline.models.views import FFNView, ModelView, Projection, linear_layers, matrix, view
-from pipeline.registry import ARCHITECTURES
+from tests.small import ONE_A_VIEW
 
 TOKENS = torch.tensor([[0, 0, 9, 20, 33, 4, 7, 5], [1, 40, 41, 42, 10, 11, 12, 13]])
 MASK = torch.tensor([[0, 0, 1, 1, 1, 1, 1, 1], [1] * 8])
@@ -50,7 +50,7 @@ def by_hand(modules, change):
         hook.remove()
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ONE_A_VIEW)
 @pytest.mark.parametrize("activation", ["relu", "silu"])
 def test_masks_that_keep_everything_change_no_bit(make_model, architecture, activation):
     model = make_model(architecture, hidden_act=activation)
@@ -70,7 +70,7 @@ def test_masks_that_keep_everything_change_no_bit(make_model, architecture, acti
     assert torch.equal(logits(model), dense)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ONE_A_VIEW)
 def test_masked_inputs_are_zero_and_told(make_model, architecture):
     model = make_model(architecture, hidden_act="silu")
 
@@ -96,7 +96,7 @@ def test_masked_inputs_are_zero_and_told(make_model, architecture):
         assert torch.equal(kept[MASK.bool()], x.reshape(kept.shape)[MASK.bool()] != 0)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ONE_A_VIEW)
 def test_masked_outputs_are_zero_and_spare_nothing(make_model, architecture):
     model = make_model(architecture, hidden_act="silu")
     module = view(model).ffns[1].inner[0].module
@@ -110,7 +110,7 @@ def test_masked_outputs_are_zero_and_spare_nothing(make_model, architecture):
     hook.remove()
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ONE_A_VIEW)
 @pytest.mark.parametrize("activation", ["relu", "silu"])
 def test_skipped_neurons_are_zero_and_in_one_set_each(make_model, architecture, activation):
     """Live ones only in those that need some of their weights; the sets that are asked for
@@ -158,7 +158,7 @@ def states(model):
     return [*found, made]
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ONE_A_VIEW)
 @pytest.mark.parametrize("start", [4, CONTINUATION])
 def test_dense_tokens_are_bit_for_bit_those_of_the_dense_model(make_model, architecture, start):
     """With everything at once, a low rank included; and later tokens are others."""
@@ -199,7 +199,7 @@ def spread(outputs):
     return lambda x: x.sum(-1, keepdim=True).expand(*x.shape[:-1], outputs)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ONE_A_VIEW)
 def test_what_is_left_out_may_take_another_way(make_model, architecture):
     """Through the matrix itself, it is as if nothing were masked; through another, it is added."""
     model = make_model(architecture, hidden_act="silu")
@@ -245,7 +245,7 @@ def visible(ffn):
     return ("gate", "gate_input", "up", *(["residual"] if ffn.before is not None else []))
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ONE_A_VIEW)
 def test_rules_see_what_the_ffn_computed(make_model, architecture):
     model = make_model(architecture, hidden_act="silu")
     ffn, block = view(model).ffns[1], view(model).blocks[1]
@@ -294,14 +294,14 @@ def test_a_residual_stream_without_a_norm_is_an_error(make_model):
         masks.neurons(0, lambda seen: Skipped(), sees=("residual",))
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ONE_A_VIEW)
 def test_the_inputs_of_a_down_projection_are_neurons(make_model, architecture):
     model = make_model(architecture)
     with masked(model) as (masks, _), pytest.raises(ValueError, match="neurons"):
         masks.inputs(view(model).ffns[1].down.module, lambda x: x > 0)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ONE_A_VIEW)
 def test_no_hook_outlasts_the_masks(make_model, architecture):
     model = make_model(architecture, hidden_act="silu")
     dense = logits(model)

@@ -1,68 +1,12 @@
-"""Contract of every architecture's FFN view, and its norms by hand."""
-
-import copy
+"""What an FFN view says of its model, its norms by hand, and what it refuses; what it computes is
+in test_contracts.py."""
 
 import pytest
 import torch
 
 from pipeline.errors import UserError
-from pipeline.models.batches import marked
 from pipeline.models.views import FFNView, Projection, supported, view
 from pipeline.registry import ARCHITECTURES
-
-TOKENS = torch.tensor([[1, 5, 9, 20, 33, 4, 7, 2]])
-
-
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("activation", ["relu", "silu", "gelu_pytorch_tanh"])
-def test_a_view_reproduces_every_ffn_from_its_matrices(make_model, architecture, activation):
-    model = make_model(architecture, hidden_act=activation)
-    layout = view(model)
-    seen = []
-    for ffn in layout.ffns:
-        ffn.inner[0].module.register_forward_pre_hook(lambda _m, i: seen.append(i[0]))
-        ffn.down.module.register_forward_hook(lambda _m, i, o: seen.extend((i[0], o)))
-    with torch.inference_mode():
-        model(TOKENS)
-    assert len(seen) == 3 * model.config.num_hidden_layers
-    for ffn, x, inner, output in zip(layout.ffns, *(seen[n::3] for n in range(3)), strict=True):
-        assert ffn.activation == activation
-        with torch.inference_mode():
-            torch.testing.assert_close(ffn.hidden(x), inner)
-            torch.testing.assert_close(ffn.output(inner), output)
-
-
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_view_takes_the_ffns_whole_part_of_the_block(make_model, architecture):
-    """Without its FFNs a model is what it is with all of their neurons removed and no bias after
-    them: nothing else of the block passes through the view's matrices."""
-    model = make_model(architecture)
-    without = copy.deepcopy(model)
-    for ffn in view(model).ffns:
-        ffn.zero(torch.ones(24, dtype=torch.bool))
-    for ffn in view(without).ffns:
-        bias = 0.0 if ffn.down.bias is None else ffn.down.bias.detach()
-        ffn.down.module.forward = lambda x, b=bias: x.new_zeros(*x.shape[:-1], 16) + b
-    with torch.inference_mode():
-        torch.testing.assert_close(model(TOKENS).logits, without(TOKENS).logits)
-
-
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_counted_tokens_are_the_masks_whatever_shape_h_has(make_model, architecture):
-    model = make_model(architecture)
-    tokens = TOKENS.repeat(2, 1)
-    tokens[1, 4] = 11
-    mask = torch.ones_like(tokens).bool()
-    mask[0, 5:] = False
-    seen = []
-    view(model).ffns[0].watch(seen.append)
-    with torch.inference_mode():
-        model(tokens)
-        model(tokens[:1, :5])
-        model(tokens[1:])
-    both, first, second = seen
-    wanted = torch.cat([first.reshape(-1, 24), second.reshape(-1, 24)])
-    torch.testing.assert_close(marked(both, mask), wanted)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -147,74 +91,3 @@ def test_an_ungated_block_of_another_form_is_refused_too(make_model, architectur
     delattr(take(model), missing)
     with pytest.raises(UserError, match=f"block 1 has no {missing}"):
         view(model)
-
-
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_the_norm_before_an_ffn_reads_the_residual_stream(make_model, architecture):
-    """Its output is what the FFN reads; where there is none, the FFN reads the stream itself. What
-    the block adds to the stream is the FFN's output, behind a norm or scaled in some models."""
-    model = make_model(architecture)
-    layout = view(model)
-    seen = {}
-    for n, (block, ffn) in enumerate(zip(layout.blocks, layout.ffns, strict=True)):
-
-        def note(_module, given, made, n=n):
-            seen[n, "before"], seen[n, "normed"] = given[0], made
-
-        def end(_module, _given, made, n=n):
-            seen[n, "block"] = made[0] if isinstance(made, tuple) else made
-
-        assert (ffn.before is None) == (architecture in WITHOUT_A_NORM)
-        if ffn.before is not None:
-            ffn.before.register_forward_hook(note)
-        ffn.inner[0].module.register_forward_pre_hook(
-            lambda _m, i, n=n: seen.update({(n, "x"): i[0]})
-        )
-        ffn.down.module.register_forward_hook(lambda _m, _i, o, n=n: seen.update({(n, "ffn"): o}))
-        block.register_forward_hook(end)
-    with torch.inference_mode():
-        model(TOKENS)
-    for n, block in enumerate(layout.blocks):
-        x, made = seen[n, "x"], seen[n, "block"]
-        if layout.ffns[n].before is not None:
-            torch.testing.assert_close(x.reshape(-1), seen[n, "normed"].reshape(-1))
-        if architecture != "GPTNeoXForCausalLM":
-            behind = BEHIND.get(architecture, lambda block, output: output)
-            stream = seen.get((n, "before"), x).reshape(made.shape)
-            with torch.inference_mode():
-                added = behind(block, seen[n, "ffn"].reshape(made.shape))
-            torch.testing.assert_close(stream + added, made)
-
-
-WITHOUT_A_NORM = {"Olmo2ForCausalLM"}
-
-
-def behind_a_norm(block, output):
-    return block.post_feedforward_layernorm(output)
-
-
-#: What becomes of an FFN's output before it is added to the stream.
-BEHIND = {
-    **dict.fromkeys(("Gemma2ForCausalLM", "Gemma3ForCausalLM", "Olmo2ForCausalLM"), behind_a_norm),
-    "GraniteForCausalLM": lambda block, output: block.residual_multiplier * output,
-}
-
-
-@pytest.mark.parametrize("parallel", [False, True])
-@pytest.mark.parametrize("norms", [False, True])
-def test_a_stablelm_with_its_ffn_beside_the_attention(make_model, parallel, norms):
-    """The FFN then reads the attention's norm, and both are added to the stream."""
-    model = make_model("StableLmForCausalLM", use_parallel_residual=parallel, qk_layernorm=norms)
-    block, ffn = model.model.layers[0], view(model).ffns[0]
-    assert ffn.before is (block.input_layernorm if parallel else block.post_attention_layernorm)
-    seen = {}
-    block.self_attn.register_forward_hook(lambda _m, _i, o: seen.update(attention=o[0]))
-    block.register_forward_hook(
-        lambda _m, i, o: seen.update(stream=i[0], made=o[0] if isinstance(o, tuple) else o)
-    )
-    with torch.inference_mode():
-        model(TOKENS)
-        stream = seen["stream"] if parallel else seen["stream"] + seen["attention"]
-        normed = ffn.before(stream)
-        made = seen["stream"] + seen["attention"] + ffn.output(ffn.hidden(normed))
-    torch.testing.assert_close(made, seen["made"])

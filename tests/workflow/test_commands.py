@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tests import forks
 from tests.finished import shipped
 
 pytestmark = pytest.mark.workflow
@@ -18,10 +19,8 @@ TINY = len(shipped("configs/tiny.yaml").folders)
 def ask(copy, *arguments, config="configs/tiny.yaml"):
     """Output of a command in the copy's working folder; fails the test when it fails."""
     given = [] if arguments[0] == "gc" else [str(copy.folder / config)]
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline", *arguments, *given],
-        env=copy.environment, cwd=copy.work, text=True, capture_output=True, check=False,
-    )  # fmt: skip
+    line = [sys.executable, "-m", "pipeline", *arguments, *given]
+    done = forks.run(line, copy.environment, copy.work)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

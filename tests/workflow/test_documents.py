@@ -3,7 +3,16 @@
 import pytest
 
 from tests.conftest import PROJECT
-from workflow.documents import ARCHITECTURE, METHODS, mermaid, planned, reduced, removing
+from workflow.documents import (
+    ARCHITECTURE,
+    METHODS,
+    MODELS,
+    mermaid,
+    planned,
+    reduced,
+    removing,
+    supported,
+)
 
 EDGES = {("a", "b"), ("b", "c"), ("a", "c"), ("c", "d"), ("a", "d"), ("e", "d")}
 
@@ -25,3 +34,14 @@ def test_the_table_of_what_removes_neurons_for_good_is_current():
     assert "| `drop_cold` | coldest first | arm | [2312.12456](" in table
     assert "`teal`" not in table
     assert table in METHODS.read_text(encoding="utf-8"), "run `make docs`"
+
+
+def test_the_table_of_architectures_is_current():
+    table = supported()
+    assert "| `Gemma2ForCausalLM` | gated | RMSNorm of weights plus one |" in table
+    assert "attention, then FFN or attention and FFN side by side" in table
+    assert (
+        "| `masks_that_keep_everything` | masks that keep everything change nothing | exact |"
+        in table
+    )
+    assert table in MODELS.read_text(encoding="utf-8"), "run `make docs`"

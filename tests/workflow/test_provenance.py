@@ -2,11 +2,11 @@
 
 import json
 import shutil
-import subprocess
 import sys
 
 import pytest
 
+from tests import forks
 from tests.conftest import Copy
 from tests.finished import shipped
 
@@ -34,10 +34,8 @@ def whole(copy):
 
 
 def status(copy):
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline", "status", str(copy.folder / "configs/tiny.yaml")],
-        env=copy.environment, cwd=copy.work, text=True, capture_output=True, check=False,
-    )  # fmt: skip
+    line = [sys.executable, "-m", "pipeline", "status", str(copy.folder / "configs/tiny.yaml")]
+    done = forks.run(line, copy.environment, copy.work)
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
     return done.stdout
 

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks import reruns
 from pipeline.planning.stages import STAGES
+from tests.conftest import jobs_in
 from tests.finished import AGGREGATION, following, shipped
 
 pytestmark = pytest.mark.workflow
@@ -16,6 +17,17 @@ pytestmark = pytest.mark.workflow
 
 def test_nothing_changed_plans_nothing(finished):
     assert finished.planned() == {}
+    assert "Nothing to be done" in finished.run("--dry-run")
+
+
+def test_a_dry_run_of_its_own_process_plans_the_same(edited):
+    """Other tests ask forks of one process, which has imported others' libraries."""
+    edited.edit("configs/tiny.yaml", "levels: [0.25, cold]", "levels: [0.25, 0.5, cold]")
+    own = jobs_in(edited.run("--dry-run", "--quiet", "host"))
+    assert {rule: sorted(files) for rule, files in own.items()} == {
+        rule: sorted(files) for rule, files in edited.planned().items()
+    }
+    assert set(own) == {"fit", "evaluate"} | AGGREGATION
 
 
 def test_comment_docstring_and_touch_plan_nothing(edited):
@@ -35,19 +47,33 @@ def test_edits_that_change_no_result_plan_nothing(edited):
     assert edited.planned() == {}
 
 
-@pytest.mark.parametrize(
-    "words",
-    ["how a probability below 0.001 is printed", "how answers are scored", "an interval of the "
-     "analysis", "how arguments of scripts are cast"],
-)  # fmt: skip
-def test_what_snakemake_plans_is_what_the_table_counts(edited, tmp_path, words):
-    (edit,) = (edit for edit in reruns.EDITS if edit.words == words)
-    _, counted = reruns.of_all(reruns.copied(tmp_path), [edit], "configs/tiny.yaml")
+#: One edit that each of some rules follows from, and one that all do.
+WORDS = (
+    "how a probability below 0.001 is printed",
+    "how answers are scored",
+    "an interval of the analysis",
+    "how arguments of scripts are cast",
+)
+
+
+@pytest.fixture(scope="module")
+def counted(finished, tmp_path_factory):
+    """Edit -> its jobs in the tiny study, as the table counts them."""
+    edits = [edit for edit in reruns.EDITS if edit.words in WORDS]
+    assert len(edits) == len(WORDS)
+    copy = reruns.copied(tmp_path_factory.mktemp("counted"), finished.folder)
+    found = reruns.of_all(copy, edits, "configs/tiny.yaml")[1]
+    return {edit.words: (edit, found[edit]) for edit in edits}
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_what_snakemake_plans_is_what_the_table_counts(edited, counted, words):
+    edit, jobs = counted[words]
     edited.edit(edit.file, edit.old, edit.new)
     planned = {
         path.rpartition("/")[0]: rule for rule, files in edited.planned().items() for path in files
     }
-    assert planned == counted[edit].again
+    assert planned == jobs.again
 
 
 def test_the_table_of_edits_is_that_of_the_default_study():

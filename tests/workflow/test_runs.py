@@ -184,6 +184,9 @@ def test_snakemakes_own_report_is_one_file(finished):
 
 
 def test_the_quick_study_runs_and_then_has_nothing_to_do(fresh):
+    """All of its jobs, with a fifth of the text and a tenth of the questions."""
+    fresh.configure("calibration.reasoning.tokens", 8000, "configs/quick.yaml")
+    fresh.configure("evaluation.limit", 6, "configs/quick.yaml")
     fresh.run(config="configs/quick.yaml")
     page = (fresh.work / "results/quick/report/index.html").read_text()
     assert "ref-reglu" in page

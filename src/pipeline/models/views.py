@@ -291,7 +291,8 @@ def supported(architecture: str) -> str:
     if architecture not in ARCHITECTURES:
         raise UserError(
             f"architecture {architecture!r} has no FFN view: profiling needs to know which linear "
-            f"layers hold the FFN neurons. Supported: {', '.join(sorted(ARCHITECTURES))}."
+            f"layers hold the FFN neurons. Supported: {', '.join(sorted(ARCHITECTURES))}. What was "
+            "proved of each is in docs/architectures.json; docs/models.md explains it"
         )
     return architecture
 

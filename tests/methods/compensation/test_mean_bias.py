@@ -17,8 +17,8 @@ from pipeline.methods.plan import Asked
 from pipeline.methods.sparsifiers.teal import Teal
 from pipeline.models.forward import Forward
 from pipeline.models.views import FFNView, ModelView, Projection, linear_layers, matrix, view
-from pipeline.registry import ARCHITECTURES
 from tests.methods.evidence import SPECIAL_IDS, evidence_of, random_text
+from tests.small import ONE_A_VIEW
 
 TEXT = random_text(12, seed=5)
 START, PADDING = 1, 0
@@ -158,7 +158,7 @@ def masked(student, ends, threshold=0.4):
     return forward
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ONE_A_VIEW)
 @pytest.mark.parametrize("sites", ["down", "all"])
 def test_a_loop_over_the_tokens_finds_the_same(make_model, architecture, sites):
     """Weights pruned and inputs masked: once through the text for W x, once for W' s(x)."""
@@ -183,7 +183,7 @@ def test_a_loop_over_the_tokens_finds_the_same(make_model, architecture, sites):
         np.testing.assert_allclose(found[place], wanted, atol=2e-6)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ONE_A_VIEW)
 def test_pruning_alone_leaves_the_mean_of_what_its_weights_made(make_model, architecture):
     """b = E[W x - W' x], with x what reaches the layer in the pruned model."""
     original = make_model(architecture, hidden_act="silu")
@@ -215,7 +215,7 @@ def test_batches_and_padding_change_nothing(make_model, batch_size):
         np.testing.assert_allclose(other[place], values, atol=1e-6)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ONE_A_VIEW)
 def test_once_folded_a_layer_gives_its_mean_output_again(make_model, architecture):
     """In a model of one layer, at the down projection and, of all sites, at those that no other
     site's bias reaches: what they read is as it was."""

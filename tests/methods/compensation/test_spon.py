@@ -19,8 +19,8 @@ from pipeline.methods.plan import Asked, Refused
 from pipeline.methods.sparsifiers.teal import Teal
 from pipeline.models.forward import Forward
 from pipeline.models.views import linear_layers, matrix, view
-from pipeline.registry import ARCHITECTURES
 from tests.methods.evidence import evidence_of, random_text
+from tests.small import ONE_A_VIEW
 
 TEAL = {"name": "teal", "options": {"allocation": "uniform"}}
 TEXT = random_text(120)
@@ -185,7 +185,7 @@ def test_the_distance_is_the_mean_over_the_marked_tokens(dtype):
     assert float(distance(student, teacher, mask)) == pytest.approx(wanted, rel=rel)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ONE_A_VIEW)
 def test_a_folded_vector_is_one_that_is_added_after_the_mask(make_model, architecture):
     model = make_model(architecture, mlp_bias=True, hidden_act="silu")
     tokens = torch.tensor([TEXT[0][:12], TEXT[1][:12]])

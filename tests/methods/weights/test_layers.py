@@ -11,8 +11,9 @@ from pipeline.methods.weights import layers, written
 from pipeline.models.forward import Forward
 from pipeline.models.sparsity import Meter, figures
 from pipeline.models.views import linear_layers, matrix, view
-from pipeline.registry import ARCHITECTURES, WEIGHTS
+from pipeline.registry import WEIGHTS
 from tests.methods.evidence import SPECIAL_IDS, evidence_of, random_text
+from tests.small import ONE_A_VIEW
 
 TEXT = random_text(12, seed=3)
 
@@ -169,7 +170,7 @@ def test_neurons_go_block_by_block_too(make_model, name):
     assert written.pruned(arrays, view(fresh)) == {}
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ONE_A_VIEW)
 @pytest.mark.parametrize("name", WEIGHTS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_arrays_make_the_same_weights_bit_for_bit(make_model, architecture, name, dtype):
@@ -191,7 +192,7 @@ def test_the_arrays_make_the_same_weights_bit_for_bit(make_model, architecture, 
     assert set(arrays) == wanted
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ONE_A_VIEW)
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_only_the_matrices_of_the_blocks_are_pruned_and_by_exactly_the_share(
     make_model, architecture, name
