@@ -32,3 +32,12 @@ def test_tasks_that_a_mean_leaves_out_are_named_with_the_methods(parts):
         "The mean of the reasoning tasks is without addition, multihop under drop_cold, keep_cold: "
         "nothing was imposed at any token of these tasks there." in words(section_of(NAME, parts))
     )
+
+
+def test_packed_weights_are_told(parts):
+    assert "dequantized" not in words(section_of(NAME, parts))
+    parts["models"][1] |= {"quantization": "Q4_1", "bits": 4}
+    assert (
+        f"{parts['models'][1]['name']}: weights dequantized from four bits (Q4_1 in its GGUF file)"
+        in words(section_of(NAME, parts))
+    )

@@ -7,13 +7,27 @@ from pipeline.report.results import Results, Row, Rows
 from pipeline.report.section import Section
 from pipeline.tables.curves import DENSE, REASONING
 
+_BITS = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 8: "eight"}
+
 
 def values(results: Results) -> dict[str, Any]:
     """The sentences as a list."""
     tables = results.tables
     return {
-        "facts": facts(tables["curves"], tables["perplexity"], tables["refused"], results.finding)
+        "facts": [
+            *facts(tables["curves"], tables["perplexity"], tables["refused"], results.finding),
+            *map(_dequantized, (model for model in results.models if model["bits"])),
+        ]
     }
+
+
+def _dequantized(model: Row) -> str:
+    """A sentence for a model that was made of packed weights."""
+    return (
+        f"{model['name']}: weights dequantized from {_BITS.get(model['bits'], model['bits'])} bits "
+        f"({model['quantization']} in its GGUF file), so it may do worse than its published "
+        "figures, pruned or not."
+    )
 
 
 def facts(curves: Rows, perplexity: Rows, refused: Rows, finding: Row) -> list[str]:
