@@ -12,8 +12,9 @@ from typing import Any
 from pipeline.config.study import parse_study
 from pipeline.errors import UserError
 from pipeline.planning.study import PROJECT, Study, read_config
-from pipeline.running import launcher, slurm
+from pipeline.running import launcher, settings, slurm
 from pipeline.running.lock import holder
+from pipeline.running.memory import memory
 from pipeline.tasks.task import find
 
 
@@ -122,8 +123,8 @@ def _plan(given: argparse.Namespace, _: list[str]) -> None:
     launcher.settle_cache(directory)
     line = launcher.command(given.config, given.profile, given.cores, directory, [])
     cores = int(given.cores) if str(given.cores).isdigit() else len(os.sched_getaffinity(0))
-    elsewhere = slurm.used_by(launcher.profile_folder(given.profile), [])
-    found = plan(study, directory, line, None if elsewhere else cores)
+    here = settings.executor(launcher.profile_folder(given.profile), []) == "local"
+    found = plan(study, directory, line, cores if here else None, memory() if here else None)
     at_work = holder(directory / "results")
     text = words.of_plan(found) + (
         f"in use by {at_work}: its jobs count as to run\n" if at_work else ""

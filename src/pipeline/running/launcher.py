@@ -23,6 +23,7 @@ from pipeline.planning.study import PROJECT, Study
 from pipeline.running import forkserver, slurm
 from pipeline.running.events import events_file
 from pipeline.running.lock import Lock, jobs_lock, taken
+from pipeline.running.memory import limited, memory
 from pipeline.tables.jobs import jobs_file
 
 #: Environment variable that tells the Snakefile which file its jobs lock; unset for a plain
@@ -37,12 +38,15 @@ def command(
 ) -> list[str]:
     """The Snakemake command line of a study; paths are absolute, so any folder will do.
 
-    The launcher's lock replaces Snakemake's, which a kill -9 would leave behind.
+    The launcher's lock replaces Snakemake's, which a kill -9 would leave behind. Jobs on this
+    machine plan for no more memory than it has.
     """
     folder = profile_folder(profile)
+    resources, extra = limited(folder, extra, memory())
     line = [sys.executable, "-m", "snakemake", "--snakefile", str(PROJECT / "Snakefile")]
     line += ["--configfile", str(config_file.absolute()), "--directory", str(directory.resolve())]
-    line += ["--profile", str(folder.resolve()), "--nolock", "--rerun-incomplete"]
+    # An option that takes several values is followed by another, since targets may stand last.
+    line += [*resources, "--profile", str(folder.resolve()), "--nolock", "--rerun-incomplete"]
     return line + (["--cores", cores] if cores else []) + list(extra)
 
 
