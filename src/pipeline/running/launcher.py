@@ -116,7 +116,7 @@ def lock(study: StudyConfig, directory: Path, cluster: bool = False) -> Path:
     with writing(results):
         own.say_who(study.study)
     for place in (directory, results, *sorted(path for path in results.iterdir() if path.is_dir())):
-        _try_writing(place)
+        try_writing(place)
     os.set_inheritable(own.descriptor, True)
     # Checked without the Slurm profile, too, since the killed run may have used it.
     if cluster or slurm.queued(directory, or_none=True):
@@ -135,7 +135,7 @@ def settle_cache(directory: Path) -> None:
     try:
         usual = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
         (usual / "snakemake").mkdir(parents=True, exist_ok=True)
-        _try_writing(usual / "snakemake")
+        try_writing(usual / "snakemake")
         return
     except (OSError, UserError):
         if (usual / "huggingface").is_dir():
@@ -167,7 +167,7 @@ def run(line: Sequence[str], jobs_lock: Path | None, forks: bool = False) -> Non
     os.execv(line[0], list(line))
 
 
-def _try_writing(folder: Path) -> None:
+def try_writing(folder: Path) -> None:
     """UserError when not even a block can be written in `folder`; leaves nothing there."""
     with writing(folder), tempfile.TemporaryFile(dir=folder) as stream:
         stream.write(b"\0" * _BLOCK)
