@@ -28,7 +28,7 @@ def diagnosis(**changes):
         "libraries": (
             Library("numpy", "2.1", ">=2"),
             Library("torch", "2.13.0+cpu", ">=2.6"),
-            Library("gguf", "0.10", "", needed=False),
+            Library("gguf", "0.19.0", ">=0.19"),
         ),
         "torch": Answer(True, "2.13.0+cpu"),
         "processor": Processor("Some Processor", 8, ("avx2", "portable")),
@@ -51,7 +51,7 @@ def diagnosis(**changes):
 def test_a_machine_by_hand():
     assert of_diagnosis(diagnosis()) == (
         "Python      3.12.1\n"
-        "libraries   torch 2.13.0+cpu, gguf 0.10\n"
+        "libraries   torch 2.13.0+cpu, gguf 0.19.0\n"
         "processor   Some Processor, 8 cores; kernels for avx2, portable\n"
         "GPU         none: torch 2.13.0+cpu is a build for CPUs\n"
         "kernels     cpu: used for weights on cpu (avx2, OpenMP)\n"

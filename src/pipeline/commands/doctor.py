@@ -96,7 +96,7 @@ def problems(found: Diagnosis) -> Iterator[str]:
             "with another, make study BASE_PYTHON=python3.13"
         )
     for one in found.libraries:
-        if one.needed and not one.fits:
+        if not one.fits:
             have = f"{one.version} is installed" if one.version else "it is not installed"
             wanted = f"{one.name}{one.takes}"
             yield f"{one.name}: {have}, and {wanted} is needed: python -m pip install '{wanted}'"

@@ -20,19 +20,15 @@ from pipeline.planning.study import PROJECT
 from pipeline.running.launcher import try_writing
 from pipeline.store.machine import processor
 
-#: Libraries without a line in pyproject.toml that are named where they are installed.
-_OPTIONAL = ("gguf",)
-
 
 @dataclass(frozen=True)
 class Library:
     """A library, or Python itself: its version, None where it is not installed, and the versions
-    that pyproject.toml takes. `needed` says whether a study needs it."""
+    that pyproject.toml takes."""
 
     name: str
     version: str | None
     takes: str
-    needed: bool = True
 
     @property
     def fits(self) -> bool:
@@ -95,15 +91,13 @@ class Place:
 
 
 def python_and_libraries(project: Path = PROJECT) -> tuple[Library, tuple[Library, ...]]:
-    """Python, and every library that the project's pyproject.toml asks for, in its order; optional
-    ones where they are installed."""
+    """Python, and every library that the project's pyproject.toml asks for, in its order."""
     told = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     asked = map(Requirement, told["dependencies"])
-    needed = [Library(one.name, installed(one.name), str(one.specifier)) for one in asked]
-    optional = [Library(name, installed(name), "", needed=False) for name in _OPTIONAL]
+    libraries = (Library(one.name, installed(one.name), str(one.specifier)) for one in asked)
     return (
         Library("python", platform.python_version(), told["requires-python"]),
-        (*needed, *(one for one in optional if one.version is not None)),
+        tuple(libraries),
     )
 
 
