@@ -20,7 +20,11 @@ MINORS := $(shell sed -n 's/^requires-python = ">=3\.\([0-9]*\),<3\.\([0-9]*\)"/
 ALL := $(shell seq -f python3.%g $$(($(lastword $(MINORS)) - 1)) -1 $(firstword $(MINORS)))
 PYTHONS := $(or $(BASE_PYTHON),$(ALL))
 
+<<<<<<< HEAD
 .PHONY: help study test test-quick test-processors test-torch test-models test-newcomer lint constraints check-constraints kernels format docs readme bench sanitize faults reference-models
+=======
+.PHONY: help study doctor test test-quick test-processors test-torch test-newcomer lint constraints check-constraints kernels format docs readme bench sanitize faults reference-models
+>>>>>>> doctor
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -35,6 +39,9 @@ help:  ## Show this list
 
 study: $(STAMP)  ## Run the study in CONFIG, or a first one of MODEL; goes on where a run stopped
 	@$(PYTHON) -m pipeline run $(if $(MODEL),--model "$(MODEL)",--config "$(CONFIG)") --profile "$(PROFILE)"
+
+doctor: $(STAMP)  ## Say what this machine offers a study, and what stands in its way
+	@$(PYTHON) -m pipeline doctor
 
 test: $(STAMP)  ## Run all tests, those that run the workflow included
 	@$(PYTEST)

@@ -1,4 +1,4 @@
-"""The command line: run a study, plan it, see how far it is, clean up after it."""
+"""The command line: look at the machine; run a study, plan it, see how far it is, clean up."""
 
 import argparse
 import json
@@ -12,13 +12,15 @@ from typing import Any
 from pipeline.config.study import parse_study
 from pipeline.errors import UserError
 from pipeline.planning.study import PROJECT, Study, read_config
-from pipeline.running import launcher, slurm
+from pipeline.running import launcher, settings, slurm
 from pipeline.running.lock import holder
+from pipeline.running.memory import memory
 from pipeline.tasks.task import find
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns 0 for success, 2 for input that was refused."""
+    """Run one command; returns 0 for success, 2 for input that was refused, and 1 where `doctor`
+    finds that no study can run."""
     parser = _parser()
     given, extra = parser.parse_known_args(arguments)
     if "config" in given:
@@ -26,11 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if extra and given.action is not _run:
         parser.error(f"unrecognized arguments: {' '.join(extra)}")
     try:
-        given.action(given, extra)
+        outcome: int | None = given.action(given, extra)
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
-    return 0
+    return outcome or 0
 
 
 def _take_configuration(
@@ -122,8 +124,8 @@ def _plan(given: argparse.Namespace, _: list[str]) -> None:
     launcher.settle_cache(directory)
     line = launcher.command(given.config, given.profile, given.cores, directory, [])
     cores = int(given.cores) if str(given.cores).isdigit() else len(os.sched_getaffinity(0))
-    elsewhere = slurm.used_by(launcher.profile_folder(given.profile), [])
-    found = plan(study, directory, line, None if elsewhere else cores)
+    here = settings.executor(launcher.profile_folder(given.profile), []) == "local"
+    found = plan(study, directory, line, cores if here else None, memory() if here else None)
     at_work = holder(directory / "results")
     text = words.of_plan(found) + (
         f"in use by {at_work}: its jobs count as to run\n" if at_work else ""
@@ -166,6 +168,15 @@ def _speed(given: argparse.Namespace, _: list[str]) -> None:
         study, directory, given.d, given.d_ff, given.dtype, given.rounds, given.device
     )  # fmt: skip
     sys.stdout.write(f"the page: {at}\n")
+
+
+def _doctor(given: argparse.Namespace, _: list[str]) -> int:
+    from pipeline.commands.diagnosis import of_diagnosis
+    from pipeline.commands.doctor import doctor
+
+    found = doctor(given.directory)
+    _say(given, found.as_dict(), of_diagnosis(found))
+    return 1 if found.problems else 0
 
 
 def _gc(given: argparse.Namespace, _: list[str]) -> None:
@@ -233,10 +244,13 @@ def _parser() -> argparse.ArgumentParser:
     speed = commands.add_parser(
         "speed", help="measure the kernels here, and set the study's accuracy against their speed"
     )
+    doctor = commands.add_parser(
+        "doctor", help="what this machine offers a study, and what stands in its way"
+    )
     gc = commands.add_parser("gc", help="list results that no study uses any more")
     actions = {
         run: _run, init: _init, check: _check, plan: _plan, status: _status, inspect: _inspect,
-        apply: _apply, speed: _speed, gc: _gc,
+        apply: _apply, speed: _speed, doctor: _doctor, gc: _gc,
     }  # fmt: skip
     for command, action in actions.items():
         command.set_defaults(action=action)
@@ -261,7 +275,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--cores", type=_cores, help="cores for the jobs, or all; default: the profile's"
         )
-    for command in (run, plan, status, speed, gc):
+    for command in (run, plan, status, speed, doctor, gc):
         command.add_argument(
             "--directory", type=Path, default=Path(), help="where results/ is; default: here"
         )
@@ -293,7 +307,7 @@ def _parser() -> argparse.ArgumentParser:
         "--rounds", type=_rounds, default=9, help="times that everything is measured, 5 at least"
     )
     speed.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    for command in (plan, status, inspect, gc):
+    for command in (plan, status, inspect, doctor, gc):
         command.add_argument("--json", action="store_true", help="as JSON")
     gc.add_argument("--remove", action="store_true", help="remove what is listed")
     return parser

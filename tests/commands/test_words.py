@@ -18,7 +18,8 @@ def plan(**changes):
     }
     facts = {
         "study": "mine", "stages": stages, "unknown_models": [], "unmeasured": [], "past_jobs": 7,
-        "errors": [Error("old", 1.2, 1.0, True)], "cores": 2, "wall_hours": 20.0,
+        "errors": [Error("old", 1.2, 1.0, True)], "cores": 2, "memory_megabytes": 24_000.0,
+        "wall_hours": 20.0,
     }  # fmt: skip
     return Forecast(**{**facts, **changes})
 
@@ -44,6 +45,23 @@ def test_a_plan_says_what_it_does_not_know():
     assert "size unknown, taken as 8 billion parameters: llama" in text
     text = words.of_plan(plan(past_jobs=0, errors=[], cores=None, wall_hours=None))
     assert "nothing has run here yet" in text and "at once" not in text
+
+
+def test_a_plan_names_jobs_that_may_need_more_memory_than_there_is():
+    large = StageForecast(
+        4, 4, Counter({"missing output files": 4}), 1.0, 0.0, 16_540.0, 1.0,
+        largest="results/mine/evaluate/m/drop_cold/0.5/0", too_large=3,
+    )  # fmt: skip
+    text = words.of_plan(plan(stages={"evaluate": large}, memory_megabytes=8_000.0))
+    assert (
+        "job results/mine/evaluate/m/drop_cold/0.5/0 is expected to need 16.5 GB of memory and the "
+        "machine has 8.0 GB: it runs with no other beside it, and the system may end it\n"
+        "  2 other jobs of evaluate, too, may need more than the machine has\n"
+    ) in text
+    large.too_large = 1
+    text = words.of_plan(plan(stages={"evaluate": large}, memory_megabytes=8_000.0))
+    assert "expected to need 16.5 GB" in text and "other job" not in text
+    assert "expected to need" not in words.of_plan(plan())
 
 
 def test_leftovers_by_hand():

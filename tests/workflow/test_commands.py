@@ -7,13 +7,22 @@ import sys
 
 import pytest
 
+<<<<<<< HEAD
 from tests import forks
+=======
+from pipeline.commands.plan import plan
+from pipeline.config.study import parse_study
+from pipeline.planning.study import Study, read_config
+from pipeline.running import launcher
+from pipeline.running.memory import Memory
+>>>>>>> doctor
 from tests.finished import shipped
 
 pytestmark = pytest.mark.workflow
 
 #: Jobs of the tiny study.
 TINY = len(shipped("configs/tiny.yaml").folders)
+SMALL = Memory(700_000_000, 600_000_000, None)
 
 
 def ask(copy, *arguments, config="configs/tiny.yaml"):
@@ -34,6 +43,22 @@ def test_a_plan_of_nothing_run_yet_names_every_job_and_its_reason(fresh):
     assert found["past_jobs"] == 0 and found["errors"] == []
     assert not (fresh.work / "results").exists()
     assert "nothing has run here yet" in ask(fresh, "plan")
+
+
+def test_a_plan_on_a_machine_with_too_little_memory_says_so(fresh, monkeypatch):
+    """The fit of a built-in model needs some 450 MB, its evaluation some 900."""
+    monkeypatch.setattr(launcher, "memory", lambda: SMALL)
+    config, directory = fresh.folder / "configs/tiny.yaml", fresh.work
+    line = launcher.command(config, "local", None, directory, [])
+    assert line[line.index("--resources") + 1] == "mem_mb=700"
+    study = Study(parse_study(read_config(config), config.parent))
+    found = plan(study, directory, line, 2, SMALL)
+    assert found.memory_megabytes == 700
+    evaluate, fit = found.stages["evaluate"], found.stages["fit"]
+    assert (evaluate.too_large, fit.too_large) == (evaluate.jobs, 0)
+    assert evaluate.largest.startswith("results/tiny/evaluate/")
+    # One job after the other, since two together ask for more.
+    assert found.wall_hours > plan(study, directory, line, 2, None).wall_hours
 
 
 def test_a_plan_after_an_edit_names_what_it_outdates(edited):

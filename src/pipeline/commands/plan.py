@@ -17,6 +17,7 @@ from pipeline.planning.jobs import Job, jobs_of, read_jobs, size_of
 from pipeline.planning.outdated import outdated
 from pipeline.planning.study import Study
 from pipeline.running.events import last_run
+from pipeline.running.memory import MEGABYTE, Memory
 from pipeline.tables.jobs import jobs_file
 
 #: Seconds that Snakemake takes to start a job and to notice its end, which the job's timing leaves
@@ -28,7 +29,10 @@ _ENOUGH = 100
 
 @dataclass
 class StageForecast:
-    """One rule's share of a plan; hours are those of one core or one GPU, memory in megabytes."""
+    """One rule's share of a plan; hours are those of one core or one GPU, memory in megabytes.
+
+    `largest` is the folder of the job with the most memory, and `too_large` the number of jobs
+    expected to need more than the machine has."""
 
     jobs: int = 0
     to_run: int = 0
@@ -37,6 +41,8 @@ class StageForecast:
     gpu_hours: float = 0.0
     peak_megabytes: float = 0.0
     disk_megabytes: float = 0.0
+    largest: str = ""
+    too_large: int = 0
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,8 @@ class Error:
 
 @dataclass(frozen=True)
 class Forecast:
-    """A plan; `wall_hours` on `cores` cores, both None where jobs would run elsewhere."""
+    """A plan; `wall_hours` on `cores` cores and `memory_megabytes` of memory, all None where jobs
+    would run elsewhere, the last also where it is not known."""
 
     study: str
     stages: dict[str, StageForecast]
@@ -61,6 +68,7 @@ class Forecast:
     past_jobs: int
     errors: list[Error]
     cores: int | None
+    memory_megabytes: float | None
     wall_hours: float | None
 
     def as_dict(self) -> dict[str, Any]:
@@ -71,9 +79,16 @@ class Forecast:
         return vars(self) | {"stages": stages, "errors": [vars(error) for error in self.errors]}
 
 
-def plan(study: Study, directory: Path, dry_run: Sequence[str], cores: int | None) -> Forecast:
+def plan(
+    study: Study,
+    directory: Path,
+    dry_run: Sequence[str],
+    cores: int | None,
+    memory: Memory | None = None,
+) -> Forecast:
     """The plan of a study whose results go to `directory`; `dry_run` is Snakemake's command line
-    for it, to which the file of events is added. `cores` is None where jobs would run elsewhere.
+    for it, to which the file of events is added. `cores` and `memory` are None where jobs would run
+    elsewhere.
 
     Raises UserError with Snakemake's words when it refuses.
     """
@@ -88,7 +103,9 @@ def plan(study: Study, directory: Path, dry_run: Sequence[str], cores: int | Non
     here = {run.job.folder: run for runs in past.values() for run in runs}
     scale = cost.Scale(here.values(), cost.speed())
     stages: dict[str, StageForecast] = {}
+    there = memory.usable / MEGABYTE if memory else None
     serial: list[float] = []
+    held = 0.0
     for job in jobs:
         stage = stages.setdefault(job.rule, StageForecast())
         stage.jobs += 1
@@ -100,9 +117,13 @@ def plan(study: Study, directory: Path, dry_run: Sequence[str], cores: int | Non
         on_gpu = job.device.startswith("cuda")
         stage.gpu_hours += hours if on_gpu else 0
         stage.core_hours += 0 if on_gpu else hours
-        stage.peak_megabytes = max(stage.peak_megabytes, cost.memory_megabytes(job))
+        needed = cost.memory_megabytes(job)
+        if needed > stage.peak_megabytes:
+            stage.peak_megabytes, stage.largest = needed, job.folder
+        stage.too_large += there is not None and needed > there
         stage.disk_megabytes += scale.bytes(job) / 1e6
         serial.append(hours + _STARTING / 3600)
+        held += serial[-1] * min(1.0, cost.asked_megabytes(job, 1) / there) if there else 0.0
     kinds = {(job.rule, "cuda" if job.device.startswith("cuda") else "cpu") for job in jobs}
     return Forecast(
         study.config.study,
@@ -112,7 +133,9 @@ def plan(study: Study, directory: Path, dry_run: Sequence[str], cores: int | Non
         len(here),
         errors(past),
         cores,
-        max(sum(serial) / cores, max(serial, default=0.0)) if cores else None,
+        there,
+        # Neither all the cores nor all the memory can be more than full.
+        max(sum(serial) / cores, held, max(serial, default=0.0)) if cores else None,
     )
 
 

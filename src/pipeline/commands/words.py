@@ -29,7 +29,7 @@ def of_plan(plan: Forecast) -> str:
             at_once = f"; about {_duration(plan.wall_hours * 3600)} on {plan.cores} at once"
         disk = sum(s.disk_megabytes for s in stages)
         lines.append(f"estimate: {' and '.join(hours)}{at_once}; {disk:,.1f} MB of results")
-        lines += _trust(plan)
+        lines += _trust(plan) + _too_large(plan)
     return "\n".join(lines) + "\n"
 
 
@@ -52,6 +52,25 @@ def _trust(plan: Forecast) -> list[str]:
             f"size unknown, taken as 8 billion parameters: {', '.join(plan.unknown_models)}; "
             "with a network, or once resolve_model has run, it is known"
         )
+    return lines
+
+
+def _too_large(plan: Forecast) -> list[str]:
+    """The jobs that are expected to need more memory than the machine has, a rule in a sentence."""
+    lines = []
+    for rule, stage in plan.stages.items():
+        if plan.memory_megabytes is None or not stage.too_large:
+            continue
+        needs, has = (
+            f"{mb / 1000:,.1f} GB" for mb in (stage.peak_megabytes, plan.memory_megabytes)
+        )
+        lines.append(
+            f"job {stage.largest} is expected to need {needs} of memory and the machine has {has}: "
+            "it runs with no other beside it, and the system may end it"
+        )
+        if others := stage.too_large - 1:
+            jobs = "1 other job" if others == 1 else f"{others} other jobs"
+            lines.append(f"  {jobs} of {rule}, too, may need more than the machine has")
     return lines
 
 
@@ -179,6 +198,10 @@ def _table(rows: list[list[str]]) -> str:
         ).rstrip()
         for row in rows
     )  # fmt: skip
+
+
+def _gigabytes(megabytes: float) -> str:
+    return f"{megabytes / 1000:,.1f} GB"
 
 
 def _hours(hours: float) -> str:

@@ -23,6 +23,7 @@ from pipeline.planning.study import PROJECT, Study
 from pipeline.running import forkserver, slurm
 from pipeline.running.events import events_file
 from pipeline.running.lock import Lock, jobs_lock, taken
+from pipeline.running.memory import limited, memory
 from pipeline.tables.jobs import jobs_file
 
 #: Environment variable that tells the Snakefile which file its jobs lock; unset for a plain
@@ -37,12 +38,15 @@ def command(
 ) -> list[str]:
     """The Snakemake command line of a study; paths are absolute, so any folder will do.
 
-    The launcher's lock replaces Snakemake's, which a kill -9 would leave behind.
+    The launcher's lock replaces Snakemake's, which a kill -9 would leave behind. Jobs on this
+    machine plan for no more memory than it has.
     """
     folder = profile_folder(profile)
+    resources, extra = limited(folder, extra, memory())
     line = [sys.executable, "-m", "snakemake", "--snakefile", str(PROJECT / "Snakefile")]
     line += ["--configfile", str(config_file.absolute()), "--directory", str(directory.resolve())]
-    line += ["--profile", str(folder.resolve()), "--nolock", "--rerun-incomplete"]
+    # An option that takes several values is followed by another, since targets may stand last.
+    line += [*resources, "--profile", str(folder.resolve()), "--nolock", "--rerun-incomplete"]
     return line + (["--cores", cores] if cores else []) + list(extra)
 
 
@@ -112,7 +116,7 @@ def lock(study: StudyConfig, directory: Path, cluster: bool = False) -> Path:
     with writing(results):
         own.say_who(study.study)
     for place in (directory, results, *sorted(path for path in results.iterdir() if path.is_dir())):
-        _try_writing(place)
+        try_writing(place)
     os.set_inheritable(own.descriptor, True)
     # Checked without the Slurm profile, too, since the killed run may have used it.
     if cluster or slurm.queued(directory, or_none=True):
@@ -131,7 +135,7 @@ def settle_cache(directory: Path) -> None:
     try:
         usual = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
         (usual / "snakemake").mkdir(parents=True, exist_ok=True)
-        _try_writing(usual / "snakemake")
+        try_writing(usual / "snakemake")
         return
     except (OSError, UserError):
         if (usual / "huggingface").is_dir():
@@ -163,7 +167,7 @@ def run(line: Sequence[str], jobs_lock: Path | None, forks: bool = False) -> Non
     os.execv(line[0], list(line))
 
 
-def _try_writing(folder: Path) -> None:
+def try_writing(folder: Path) -> None:
     """UserError when not even a block can be written in `folder`; leaves nothing there."""
     with writing(folder), tempfile.TemporaryFile(dir=folder) as stream:
         stream.write(b"\0" * _BLOCK)

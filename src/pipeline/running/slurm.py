@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import UserError
+from pipeline.running import settings
 from pipeline.store import digest
 
 #: Longest `--slurm-jobname-prefix` that the plugin takes.
@@ -42,8 +43,7 @@ class QueuedJob:
 
 def used_by(profile: Path, extra: Sequence[str]) -> bool:
     """Whether a profile's folder, or an option given after it, chooses the executor `slurm`."""
-    given = _option(extra, "--executor") or _option(extra, "-e")
-    return (given or _settings(profile).get("executor")) == "slurm"
+    return settings.executor(profile, extra) == "slurm"
 
 
 def options(study: str, directory: Path, profile: Path, extra: Sequence[str]) -> list[str]:
@@ -54,15 +54,16 @@ def options(study: str, directory: Path, profile: Path, extra: Sequence[str]) ->
     name that the user chose, by which a killed run's jobs would not be found, and when Slurm does
     not answer.
     """
-    settings = _settings(profile)
+    file = settings.of_profile(profile)
     name = _PREFIX_OPTION.removeprefix("--")
-    if _option(extra, _PREFIX_OPTION) or name in settings:
+    if settings.option(extra, _PREFIX_OPTION) or name in file:
         raise UserError(
             f"{_PREFIX_OPTION} is chosen by the launcher, which finds the jobs of a killed run by "
             "it; leave it out"
         )
     chosen = [_PREFIX_OPTION, job_name(study, directory)]
-    told = _option(extra, _STATUS_OPTION) or settings.get(_STATUS_OPTION.removeprefix("--"))
+    given = settings.option(extra, _STATUS_OPTION)
+    told = given or file.get(_STATUS_OPTION.removeprefix("--"))
     return chosen if told or has_accounting() else [*chosen, _STATUS_OPTION, "squeue"]
 
 
@@ -144,27 +145,3 @@ def _ask(*command: str) -> str:
     if done.returncode:
         raise UserError(f"{said}: {done.stderr.strip()}; {advice}")
     return done.stdout
-
-
-def _option(extra: Sequence[str], name: str) -> str | None:
-    """Value of an option among further arguments, as `--name value` or `--name=value`."""
-    for position, given in enumerate(extra):
-        if given == name:
-            return "".join(extra[position + 1 : position + 2])
-        if given.startswith(f"{name}="):
-            return given.partition("=")[2]
-    return None
-
-
-def _settings(profile: Path) -> dict[str, object]:
-    """What a profile's file says; Snakemake itself refuses a folder without one."""
-    import yaml
-
-    for pattern in ("profile*.yaml", "config*.yaml"):
-        for file in sorted(profile.glob(pattern)):
-            try:
-                loaded = yaml.safe_load(file.read_text(encoding="utf-8"))
-            except (yaml.YAMLError, UnicodeDecodeError) as error:
-                raise UserError(f"profile {file} is not YAML: {error}") from error
-            return loaded if isinstance(loaded, dict) else {}
-    return {}
