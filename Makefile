@@ -20,11 +20,7 @@ MINORS := $(shell sed -n 's/^requires-python = ">=3\.\([0-9]*\),<3\.\([0-9]*\)"/
 ALL := $(shell seq -f python3.%g $$(($(lastword $(MINORS)) - 1)) -1 $(firstword $(MINORS)))
 PYTHONS := $(or $(BASE_PYTHON),$(ALL))
 
-<<<<<<< HEAD
-.PHONY: help study test test-quick test-processors test-torch test-models test-newcomer lint constraints check-constraints kernels format docs readme bench sanitize faults reference-models
-=======
-.PHONY: help study doctor test test-quick test-processors test-torch test-newcomer lint constraints check-constraints kernels format docs readme bench sanitize faults reference-models
->>>>>>> doctor
+.PHONY: help study doctor test test-quick test-processors test-torch test-models test-newcomer lint constraints check-constraints kernels format docs readme bench sanitize faults reference-models
 .DEFAULT_GOAL := help
 
 help:  ## Show this list

@@ -7,15 +7,12 @@ import sys
 
 import pytest
 
-<<<<<<< HEAD
-from tests import forks
-=======
 from pipeline.commands.plan import plan
 from pipeline.config.study import parse_study
 from pipeline.planning.study import Study, read_config
 from pipeline.running import launcher
 from pipeline.running.memory import Memory
->>>>>>> doctor
+from tests import forks
 from tests.finished import shipped
 
 pytestmark = pytest.mark.workflow
