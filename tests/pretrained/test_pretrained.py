@@ -18,6 +18,7 @@ from pipeline.models.batches import batches
 from pipeline.models.folder import tensors
 from pipeline.models.loss import text_loss
 from pipeline.models.views import view
+from tests.pretrained.conftest import CHOSEN
 
 HERE = Path(__file__).parent
 PARAGRAPH = (HERE / "paragraph.txt").read_text(encoding="utf-8").strip()
@@ -33,10 +34,12 @@ STATIC = {
 DYNAMIC = {
     "cats": ({"sparsifier": "cats"}, 0.5),
     "teal": ({"sparsifier": "teal"}, 0.4),
-    "griffin": ({"sparsifier": "griffin"}, 0.5),
-    "predicted": ({"sparsifier": {"name": "predicted", "steps": 20}}, 0.25),
+    "griffin": ({"sparsifier": "griffin", "sparse_from": "start"}, 0.5),
     "mean_bias": ({"sparsifier": "teal", "compensation": "mean_bias"}, 0.4),
 }
+if CHOSEN == "all":
+    # Training a predictor for every layer takes minutes.
+    DYNAMIC["predicted"] = ({"sparsifier": {"name": "predicted", "steps": 20}}, 0.25)
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +47,7 @@ def calibration(in_float32):
     """The model with a little text, which is no evidence of anything but that all of it runs."""
     model, tokenizer = in_float32
     sentences = PARAGRAPH.split(". ")
-    return pipeline.Calibration(model, tokenizer, sentences * 2, tokens=512, sequence_length=64)
+    return pipeline.Calibration(model, tokenizer, sentences * 2, tokens=256, sequence_length=64)
 
 
 def nats(model, tokens):
@@ -108,16 +111,31 @@ def test_a_plan_becomes_a_folder_of_the_same_model(calibration, in_float32, tmp_
     assert nats(again, tokens).mean() == pytest.approx(wanted.mean(), abs=0.05)
 
 
+def steps(model, tokens, prompt):
+    """(tokens, words) logits of a prompt's last token and of the tokens after it, one by one."""
+    with torch.inference_mode():
+        found = model(torch.tensor([tokens[:prompt]]), use_cache=True)
+        logits = [found.logits[0, -1]]
+        for token in tokens[prompt:]:
+            given = {"past_key_values": found.past_key_values, "use_cache": True}
+            found = model(torch.tensor([[token]]), **given)
+            logits.append(found.logits[0, -1])
+    return torch.stack(logits)
+
+
 @pytest.mark.parametrize("method", ["drop_cold", "cats", "teal"])
 def test_it_decodes_through_the_kernels_as_the_plan_says(calibration, in_float32, method):
     parts, level = {**STATIC, **DYNAMIC}[method]
     model, tokenizer = in_float32
     plan = calibration.fit(parts, level)
-    prompt = tokenizer(PARAGRAPH[:200], return_tensors="pt")
-    options = {"max_new_tokens": 8, "do_sample": False}
+    tokens = tokenizer(PARAGRAPH)["input_ids"][:40]
     with pipeline.apply(model, plan):
-        wanted = model.generate(**prompt, **options)
+        wanted = steps(model, tokens, 24)
     other = copy.deepcopy(model)
     patched = patch(other, for_kernels(plan), fall_back=False)
     assert method == "drop_cold" or patched.report()
-    assert torch.equal(other.generate(**prompt, **options), wanted)
+    found = steps(other, tokens, 24)
+    apart = (found - wanted).norm(dim=1) / wanted.norm(dim=1)
+    # Where an input lies within rounding of its threshold, one of the two may skip it, and all that
+    # follows is another number.
+    assert apart.median() < 1e-5

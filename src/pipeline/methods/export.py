@@ -4,13 +4,16 @@ import shutil
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UserError
 from pipeline.methods.apply import apply, entry_of, remove
 from pipeline.methods.plan import Plan
 from pipeline.models.forward import START
 from pipeline.models.views import ModelView, linear_layers, view
+
+if TYPE_CHECKING:
+    import torch
 
 #: Where configurations keep the number of FFN neurons.
 _WIDTHS = ("intermediate_size", "ffn_dim", "n_inner")
@@ -45,7 +48,7 @@ def export(
     if made:
         said.append(_configured(model, made))
     if dtype is not None:
-        model.to(getattr(torch, dtype))
+        _cast(model, getattr(torch, dtype))
     tokens = torch.arange(_PROBE, device=next(model.parameters()).device)[None]
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as partial:
@@ -64,6 +67,14 @@ def export(
     size = sum(path.stat().st_size for path in folder.iterdir())
     said.append(f"{size / 1e6:,.1f} MB, weights in {str(model.dtype).removeprefix('torch.')}")
     return said
+
+
+def _cast(model: Any, dtype: "torch.dtype") -> None:
+    """Give the weights another type in place. Buffers, such as the frequencies of rotary positions,
+    stay as they are: transformers loads them in float32 whatever the weights are."""
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(dtype)
+    model.config.dtype = dtype
 
 
 def check(plan: Plan, folder: Path) -> None:
