@@ -252,6 +252,7 @@ def study_values():
         "profile": {
             "blocks": 2,
             "batch_size": 4,
+            "batch_megabytes": 2000,
             "shards": 2,
             "cett": 0.2,
             "cett_tokens": 512,
@@ -265,6 +266,7 @@ def study_values():
             "tasks": ["chain", "copying"],
             "limit": 4,
             "batch_size": 4,
+            "batch_megabytes": 2000,
             "block_items": 3,
             "shards": 1,
         },

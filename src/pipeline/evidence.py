@@ -21,6 +21,7 @@ from pipeline.methods.sparsifiers.base import Evidence
 from pipeline.methods.sparsifiers.neurons import neurons_of
 from pipeline.methods.sparsifiers.static import Neurons
 from pipeline.models.loading import load
+from pipeline.models.memory import Room
 from pipeline.profiling.collect import residual_sample
 from pipeline.profiling.evidence import histograms
 from pipeline.profiling.shard import magnitudes
@@ -59,6 +60,7 @@ class Original:
         parts may change: it is then profiled anew. Training goes on from a `checkpoint` that has
         the same `fingerprint`."""
         changed = any(part in asked.parts for part in _EARLIER)
+        room = Room(self.profile.batch_size, self.profile.batch_megabytes)
 
         def tables() -> pl.DataFrame:
             if changed:
@@ -66,12 +68,11 @@ class Original:
             return self.histograms()
 
         def residuals(text: Sequence[Sequence[int]], tokens: int) -> dict[str, np.ndarray]:
-            size = self.profile.batch_size
-            return residual_sample(model, text, self.special, self.above(), tokens, size)
+            return residual_sample(model, text, self.special, self.above(), tokens, room)
 
         return Evidence(
             model, self.sequences, self.special, tables, residuals, _hot(self.neurons),
-            self.neurons, asked.scope, asked.seed, self.profile.batch_size, checkpoint, fingerprint,
+            self.neurons, asked.scope, asked.seed, room, checkpoint, fingerprint,
         )  # fmt: skip
 
 

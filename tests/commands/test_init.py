@@ -131,7 +131,7 @@ def test_a_package_with_one_file_needs_no_path(data):
 
 def test_larger_models_are_asked_fewer_questions(monkeypatch):
     monkeypatch.setattr("pipeline.planning.cost.speed", lambda: 1e11)
-    asked = [first._items(Size(n, 1, 1, 1)) for n in (10**6, 3 * 10**8, 10**9, 10**11)]
+    asked = [first._items(Size(n, 1, 1, 1, 1, 1)) for n in (10**6, 3 * 10**8, 10**9, 10**11)]
     # 3,000 s at 9e10 FLOP/s, 2 FLOP a parameter and token, 16 conditions, 340 tokens an item.
     assert asked == [300, 80, 40, 40]
 

@@ -20,7 +20,7 @@ from pipeline.tables.jobs import jobs_file
 def started(small, tmp_path):
     """(folder, jobs by rule, a function that appends an event) of a study with all but its fits
     and evaluations made."""
-    jobs = jobs_of(small(), {"backbone": Size(10, 2, 2, 5)})
+    jobs = jobs_of(small(), {"backbone": Size(10, 2, 2, 5, 1, 2)})
     write_jobs(jobs_file(tmp_path, "small"), "small", jobs)
     for job in jobs:
         if job.rule not in ("fit", "evaluate", "analyse", "build_report"):

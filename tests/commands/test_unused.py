@@ -8,7 +8,7 @@ from pipeline.models.size import Size
 from pipeline.planning.jobs import jobs_of, write_jobs
 from pipeline.tables.jobs import jobs_file
 
-SIZE = {"backbone": Size(10, 2, 2, 5)}
+SIZE = {"backbone": Size(10, 2, 2, 5, 1, 2)}
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from pipeline.evaluation.harness import Harness
 from pipeline.methods.apply import apply, remove
 from pipeline.methods.plan import Plan
 from pipeline.models.forward import Forward
+from pipeline.models.memory import Room
 from pipeline.models.views import view
 from pipeline.tables.samples import COUNTS, SAMPLES, SPARSITY
 from pipeline.tasks.task import find
@@ -188,7 +189,7 @@ def test_sliced_and_zeroed_models_answer_alike(writer, tokenizer, task_file):
     for model in (zeroed, sliced):
         forward = Forward()
         with forward.watching(model):
-            found.append(list(Harness(model, tokenizer, 4, forward).samples(task, range(6))))
+            found.append(list(Harness(model, tokenizer, Room(4), forward).samples(task, range(6))))
     assert found[0] == found[1]
 
 

@@ -10,7 +10,6 @@ import yaml
 from pipeline.config.evaluation import Evaluation
 from pipeline.errors import UserError
 from pipeline.evaluation.evaluate import evaluate, summed
-from pipeline.evaluation.language_model import padding_mask
 from pipeline.models.forward import Forward
 from pipeline.models.views import view
 from pipeline.tables.samples import SAMPLES, SPARSITY
@@ -185,20 +184,6 @@ def test_sparsity_of_texts_counts_no_padding(make_model, tokenizer, text, size):
     figures = {row["basis"]: row for row in sparsity.to_dicts()}
     assert sparsity["tokens"].to_list() == [tokens, tokens]
     assert figures["total"]["neuron_sparsity"] == pytest.approx(zeros / (tokens * 48), abs=1e-4)
-
-
-def test_a_row_is_told_from_its_padding_even_where_it_ends_in_token_0():
-    asked = {(5, 6): 1, (5, 7, 0): 2, (0,): 0}
-    rows = torch.tensor([[5, 6, 0, 0], [5, 7, 0, 0], [0, 0, 0, 0]])
-    mask, contexts = padding_mask(rows, asked)
-    assert mask.tolist() == [[1, 1, 0, 0], [1, 1, 1, 0], [1, 0, 0, 0]]
-    assert contexts.tolist() == [1, 2, 0]
-    assert mask.dtype == contexts.dtype == torch.long
-    both = asked | {(5, 6, 0): 3}
-    mask, contexts = padding_mask(rows[:1], both)
-    assert (mask.tolist(), contexts.tolist()) == ([[1, 1, 1, 0]], [3])
-    with pytest.raises(ValueError, match="not one of the sequences"):
-        padding_mask(torch.tensor([[9, 9]]), asked)
 
 
 @pytest.mark.parametrize("architecture", ONE_A_VIEW)

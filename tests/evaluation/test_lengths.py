@@ -13,6 +13,7 @@ from pipeline.evaluation.language_model import language_model
 from pipeline.evaluation.lengths import refuse_long
 from pipeline.models.forward import Forward
 from pipeline.models.lengths import positions, refuse_windows
+from pipeline.models.memory import Halving, Room
 
 HEAD = {"dataset_path": "json", "test_split": "test", "metadata": {"reasoning": False}}
 
@@ -152,7 +153,9 @@ def test_a_text_longer_than_the_model_is_scored_in_windows_each_token_once(
 
 
 def test_what_would_be_cut_is_never_passed_on(make_model, tokenizer):
-    model = language_model(make_model(max_position_embeddings=8), tokenizer, 2, Forward())
+    model = language_model(
+        make_model(max_position_embeddings=8), tokenizer, Room(2), Forward(), Halving()
+    )
     with pytest.raises(ValueError, match="9 tokens would be cut to 6"):
         model.tok_batch_encode(["a", "a " * 8], left_truncate_len=6, truncation=False)
     with pytest.raises(ValueError, match="9 tokens would be cut to 8"):
@@ -160,7 +163,7 @@ def test_what_would_be_cut_is_never_passed_on(make_model, tokenizer):
 
 
 def test_prompts_are_padded_on_the_left_each_with_one_start_token(make_model, tokenizer):
-    model = language_model(make_model(), tokenizer, 2, Forward())
+    model = language_model(make_model(), tokenizer, Room(2), Forward(), Halving())
     a, b = tokenizer.convert_tokens_to_ids(["a", "b"])
     tokens, mask = model.tok_batch_encode(["<bos> a b", "a"], left_truncate_len=64)
     assert tokens.tolist() == [[1, a, b], [0, 1, a]]

@@ -4,6 +4,7 @@ import numpy as np
 
 from pipeline.config.profile import Profile
 from pipeline.methods.sparsifiers.base import Evidence
+from pipeline.models.memory import Room
 from pipeline.profiling.collect import residual_sample
 from pipeline.profiling.evidence import histograms
 from pipeline.reference.vocabulary import BOS, EOS, SPECIAL, VOCABULARY
@@ -25,10 +26,10 @@ def evidence_of(model, rows, special=SPECIAL_IDS, batch_size=16, **facts):
 
     def residuals(text, tokens):
         above = [np.zeros(ffn.down.in_features) for ffn in evidence.layout.ffns]
-        return residual_sample(model, text, special, above, tokens, batch_size)
+        return residual_sample(model, text, special, above, tokens, Room(batch_size))
 
     def tables():
         return histograms(model, rows, special, Profile(batch_size=batch_size))
 
-    evidence = Evidence(model, rows, special, tables, residuals, batch_size=batch_size, **facts)
+    evidence = Evidence(model, rows, special, tables, residuals, room=Room(batch_size), **facts)
     return evidence

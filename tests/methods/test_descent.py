@@ -43,13 +43,24 @@ class Problem:
             raise Stopped
         return self.error(self.drawn[-1])
 
+    def losses(self, items):
+        return [self.loss(items)]
+
     def held_out(self):
         return float(self.error(slice(None)))
 
     def train(self, checkpoint=None, schedule=SCHEDULE, seed=0, label="layer 3", **others):
         held_out = others.pop("held_out", self.held_out)
         return train(
-            self.parameters, self.loss, held_out, ITEMS, schedule, seed, checkpoint, label, **others
+            self.parameters,
+            self.losses,
+            held_out,
+            ITEMS,
+            schedule,
+            seed,
+            checkpoint,
+            label,
+            **others,
         )
 
 
@@ -275,27 +286,51 @@ def test_the_first_step_of_adamw_by_hand():
     schedule = Schedule(0.1, steps=1, batch=1, every=1, patience=1, weight_decay=0.5)
     best, _ = train(
         parameters,
-        lambda items: parameters["a"].square().sum(),
+        lambda items: [parameters["a"].square().sum()],
         scripted([2.0, 1.0]), 1, schedule, 0, None, "by hand",
     )  # fmt: skip
     expected = [2.0 * 0.95 - 0.1, -4.0 * 0.95 + 0.1]
     np.testing.assert_allclose(best["a"].numpy(), expected, rtol=1e-7)
 
 
-def test_gradients_are_clipped_together():
+def test_gradients_are_clipped_together(monkeypatch):
     import torch
 
     parameters = {"a": torch.zeros(1), "b": torch.zeros(1)}
     seen = []
 
     def loss(items):
-        if parameters["a"].grad is not None:
-            seen.append([float(parameters[name].grad) for name in "ab"])
-        return 30 * parameters["a"].sum() + 40 * parameters["b"].sum()
+        return [30 * parameters["a"].sum() + 40 * parameters["b"].sum()]
 
-    schedule = Schedule(0.1, steps=2, batch=1, every=9, patience=1, clip=0.5)
+    def step(_optimizer):
+        seen.append([float(parameters[name].grad) for name in "ab"])
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    schedule = Schedule(0.1, steps=1, batch=1, every=9, patience=1, clip=0.5)
     train(parameters, loss, scripted([2.0, 1.0]), 1, schedule, 0, None, "clipped")
     np.testing.assert_allclose(seen, [[0.3, 0.4]], rtol=1e-5)
+
+
+def test_a_loss_in_parts_is_their_sum_and_no_part_is_kept_for_the_next():
+    """Least squares, item by item: the steps are those of the whole batch, but for rounding, and a
+    part's gradients are taken before the next part is asked for."""
+    whole, problem = Problem(dtype="float64"), Problem(dtype="float64")
+    weight = problem.parameters["weight"]
+    graded = []
+
+    def parts(items):
+        for item in items:
+            graded.append(weight.grad is not None)
+            yield problem.error([item]) / len(items)
+
+    problem.losses = parts
+    best, curve = problem.train()
+    known, known_curve = whole.train()
+    for name, values in known.items():
+        np.testing.assert_allclose(best[name].numpy(), values.numpy(), rtol=1e-9)
+    for row, other in zip(curve[1:], known_curve[1:], strict=True):
+        assert row["train"] == pytest.approx(other["train"], rel=1e-9)
+    assert graded == [False, True, True, True] * 23
 
 
 def test_gradients_of_other_owners_are_left_alone():
@@ -306,7 +341,7 @@ def test_gradients_of_other_owners_are_left_alone():
     schedule = replace(SCHEDULE, steps=3)
     train(
         parameters,
-        lambda items: (frozen * parameters["a"] - 1).square().sum(),
+        lambda items: [(frozen * parameters["a"] - 1).square().sum()],
         scripted([2.0, 1.0]), 1, schedule, 0, None, "beside a model",
     )  # fmt: skip
     assert frozen.grad is None and parameters["a"].grad is None
@@ -326,8 +361,8 @@ def test_a_gradient_that_is_not_finite_is_refused():
     parameters = {"a": torch.zeros(1)}
     with pytest.raises(UserError, match="the norm of the gradient is inf at step 1 "):
         train(
-            parameters, lambda items: parameters["a"].sqrt().sum(), lambda: 1.0, 1, SCHEDULE, 0,
-            None, "root",
+            parameters, lambda items: [parameters["a"].sqrt().sum()], lambda: 1.0, 1, SCHEDULE,
+            0, None, "root",
         )  # fmt: skip
 
 
@@ -339,6 +374,6 @@ def test_a_held_out_loss_that_is_not_finite_is_refused():
 def test_no_items_and_counts_that_are_too_small_are_refused():
     problem = Problem()
     with pytest.raises(UserError, match="no items to train on"):
-        train(problem.parameters, problem.loss, problem.held_out, 0, SCHEDULE, 0, None, "x")
+        train(problem.parameters, problem.losses, problem.held_out, 0, SCHEDULE, 0, None, "x")
     with pytest.raises(UserError, match="every is 0; give 1 or more"):
         replace(SCHEDULE, every=0)

@@ -205,7 +205,7 @@ def test_pieces_in_packages_are_one_file(backbone, tmp_path, wheels):
 
 
 def test_the_size_of_a_fetched_package_is_known(backbone, tmp_path, wheels):
-    from pipeline.models.size import of_local
+    from pipeline.models.headers import of_local
 
     (file,) = write(tmp_path / "model.gguf", backbone(tie_word_embeddings=False))
     wheels("one", m=file.read_bytes())

@@ -7,8 +7,9 @@ import pytest
 from safetensors.numpy import load_file
 
 from pipeline.config.models import Model
+from pipeline.models.headers import of_local
 from pipeline.models.resolve import resolve
-from pipeline.models.size import Size, of_local, of_record
+from pipeline.models.size import Size, of_record
 from pipeline.models.source import BUILTIN_MODELS
 
 NAMES = sorted(path.parent.name for path in BUILTIN_MODELS.glob("*/config.json"))
@@ -28,7 +29,11 @@ def test_weights_in_several_files_are_added(make_model, tmp_path):
     model.save_pretrained(tmp_path / "parts", max_shard_size="8KB")
     assert len(list((tmp_path / "parts").glob("*.safetensors"))) > 1
     whole, parts = (of_local(Model(source=str(tmp_path / p))) for p in ("whole", "parts"))
-    assert whole == parts == Size(whole.parameters, 2, 24, whole.vocabulary)
+    assert (
+        whole
+        == parts
+        == Size(whole.parameters, 2, 24, whole.vocabulary, d_model=16, cache=2 * 2 * 8)
+    )
 
 
 def test_pickled_weights_tell_no_size(make_model, tmp_path):
@@ -38,14 +43,14 @@ def test_pickled_weights_tell_no_size(make_model, tmp_path):
 
 
 def test_bytes_follow_the_type():
-    size = Size(1000, 2, 20, 50)
+    size = Size(1000, 2, 20, 50, 8, 16)
     assert [size.bytes(t) for t in ("float32", "bfloat16", "float16")] == [4000, 2000, 2000]
 
 
 HUB = """
 import json
 from pipeline.config.models import Model
-from pipeline.models.size import of_hub
+from pipeline.models.headers import of_hub
 size = of_hub(Model(source="someone/model"))
 print(json.dumps(vars(size) if size else None))
 """

@@ -179,6 +179,7 @@ def trees():
 READING = {
     "pipeline.calibration.local": "a UserError",
     "pipeline.methods.quantizers.floats": "a reason, so the texts count in `quantizers.rounding`",
+    "pipeline.models.memory": "a UserError, or a line of the log",
     "pipeline.models.source": "a UserError",
     "pipeline.store.plain_yaml": "a UserError",
 }

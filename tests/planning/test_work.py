@@ -10,7 +10,7 @@ from pipeline.planning.jobs import UNKNOWN, job_like, jobs_of, read_jobs, size_o
 from pipeline.planning.stages import STAGES
 from pipeline.tables.model import MODEL
 
-SIZE = Size(parameters=1000, layers=2, width=20, vocabulary=50)
+SIZE = Size(parameters=1000, layers=2, width=20, vocabulary=50, d_model=8, cache=16)
 
 
 def by_rule(study, size=SIZE):
@@ -93,7 +93,7 @@ def test_parts_say_what_fitting_them_takes(small):
 
 def test_half_the_items_are_half_the_work_and_so_is_half_a_shard(small):
     whole = by_rule(small())["evaluate"]
-    assert by_rule(small(), Size(3000, 2, 20, 50))["evaluate"].flops == 3 * whole.flops
+    assert by_rule(small(), Size(3000, 2, 20, 50, 8, 16))["evaluate"].flops == 3 * whole.flops
     half = by_rule(small(evaluation={"shards": 2}))["evaluate_shard"]
     assert half.rows == whole.rows / 2
     assert half.tokens == pytest.approx(whole.tokens / 2)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from pipeline.errors import UserError
+from pipeline.models.memory import Room
 from pipeline.models.views import view
 from pipeline.profiling.collect import residual_sample
 
@@ -29,7 +30,7 @@ def seen_by(model, module, sequences):
 def test_residuals_and_the_neurons_they_make_active(make_model, architecture, activation):
     model = make_model(architecture, hidden_act=activation)
     above = [np.full(24, 0.05), np.linspace(0.01, 0.2, 24)]
-    found = residual_sample(model, SEQUENCES, [1], above, tokens=10_000, batch_size=64)
+    found = residual_sample(model, SEQUENCES, [1], above, tokens=10_000, room=Room(64))
     order = sorted(range(len(SEQUENCES)), key=lambda i: (-len(SEQUENCES[i]), i))
     rows = [SEQUENCES[i] for i in order]
     places = [(i, j) for i in order for j in range(1, len(SEQUENCES[i]))]
@@ -48,11 +49,11 @@ def test_residuals_and_the_neurons_they_make_active(make_model, architecture, ac
 
 
 def test_no_more_tokens_are_kept_than_asked_for(make_model):
-    found = residual_sample(make_model(), SEQUENCES, [1], [np.zeros(24)] * 2, 60, 4)
+    found = residual_sample(make_model(), SEQUENCES, [1], [np.zeros(24)] * 2, 60, Room(4))
     assert 0 < len(found["0/residual"]) <= 60
 
 
 def test_a_model_without_a_norm_before_its_ffns_has_no_such_stream(make_model):
     model = make_model("OPTForCausalLM", do_layer_norm_before=False)
     with pytest.raises(UserError, match="no norm stands before this model's FFNs"):
-        residual_sample(model, SEQUENCES, [1], [np.zeros(24)] * 2, 60, 4)
+        residual_sample(model, SEQUENCES, [1], [np.zeros(24)] * 2, 60, Room(4))

@@ -336,3 +336,31 @@ def test_a_model_in_bfloat16_is_measured_to_its_rounding(make_model):
     for tensor in ("mlp.down_proj", "ffn.gate"):
         medians = [histograms.quantile(p.histogram(0, tensor), 0.5) for p in (half, whole)]
         assert medians[0] == pytest.approx(medians[1], rel=0.05)
+
+
+def test_a_batch_that_a_gpu_does_not_hold_is_divided_and_counts_once(make_model):
+    """Batches of more than two sequences fail behind the first block, which has counted them."""
+    model = make_model()
+    rows = [[1, *(4 + (7 * i + j * j) % 55 for j in range(3 + i % 9))] for i in range(23)]
+    config = CONFIG.model_copy(update={"batch_size": 5})
+    above = [np.full(24, 0.05)] * 2
+    whole = profile_shard(model, rows, [1], above, config, 0, 1)
+    failed = []
+
+    def limit(_module, given):
+        if len(given[0]) > 2:
+            failed.append(len(given[0]))
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    hook = model.model.layers[1].register_forward_pre_hook(limit)
+    divided = profile_shard(model, rows, [1], above, config, 0, 1)
+    hook.remove()
+    assert failed.count(5) == 4
+    for one, other in zip(whole, divided, strict=True):
+        assert one.columns == other.columns and len(one) == len(other)
+    for one, other in zip(whole[:2], divided[:2], strict=True):
+        for name in one.columns:
+            if one[name].dtype.is_numeric():
+                np.testing.assert_allclose(one[name], other[name], rtol=1e-5)
+            else:
+                assert one[name].equals(other[name])

@@ -9,10 +9,9 @@ import numpy as np
 from pipeline.errors import UserError
 from pipeline.models.batches import batches
 from pipeline.models.loss import text_loss
+from pipeline.models.memory import LOSS_ROOM, read_bytes
+from pipeline.models.size import of_loaded
 from pipeline.models.views import view
-
-#: Small, since logits over a whole vocabulary are large.
-_BATCH = 8
 
 
 class Removal:
@@ -28,7 +27,12 @@ class Removal:
         self.model = model
         self.layout = view(model)
         self.device = next(model.parameters()).device
-        self.batches = list(batches(sequences, _BATCH, special, str(self.device)))
+        size = of_loaded(model)
+
+        def fits(length: int) -> int:
+            return LOSS_ROOM.of(read_bytes(size, length))
+
+        self.batches = list(batches(sequences, fits, special, str(self.device)))
         self._whole: float | None = None
 
     def rise(self, removed: np.ndarray) -> float:

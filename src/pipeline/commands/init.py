@@ -14,8 +14,9 @@ from pipeline.errors import UserError, writing
 from pipeline.models import conversion, gguf
 from pipeline.models import folder as model_folder
 from pipeline.models import source as model_source
+from pipeline.models.headers import of_hub, of_local
 from pipeline.models.lengths import positions_in
-from pipeline.models.size import Size, of_hub, of_local
+from pipeline.models.size import Size
 from pipeline.planning import cost
 from pipeline.store import packages
 from pipeline.store.artifacts import write_text

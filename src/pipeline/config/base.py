@@ -24,6 +24,8 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
 Shards = Annotated[int, Field(ge=1, le=1000)]
 #: Sequences or items in one forward pass.
 BatchSize = Annotated[int, Field(ge=1, le=65_536)]
+#: Megabytes that the sequences in one forward pass may take.
+BatchMemory = Annotated[int, Field(ge=50, le=10_000_000)]
 #: Seeds that random number generators accept.
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 

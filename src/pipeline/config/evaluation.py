@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
-from pipeline.config.base import BatchSize, Section, Shards
+from pipeline.config.base import BatchMemory, BatchSize, Section, Shards
 
 
 def is_task_file(task: Any) -> bool:
@@ -23,7 +23,12 @@ class Evaluation(Section):
     limit: int | None = Field(
         None, ge=2, le=10_000_000, description="use only the first items of each task; null for all"
     )
-    batch_size: BatchSize = Field(100)
+    batch_size: BatchSize = Field(100, description="most sequences in one forward pass")
+    batch_megabytes: BatchMemory = Field(
+        2000,
+        description="memory that the sequences of one forward pass may take, as the model's sizes "
+        "tell it; a batch holds as many as fit, `batch_size` at most",
+    )
     block_items: int = Field(
         250, ge=1, le=1_000_000, description="items of a task per block; no batch spans two blocks"
     )

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from pipeline.config.base import BatchSize, Section, Shards
+from pipeline.config.base import BatchMemory, BatchSize, Section, Shards
 
 
 class Profile(Section):
@@ -18,7 +18,12 @@ class Profile(Section):
         description="parts that the sequences are cut into and summed by; no more shards than "
         "blocks have work, and each block takes disk space",
     )
-    batch_size: BatchSize = Field(64, description="sequences in one forward pass")
+    batch_size: BatchSize = Field(64, description="most sequences in one forward pass")
+    batch_megabytes: BatchMemory = Field(
+        2000,
+        description="memory that the sequences of one forward pass may take, when methods are "
+        "fitted as well; as under `evaluation`",
+    )
     shards: Shards = Field(2, description="jobs that the calibration set is divided among")
     cett: float = Field(
         0.2, gt=0, lt=1, description="relative FFN output error that sets the CETT threshold"

@@ -13,6 +13,7 @@ from pipeline.evaluation.harness import Harness
 from pipeline.evaluation.lengths import refuse_long
 from pipeline.models.forward import START, Forward
 from pipeline.models.lengths import positions
+from pipeline.models.memory import Halving, Room
 from pipeline.models.sparsity import Meter, figures
 from pipeline.models.tokens import end_tokens
 from pipeline.models.views import view
@@ -53,15 +54,19 @@ def evaluate(
     forward = forward or Forward()
     refuse_long(config, tokenizer, positions(model.config))
     forward.stop = end_tokens(tokenizer, model.generation_config) | {tokenizer.pad_token_id}
-    harness = Harness(model, tokenizer, config.batch_size, forward)
     meter = Meter(view(model), forward)
+    halving = Halving(meter.mark)
+    room = Room(config.batch_size, config.batch_megabytes)
+    harness = Harness(model, tokenizer, room, forward, halving)
     samples: Rows = []
     counts: Rows = []
     for task, items in blocks(config)[shard::shards]:
         meter.reset()
+        halving.halved = 0
         with torch.inference_mode(), meter.watching(model):
             samples.extend(harness.samples(task, items))
-        place = {"task": task.name, "start": items.start, "stop": items.stop}
+        place: dict[str, Any] = {"task": task.name, "start": items.start, "stop": items.stop}
+        place["halved"] = halving.halved
         counts.extend(place | row for row in meter.counts())
     if dense:
         _check_finite(samples, str(model.dtype).removeprefix("torch."))
@@ -102,8 +107,9 @@ def summed(
         mine = [row for row in counts if row["task"] == task]
         tokens = sum(row["tokens"] for row in mine if row["layer"] == 0)
         nonfinite = sum(row["nonfinite"] for row in mine)
+        halved = sum(row["halved"] for row in mine if row["layer"] == 0)
         for basis, measures in figures(mine).items():
-            facts = {"tokens": tokens, "nonfinite": nonfinite}
+            facts = {"tokens": tokens, "nonfinite": nonfinite, "halved": halved}
             sparsity.append(_sparsity_row(task, basis, sparse_from) | measures | facts)
     return ordered, sparsity
 
@@ -135,5 +141,6 @@ def _sparsity_row(task: str, basis: str, sparse_from: str | int) -> dict[str, An
         **dict.fromkeys(MEASURES, 0.0),
         "sparse_from": str(sparse_from),
         "nonfinite": 0,
+        "halved": 0,
         "refused": None,
     }

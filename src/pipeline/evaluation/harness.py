@@ -13,6 +13,7 @@ from typing import Any
 
 from pipeline.evaluation.form import in_form
 from pipeline.models.forward import Forward
+from pipeline.models.memory import Halving, Room
 from pipeline.store.digest import of_value
 from pipeline.tasks.format import METRICS, Form
 from pipeline.tasks.task import Task
@@ -24,13 +25,20 @@ class Harness:
     `forward`, which must be watching the model, is told which tokens each request asks for.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, batch_size: int, forward: Forward) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        room: Room,
+        forward: Forward,
+        halving: Halving | None = None,
+    ) -> None:
         from lm_eval.tasks import TaskManager
 
         from pipeline.evaluation.language_model import language_model
 
         logging.getLogger("lm_eval").setLevel(logging.ERROR)
-        self._lm = language_model(model, tokenizer, batch_size, forward)
+        self._lm = language_model(model, tokenizer, room, forward, halving or Halving())
         self._tasks = TaskManager(include_defaults=False)
 
     def samples(self, task: Task, chosen: range) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,7 @@ import dataclasses
 import io
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +68,7 @@ class _Progress:
 
 def train(
     parameters: dict[str, "torch.Tensor"],
-    loss: Callable[[Sequence[int]], "torch.Tensor"],
+    losses: "Callable[[Sequence[int]], Iterable[torch.Tensor]]",
     held_out: Callable[[], float],
     items: int,
     schedule: Schedule,
@@ -80,8 +80,10 @@ def train(
     """The parameters with the lowest held-out loss, detached, and the curve of the training.
 
     `parameters` are leaf tensors of any shape, changed in place; they hold the best values at the
-    end. `loss` gives a scalar for a batch of indices in [0, items), `held_out` a number; both read
-    `parameters`, draw no random numbers, and may use other tensors, whose gradients are left alone.
+    end. `losses` gives a scalar for a batch of indices in [0, items), in parts that are added up:
+    each part's gradients are taken before the next is asked for. `held_out` gives a number. Both
+    read `parameters`, draw no random numbers, and may use other tensors, whose gradients are left
+    alone.
     Every epoch is a fresh permutation of the items, and a batch may lie across two of them; a batch
     larger than `items` is all items.
 
@@ -130,10 +132,12 @@ def train(
     for step in range(start + 1, schedule.steps + 1):
         if progress.stale() >= schedule.patience:
             break
-        total = loss(next(drawn))
-        window.append(_finite(float(total.detach()), "loss", step, schedule, label))
         optimizer.zero_grad(set_to_none=True)
-        total.backward(inputs=tensors)
+        total = 0.0
+        for part in losses(next(drawn)):
+            part.backward(inputs=tensors)
+            total += float(part.detach())
+        window.append(_finite(total, "loss", step, schedule, label))
         norm = torch.nn.utils.clip_grad_norm_(tensors, schedule.clip)
         _finite(float(norm), "norm of the gradient", step, schedule, label)
         optimizer.step()

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,9 @@ from pipeline.methods.sparsifiers.base import MEASURED_TOKENS, Curve, Evidence
 from pipeline.methods.sparsifiers.static import shared_with_coldest
 from pipeline.methods.target import BOUND, reach, settle
 from pipeline.methods.weights import layers, written
+from pipeline.models.batches import Batch
 from pipeline.models.forward import START, Forward
+from pipeline.models.memory import Halving
 from pipeline.models.sparsity import Meter, figures
 from pipeline.store.digest import of_bytes, of_value
 
@@ -209,7 +212,14 @@ def _counts(evidence: Evidence, forward: Forward) -> list[dict[str, int]]:
 
     meter = Meter(evidence.layout, forward)
     base = evidence.model.base_model
+    halving = Halving(meter.mark)
+
+    def run(batch: Batch, places: Sequence[int]) -> list[None]:
+        part = batch.part(places)
+        base(input_ids=part.tokens, attention_mask=part.attention, use_cache=False)
+        return []
+
     with torch.inference_mode(), meter.watching(base):
         for batch in evidence.batched(MEASURED_TOKENS):
-            base(input_ids=batch.tokens, attention_mask=batch.attention, use_cache=False)
+            halving.run(range(len(batch.rows)), partial(run, batch))
     return meter.counts()

@@ -1,8 +1,10 @@
 """Token sequences as padded batches."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from pipeline.models.memory import divided
 
 if TYPE_CHECKING:
     import torch
@@ -22,17 +24,30 @@ class Batch:
     attention: "torch.Tensor"
     counted: "torch.Tensor"
 
+    def part(self, places: Sequence[int]) -> "Batch":
+        """Some of the batch's sequences, by their places in it."""
+        rows, chosen = [self.rows[place] for place in places], list(places)
+        return Batch(rows, self.tokens[chosen], self.attention[chosen], self.counted[chosen])
+
 
 def batches(
-    sequences: Sequence[Sequence[int]], batch_size: int, special: Sequence[int], device: str
+    sequences: Sequence[Sequence[int]],
+    fits: int | Callable[[int], int],
+    special: Sequence[int],
+    device: str,
 ) -> Iterator[Batch]:
-    """Batches of the sequences, longest first so that little is padding; the order is fixed."""
+    """Batches of the sequences, longest first so that little is padding; the order is fixed.
+
+    `fits` is how many sequences a batch holds, or a function that says how many of a length.
+    """
     import torch
+
+    def most(place: int) -> int:
+        return fits if isinstance(fits, int) else fits(len(sequences[place]))
 
     order = sorted(range(len(sequences)), key=lambda i: (-len(sequences[i]), i))
     excluded = torch.tensor(sorted(special), dtype=torch.long)
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
+    for chosen in divided(order, most):
         rows = [sequences[i] for i in chosen]
         tokens = torch.zeros(len(rows), len(rows[0]), dtype=torch.long)
         attention = torch.zeros_like(tokens)

@@ -1,9 +1,12 @@
 """Loss of a model on token sequences."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from pipeline.models.batches import Batch
+from pipeline.models.head import hidden_states, scored
+from pipeline.models.memory import Halving
 
 
 def text_loss(model: Any, batches: Sequence[Batch]) -> float | None:
@@ -14,17 +17,20 @@ def text_loss(model: Any, batches: Sequence[Batch]) -> float | None:
     """
     import torch
 
-    total, tokens = 0.0, 0
+    halving = Halving()
+    sums: list[tuple[float, int]] = []
     with torch.inference_mode():
         for batch in batches:
-            logits = model(
-                input_ids=batch.tokens, attention_mask=batch.attention, use_cache=False
-            ).logits
-            # Logits take the most memory by far, so only those that count are made float32.
-            counted = batch.counted[:, 1:]
-            losses = torch.nn.functional.cross_entropy(
-                logits[:, :-1][counted].float(), batch.tokens[:, 1:][counted], reduction="none"
-            )
-            total += float(losses.double().sum())
-            tokens += int(counted.sum())
-    return total / tokens if tokens else None
+            sums += halving.run(range(len(batch.rows)), partial(_loss, model, batch))
+    tokens = sum(each for _, each in sums)
+    return sum(total for total, _ in sums) / tokens if tokens else None
+
+
+def _loss(model: Any, whole: Batch, places: Sequence[int]) -> list[tuple[float, int]]:
+    """(sum of losses, tokens) of some sequences of a batch, as the only one of a list."""
+    batch = whole.part(places)
+    counted = batch.counted[:, 1:]
+    hidden = hidden_states(model, batch.tokens, batch.attention)[:, :-1]
+    rows = hidden[counted.to(hidden.device)]
+    found = scored(model, rows, batch.tokens[:, 1:][counted])
+    return [(-float(found.logs.double().sum()), int(counted.sum()))]

@@ -1,7 +1,7 @@
 """Measure on the tokens that count how much of a model was skipped."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -118,6 +118,10 @@ class _Sums:
     #: By place of the matrix: weights read in place of skipped ones.
     extra: dict[int, int] = field(default_factory=dict)
 
+    def copy(self) -> "_Sums":
+        """The same sums, for what is added to either to be no part of the other."""
+        return _Sums(self.nonfinite, dict(self.neurons), dict(self.unread), dict(self.extra))
+
     def pairs(self, names: Sequence[str]) -> Any:
         """How many pairs are in all of these sets."""
         return sum(self.neurons.get(name, 0) for name in names)
@@ -145,6 +149,15 @@ class Meter:
         """Start counting anew."""
         self.tokens = 0
         self._sums = [_Sums() for _ in self.layout.ffns]
+
+    def mark(self) -> Callable[[], None]:
+        """What undoes all that is counted from now on."""
+        tokens, sums = self.tokens, [each.copy() for each in self._sums]
+
+        def back() -> None:
+            self.tokens, self._sums = tokens, sums
+
+        return back
 
     @contextmanager
     def watching(self, model: Any) -> Iterator[None]:

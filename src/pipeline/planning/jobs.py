@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.errors import UserError
+from pipeline.models import headers
 from pipeline.models import size as sizes
 from pipeline.models.size import Size
 from pipeline.planning.folder import Folder
@@ -18,7 +19,7 @@ from pipeline.tables.jobs import JOBS
 from pipeline.tables.model import MODEL
 
 #: What stands in for a model of unknown size: one of eight billion parameters.
-UNKNOWN = Size(8_000_000_000, 32, 14_336, 128_256)
+UNKNOWN = Size(8_000_000_000, 32, 14_336, 128_256, d_model=4096, cache=2048)
 
 
 @dataclass(frozen=True)
@@ -56,14 +57,14 @@ def size_of(study: Study, model: str, directory: Path, ask: bool = False) -> Siz
     """
     section = study.config.models[model]
     if section.kind not in ("hub", "package"):
-        return sizes.of_local(section)
+        return headers.of_local(section)
     record = directory / study.place("resolve_model", model_key=study.model_key(model))
     try:
         return sizes.of_record(MODEL.read(record / STAGES["resolve_model"].outputs["model"].file))
     except UserError:
         if section.kind == "package":
-            return sizes.of_local(section)
-        return sizes.of_hub(section) if ask else None
+            return headers.of_local(section)
+        return headers.of_hub(section) if ask else None
 
 
 def jobs_of(study: Study, known: Mapping[str, Size | None]) -> list[Job]:

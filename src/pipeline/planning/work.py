@@ -7,11 +7,13 @@ table of stages names the function of each stage.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.config.evaluation import Evaluation
 from pipeline.config.methods import Method
 from pipeline.methods.part import FittingCost
+from pipeline.models import memory
+from pipeline.models.memory import LOSS_ROOM, Room
 from pipeline.models.size import Size
 from pipeline.planning.conditions import PREPARED, Conditions, part_class
 from pipeline.planning.folder import Folder
@@ -31,8 +33,8 @@ _SAMPLED = 3
 _MEASURED, _MEASUREMENTS = 8192, 10
 #: Forward passes that a training step costs: the student's, its gradients, and the teacher's.
 _BACKWARD = 4
-#: Forward passes over its text by a policy that measures a loss, and its batch size.
-_COSTINGS, _COSTING_BATCH = 10, 8
+#: Forward passes over its text by a policy that measures a loss.
+_COSTINGS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,15 +110,13 @@ def _streamed(
 ) -> Work:
     """One forward pass over `tokens` divided among the shards, with `held` bytes beside a batch."""
     model, profile = study.config.models[folder.model], study.config.profile
-    corpus = study.config.calibration[folder.corpus]
     share = tokens / folder.shards
-    batch = min(profile.batch_size * corpus.sequence_length, corpus.tokens)
     return Work(
         device=model.device,
         tokens=share,
         flops=2 * size.parameters * share,
         weight_bytes=size.bytes(model.dtype),
-        batch_bytes=32 * batch * size.width + held,
+        batch_bytes=_read(study, folder, size, tokens / profile.blocks) + held,
         rows=size.neurons * profile.blocks / folder.shards,
     )
 
@@ -142,13 +142,15 @@ def classifying(study: Conditions, folder: Folder, size: Size) -> Work:
     if not section.other or study.needs(section.policy) != "sequences":
         return Work(rows=size.neurons)
     corpus, model = study.config.calibration[section.other], study.config.models[folder.model]
-    tokens, batch = _COSTINGS * corpus.tokens, _COSTING_BATCH * corpus.sequence_length
+    tokens, length = _COSTINGS * corpus.tokens, corpus.sequence_length
+    held = _held(LOSS_ROOM, memory.read_bytes(size, length), corpus.tokens / length)
+    scored = memory.piece_bytes(size.vocabulary, LOSS_ROOM.sequences * length)
     return Work(
         device=model.device,
         tokens=tokens,
         flops=2 * size.parameters * tokens,
         weight_bytes=size.bytes(model.dtype),
-        batch_bytes=8 * batch * (size.vocabulary + size.width),
+        batch_bytes=held + scored,
         rows=size.neurons,
     )
 
@@ -162,15 +164,34 @@ def fitting(study: Conditions, folder: Folder, size: Size) -> Work:
     cost = FittingCost.of_all(_part_cost(kind, method) for kind in _fitted_here(study, folder))
     tokens += cost.tokens + cost.passes * corpus.tokens
     trained = cost.trained * corpus.sequence_length
-    batch = min(study.config.profile.batch_size * corpus.sequence_length, corpus.tokens)
+    held = _read(study, folder, size, corpus.tokens)
+    if trained:
+        each = memory.trained_bytes(size, corpus.sequence_length)
+        step = _held(_room(study), each, corpus.tokens / corpus.sequence_length)
+        held = max(held, step) + memory.piece_bytes(size.vocabulary, trained)
     return Work(
         device=model.device,
         tokens=tokens + trained,
         flops=2 * size.parameters * (tokens + _BACKWARD * trained),
         weight_bytes=cost.copies * size.bytes(model.dtype),
-        batch_bytes=32 * batch * size.width + (8 * batch * size.vocabulary if trained else 0),
+        batch_bytes=held,
         rows=size.neurons,
     )
+
+
+def _read(study: Conditions, folder: Folder, size: Size, tokens: float) -> float:
+    """Bytes of a batch of a corpus of which `tokens` are at hand at most."""
+    length = study.config.calibration[folder.corpus].sequence_length
+    return _held(_room(study), memory.read_bytes(size, length), tokens / length)
+
+
+def _room(study: Conditions) -> Room:
+    return Room(study.config.profile.batch_size, study.config.profile.batch_megabytes)
+
+
+def _held(room: Room, each: float, sequences: float) -> float:
+    """Bytes of a batch of sequences of `each` bytes, of which there are so many."""
+    return each * min(room.of(each), sequences)
 
 
 def _fitted_here(study: Conditions, folder: Folder) -> list[str]:
@@ -197,15 +218,29 @@ def evaluating(study: Conditions, folder: Folder, size: Size) -> Work:
     if folder.merges:
         return Work(rows=items, merges=True)
     tokens = sum(items * each for items, each in counted) / folder.shards
-    batch = min(config.batch_size, config.block_items, items) * max(each for _, each in counted)
+    width = size.number(model.dtype)
+    held = max(_asked_bytes(name, config, size, width, items) for name in config.tasks)
     return Work(
         device=model.device,
         tokens=tokens,
         flops=2 * size.parameters * tokens,
         weight_bytes=size.bytes(model.dtype),
-        batch_bytes=8 * batch * (size.vocabulary + size.width),
+        batch_bytes=held,
         rows=items,
     )
+
+
+def _asked_bytes(name: str, config: Evaluation, size: Size, width: int, items: float) -> float:
+    """Bytes of the largest batch of a task, with the logits of what is scored."""
+    room = Room(config.batch_size, config.batch_megabytes)
+    asked = _longest((name, config.limit))
+    sequences = min(config.block_items, items) * asked.sequences
+    if asked.answer:
+        each = memory.written_bytes(size, round(asked.length), asked.answer, width)
+        return _held(room, each, sequences)
+    each = memory.read_bytes(size, round(asked.length))
+    scored = min(room.of(each), sequences) * asked.scored
+    return _held(room, each, sequences) + memory.piece_bytes(size.vocabulary, scored)
 
 
 def analysing(study: Conditions, folder: Folder, size: Size) -> Work:
@@ -228,6 +263,35 @@ def _items(asked: tuple[str, int | None]) -> tuple[int, float]:
     items = task.items()[:limit]
     sample = items[:_SAMPLE]
     return len(items), sum(_tokens(task, item) for item in sample) / len(sample)
+
+
+class _Longest(NamedTuple):
+    """Of a task's items: sequences an item, tokens of the longest one, scored ones of these, and
+    tokens that an answer may have (0 where none is written)."""
+
+    sequences: int
+    length: float
+    scored: float
+    answer: int
+
+
+@cache
+def _longest(asked: tuple[str, int | None]) -> _Longest:
+    """The longest of a task's items up to a limit; tokens are estimated from words."""
+    name, limit = asked
+    task = tasks.find(name)
+    found = []
+    for item in task.items()[:limit]:
+        prompt = _TOKENS_A_WORD * len(task.question(item).split())
+        if task.form is Form.CHOICE:
+            choices, _ = task.choices(item)
+            most = max(_TOKENS_A_WORD * len(choice.split()) for choice in choices)
+            found.append(_Longest(len(choices), prompt + most, most, 0))
+        elif task.form is Form.TEXT:
+            found.append(_Longest(1, prompt, prompt, 0))
+        else:
+            found.append(_Longest(1, prompt, 0, int(task.generation["max_gen_toks"])))
+    return _Longest(*map(max, zip(*found, strict=True)))
 
 
 def _tokens(task: Task, item: Mapping[str, Any]) -> float:

@@ -7,6 +7,8 @@ import numpy as np
 
 from pipeline.errors import UserError
 from pipeline.models.batches import batches
+from pipeline.models.memory import Room, read_bytes
+from pipeline.models.size import of_loaded
 from pipeline.models.views import EXACT_ZERO_ACTIVATIONS, FFNView, input_device, view
 from pipeline.profiling.sample import longest, sampled
 from pipeline.profiling.watching import watching
@@ -23,7 +25,7 @@ def residual_sample(
     special: Sequence[int],
     above: Sequence[np.ndarray],
     tokens: int,
-    batch_size: int,
+    room: Room,
 ) -> Arrays:
     """The residual stream before every FFN's norm, and which neurons it makes active.
 
@@ -37,12 +39,16 @@ def residual_sample(
     import torch
 
     layout = view(model)
+    size = of_loaded(model)
     most, drawn = longest(tokens), sampled(sequences, tokens)
     rows = [sequences[index][:most] for index in drawn]
     parts: dict[str, list[np.ndarray]] = {}
 
     def keeping(name: str, change: Any) -> Any:
         return lambda values: parts.setdefault(name, []).append(change(values))
+
+    def fits(length: int) -> int:
+        return room.of(read_bytes(size, length))
 
     device = input_device(model)
     with torch.inference_mode(), watching() as watch:
@@ -54,7 +60,7 @@ def residual_sample(
                 )
             watch.input(ffn.before, keeping(f"{layer}/residual", _plain))
             watch.hidden(ffn, keeping(f"{layer}/active", _packing(ffn, least)))
-        for batch in batches(rows, batch_size, special, str(device)):
+        for batch in batches(rows, fits, special, str(device)):
             places = batch.counted.nonzero().cpu().numpy()
             own = np.array([drawn[row] for row in batch.rows], dtype=np.int32)
             parts.setdefault("sequence", []).append(own[places[:, 0]])

@@ -1,13 +1,15 @@
 """Profile one shard of the calibration sequences: one streaming pass, no activation kept."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
 from pipeline.config.profile import Profile
-from pipeline.models.batches import batches
+from pipeline.models.batches import Batch, batches
+from pipeline.models.memory import Halving, Room, read_bytes
+from pipeline.models.size import of_loaded
 from pipeline.models.views import FFNView, Projection, input_device, view
 from pipeline.profiling.inputs import Input, inputs_of
 from pipeline.profiling.statistics import Histogram, Moments, chunk
@@ -37,7 +39,12 @@ def profile_shard(
     import torch
 
     layout = view(model)
-    device = input_device(model)
+    device, size = input_device(model), of_loaded(model)
+    room = Room(config.batch_size, config.batch_megabytes)
+
+    def fits(length: int) -> int:
+        return room.of(read_bytes(size, length))
+
     neurons: list[pl.DataFrame] = []
     channels: list[pl.DataFrame] = []
     with torch.inference_mode():
@@ -47,6 +54,7 @@ def profile_shard(
             _Layer(ffn, found, least)
             for ffn, found, least in zip(layout.ffns, inputs, above, strict=True)
         ]
+        halving = Halving(lambda: _all([layer.mark() for layer in layers]))
         with watching(chunk if device.type == "cpu" else None) as watch:
             for layer in layers:
                 layer.attach(watch)
@@ -54,13 +62,33 @@ def profile_shard(
                 for layer in layers:
                     layer.begin()
                 rows = sequences[of_block(len(sequences), config.blocks, block)]
-                for batch in batches(rows, config.batch_size, special, str(device)):
-                    watch.run(model, batch)
+                for batch in batches(rows, fits, special, str(device)):
+                    halving.run(range(len(batch.rows)), _watched(watch, model, batch))
                 for place, layer in enumerate(layers):
                     neurons.extend(layer.neurons(block=block, layer=place))
                     channels.extend(layer.channels(block=block, layer=place))
     histograms = [part for place, layer in enumerate(layers) for part in layer.bins(layer=place)]
     return _together(neurons), _together(channels), _together(histograms)
+
+
+def _watched(watch: Watch, model: Any, batch: Batch) -> Callable[[Sequence[int]], list[None]]:
+    """Runs some sequences of a batch, which gives nothing but what is counted."""
+
+    def run(places: Sequence[int]) -> list[None]:
+        watch.run(model, batch.part(places))
+        return []
+
+    return run
+
+
+def _all(steps: Sequence[Callable[[], None]]) -> Callable[[], None]:
+    """One step for all."""
+
+    def run() -> None:
+        for step in steps:
+            step()
+
+    return run
 
 
 def blocks_of_shard(blocks: int, shard: int, shards: int) -> range:
@@ -101,6 +129,11 @@ class _Layer:
         self.moments = [
             Moments(found.channels, self.above if found.neurons else None) for found in self.inputs
         ]
+
+    def mark(self) -> Callable[[], None]:
+        """What undoes all that is counted from now on."""
+        moments = [each.mark() for each in self.moments]
+        return _all([*moments, *(each.mark() for each in self.histograms.values())])
 
     def attach(self, watch: Watch) -> None:
         """Watch every input, and the outputs of the FFN's matrices."""

@@ -4,6 +4,7 @@ On a CPU runs of 128 tokens are summed in float32, and the runs in float64, so a
 error is below 1e-5 whatever the batches; counts are exact.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,6 +46,17 @@ class Moments:
         self._nonfinite = torch.zeros(channels, dtype=torch.int64, device=device)
         self._ones = torch.ones(1, _RUN)
         self.above = None if self.above is None else self.above.to(device)
+
+    def mark(self) -> Callable[[], None]:
+        """What undoes all that is added from now on."""
+        tokens, held = self.tokens, [self._sums, self._max, self._nonfinite]
+        held = [values.clone() for values in held]
+
+        def back() -> None:
+            self.tokens = tokens
+            self._sums, self._max, self._nonfinite = held
+
+        return back
 
     def add(self, values: "torch.Tensor") -> None:
         """Add some tokens' values, (tokens, channels)."""
@@ -109,6 +121,15 @@ class Histogram:
 
     def __init__(self) -> None:
         self._counts: torch.Tensor | None = None
+
+    def mark(self) -> Callable[[], None]:
+        """What undoes all that is added from now on."""
+        held = None if self._counts is None else self._counts.clone()
+
+        def back() -> None:
+            self._counts = held
+
+        return back
 
     def add(self, values: "torch.Tensor") -> None:
         """Add values of any shape."""

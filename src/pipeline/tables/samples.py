@@ -52,16 +52,18 @@ SAMPLES = Table(
 )
 
 _SPARED = "(token, weight) pairs that need not be read"
+_HALVED = "batches that a GPU's memory did not hold and that were divided in two,"
 
 COUNTS = Table(
     "counts",
-    2,
+    3,
     "Counts over one block of a task's items, layer by layer; `sparsity` is computed from them.",
     {
         "task": Column("String", "task name"),
         "start": Column("Int64", "first item of the block"),
         "stop": Column("Int64", "the item after its last one"),
         "layer": Column("Int32", "block of the model, from 0"),
+        "halved": Column("Int64", f"{_HALVED} of the block"),
         "tokens": Column("Int64", "tokens evaluated; prompt and response, no padding"),
         "zeros": Column("Int64", "(token, neuron) pairs with h = 0, removed neurons included"),
         "skipped": Column("Int64", "(token, neuron) pairs that the method skips"),
@@ -80,7 +82,7 @@ COUNTS = Table(
 
 SPARSITY = Table(
     "sparsity",
-    1,
+    2,
     "Achieved sparsity on the evaluated tokens; prompt and response, no padding.",
     {
         "task": Column("String", "task name"),
@@ -93,6 +95,9 @@ SPARSITY = Table(
             "String", "where the method starts in a sequence; in texts always at the start"
         ),
         "nonfinite": Column("Int64", "(token, neuron) pairs with a non-finite h"),
+        "halved": Column(
+            "Int64", f"{_HALVED} of all blocks; where there are some, last digits may differ"
+        ),
         "refused": Column("String", "why nothing was evaluated", nullable=True),
     },
 )

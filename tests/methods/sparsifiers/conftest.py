@@ -11,6 +11,7 @@ import torch
 from pipeline.methods.masks import Masks
 from pipeline.methods.sparsifiers.base import Evidence
 from pipeline.models.forward import Forward
+from pipeline.models.memory import Room
 from pipeline.models.views import FFNView, ModelView, Projection, linear_layers
 from pipeline.profiling.collect import residual_sample
 from pipeline.registry import SPARSIFIERS
@@ -38,7 +39,7 @@ def make_evidence():
         found = evidence_of_text(model, rows, batch_size=8, **facts)
         above = [np.full(ffn.d_ff, 0.2) for ffn in found.layout.ffns]
         found.residuals = lambda text, tokens: residual_sample(
-            model, text, SPECIAL_IDS, above, tokens, 8
+            model, text, SPECIAL_IDS, above, tokens, Room(8)
         )
         return found
 

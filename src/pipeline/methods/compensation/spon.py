@@ -11,8 +11,9 @@ fitted on the dense model by its cross-entropy on the same text, since a loss ag
 distribution would be at its minimum from the start.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,10 @@ from pipeline.methods.part import FittingCost, Part
 from pipeline.methods.plan import Arrays, Refused
 from pipeline.methods.sparsifiers.base import Curve
 from pipeline.models.batches import Batch, batches
+from pipeline.models.head import hidden_states, logits, pieces, summed
 from pipeline.models.loss import text_loss
+from pipeline.models.memory import trained_bytes
+from pipeline.models.size import of_loaded
 from pipeline.models.views import matrix
 from pipeline.store.digest import of_value
 
@@ -35,6 +39,8 @@ if TYPE_CHECKING:
     import torch
 
 
+#: As many logits as scoring a token takes: the student's, the original's, and gradients.
+_COPIES = 3
 #: Learning rates by site, the best of those that benchmarks/spon.py tried on two models.
 RATES: Mapping[Sites, float] = {"down": 0.003, "all": 0.01}
 
@@ -96,13 +102,30 @@ class Spon(Part):
                 "the dense model is spon_dense"
             )
 
-    def loss(self, training: "_Training", batch: Batch) -> "torch.Tensor":
-        """Mean over the tokens of a batch that another follows, in nats."""
+    @staticmethod
+    def scored(batch: Batch) -> "torch.Tensor":
+        """The tokens behind which predictions enter the loss, (sequences, length - 1) bool: those
+        that another follows."""
         # Models were not trained to predict anything after a text's end, and they differ most
         # there.
-        followed = batch.attention[:, 1:].bool()
-        student, teacher = training.student(batch), training.teacher(batch)
-        return distance(student[:, :-1], teacher[:, :-1], followed)
+        return batch.attention[:, 1:].bool()
+
+    def total(self, training: "_Training", batch: Batch) -> "torch.Tensor":
+        """Sum over the scored tokens of a batch, in nats."""
+        scored, student, teacher = self.scored(batch), training.student, training.original
+        mine, whole = training.rows(student, batch, scored), training.told(batch, scored)
+        return summed(
+            lambda part: distance(logits(student, mine[part]), logits(teacher, whole[part])),
+            pieces(len(mine), student, _COPIES),
+        )
+
+    def losses(self, training: "_Training", items: Sequence[int]) -> "Iterator[torch.Tensor]":
+        """Mean over the scored tokens of the given sequences, in nats, in parts that are added
+        up."""
+        parts = training.batches([training.sequences[item] for item in items])
+        tokens = sum(int(self.scored(batch).sum()) for batch in parts)
+        for batch in parts:
+            yield self.total(training, batch) / tokens
 
     def held_out(self, training: "_Training") -> float:
         """The loss over the held-out text, a mean over its tokens in nats."""
@@ -110,10 +133,9 @@ class Spon(Part):
 
         total, tokens = 0.0, 0
         for batch in training.held_out:
-            number = int(batch.attention[:, 1:].sum())
             with torch.no_grad():
-                total += number * float(self.loss(training, batch))
-            tokens += number
+                total += float(self.total(training, batch))
+            tokens += int(self.scored(batch).sum())
         if not tokens:
             raise UserError(
                 "the held-out text has no token that is followed by another; give more text"
@@ -144,7 +166,7 @@ class Spon(Part):
             ends.enter_context(repair.forward.watching(model))
             best, curve = train(
                 vectors,
-                lambda items: self.loss(training, training.batch(items)),
+                lambda items: self.losses(training, items),
                 lambda: self.held_out(training),
                 len(training.sequences),
                 schedule,
@@ -176,16 +198,24 @@ class SponDense(Spon):
         if others:
             raise Refused(f"the control is of the dense model; there is also {', '.join(others)}")
 
-    def loss(self, training: "_Training", batch: Batch) -> "torch.Tensor":
-        """Cross-entropy of the next token, in nats, mean over tokens that count."""
+    @staticmethod
+    def scored(batch: Batch) -> "torch.Tensor":
+        """The tokens behind which predictions enter the loss, (sequences, length - 1) bool: those
+        before one that counts."""
+        return batch.counted[:, 1:]
+
+    def total(self, training: "_Training", batch: Batch) -> "torch.Tensor":
+        """Cross-entropy of the next token, in nats, summed over tokens that count."""
         import torch
 
-        losses = torch.nn.functional.cross_entropy(
-            _precise(training.student(batch)[:, :-1]).transpose(1, 2),
-            batch.tokens[:, 1:],
-            reduction="none",
-        )
-        return losses[batch.counted[:, 1:]].mean()
+        scored, student = self.scored(batch), training.student
+        mine, wanted = training.rows(student, batch, scored), batch.tokens[:, 1:][scored]
+
+        def piece(part: slice) -> "torch.Tensor":
+            told = _precise(logits(student, mine[part]))
+            return torch.nn.functional.cross_entropy(told, wanted[part], reduction="sum")
+
+        return summed(piece, pieces(len(mine), student, _COPIES))
 
     def held_out(self, training: "_Training") -> float:
         """The loss over the held-out text, a mean over its tokens in nats."""
@@ -196,52 +226,61 @@ class SponDense(Spon):
 
 
 class _Training:
-    """The text that vectors are learned on, with the logits of the student and of the original
-    model."""
+    """The text that vectors are learned on, and what the student and the original model make of it.
+
+    Batches are as large as a step's where they fit into the room of a batch, with what gradients
+    need.
+    """
 
     def __init__(self, repair: Repair, batch: int) -> None:
         self.repair = repair
         self.sequences = repair.evidence.training
-        self._batch = batch
+        self._room = replace(repair.evidence.room, sequences=batch)
+        self._size = of_loaded(self.student)
+
+    @property
+    def student(self) -> Any:
+        """The model that vectors are learned for."""
+        return self.repair.evidence.model
+
+    @property
+    def original(self) -> Any:
+        """The original model."""
+        return self.repair.original
 
     @cached_property
     def held_out(self) -> list[Batch]:
-        """The held-out text in batches as large as a step's, since logits over a whole vocabulary
-        are large."""
-        evidence = self.repair.evidence
-        device = str(next(evidence.model.parameters()).device)
-        return list(batches(evidence.held_out, self._batch, evidence.special, device))
+        """The held-out text in batches."""
+        return self.batches(self.repair.evidence.held_out)
 
-    def batch(self, items: Sequence[int]) -> Batch:
-        """The given sequences of the training text in a single batch."""
-        evidence = self.repair.evidence
-        rows = [self.sequences[i] for i in items]
-        device = str(next(evidence.model.parameters()).device)
-        return next(batches(rows, len(rows), evidence.special, device))
+    def batches(self, sequences: Sequence[Sequence[int]]) -> list[Batch]:
+        """Sequences in batches."""
+        device = str(next(self.student.parameters()).device)
 
-    def student(self, batch: Batch) -> Any:
-        """Logits of the model that vectors are learned for, (sequences, length, vocabulary)."""
-        return self._logits(self.repair.evidence.model, batch)
+        def fits(length: int) -> int:
+            return self._room.of(trained_bytes(self._size, length))
 
-    def teacher(self, batch: Batch) -> Any:
-        """Logits of the original model, (sequences, length, vocabulary)."""
+        return list(batches(sequences, fits, self.repair.evidence.special, device))
+
+    @staticmethod
+    def rows(model: Any, batch: Batch, scored: "torch.Tensor") -> "torch.Tensor":
+        """A model's last hidden states at the scored tokens, (tokens, d_model)."""
+        return hidden_states(model, batch.tokens, batch.attention)[:, :-1][scored]
+
+    def told(self, batch: Batch, scored: "torch.Tensor") -> "torch.Tensor":
+        """The same of the original model, without gradients."""
         import torch
 
         with torch.no_grad():
-            return self._logits(self.repair.original, batch)
-
-    @staticmethod
-    def _logits(model: Any, batch: Batch) -> Any:
-        return model(input_ids=batch.tokens, attention_mask=batch.attention, use_cache=False).logits
+            return self.rows(self.original, batch, scored)
 
 
-def distance(student: "torch.Tensor", teacher: "torch.Tensor", mask: "torch.Tensor") -> Any:
-    """KL(teacher || student) in nats, mean over the tokens that `mask`, (sequences, length) bool,
-    marks; logits are (sequences, length, vocabulary)."""
+def distance(student: "torch.Tensor", teacher: "torch.Tensor") -> Any:
+    """KL(teacher || student) in nats, summed over tokens; logits are (tokens, vocabulary)."""
     import torch
 
-    told, whole = (_precise(logits[mask]).log_softmax(-1) for logits in (student, teacher))
-    return torch.nn.functional.kl_div(told, whole, log_target=True, reduction="batchmean")
+    told, whole = (_precise(each).log_softmax(-1) for each in (student, teacher))
+    return torch.nn.functional.kl_div(told, whole, log_target=True, reduction="sum")
 
 
 def _zeros(module: "torch.nn.Module") -> "torch.Tensor":

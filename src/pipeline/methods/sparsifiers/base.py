@@ -15,6 +15,8 @@ from pipeline.methods.part import Part
 from pipeline.methods.plan import Arrays, Refused
 from pipeline.models.batches import Batch, batches
 from pipeline.models.blocks import Blocks
+from pipeline.models.memory import Room, read_bytes
+from pipeline.models.size import of_loaded
 from pipeline.models.skips import LayerRules
 from pipeline.models.views import ModelView, view
 from pipeline.numerics.histograms import Magnitudes
@@ -39,7 +41,7 @@ class Evidence:
     arrays of profiling.collect.residual_sample for given sequences and a largest number of tokens.
     `hot`, (layers, d_ff) bool, and `neurons` (static.Neurons) are those of the original model; None
     without a classification. `checkpoint` is where training may keep what it needs to go on, and
-    `fingerprint` says which training that is.
+    `fingerprint` says which training that is. `room` is what a batch may hold.
     """
 
     model: Any
@@ -51,7 +53,7 @@ class Evidence:
     neurons: Any = None
     scope: str = "model"
     seed: int = 0
-    batch_size: int = 64
+    room: Room = Room(64)
     checkpoint: Path | None = None
     fingerprint: str = ""
     matched: np.ndarray | None = None
@@ -103,8 +105,12 @@ class Evidence:
 
     def in_batches(self, sequences: Sequence[Sequence[int]]) -> list[Batch]:
         """Sequences in batches, on the model's device."""
-        device = str(next(self.model.parameters()).device)
-        return list(batches(sequences, self.batch_size, self.special, device))
+        device, size = str(next(self.model.parameters()).device), of_loaded(self.model)
+
+        def fits(length: int) -> int:
+            return self.room.of(read_bytes(size, length))
+
+        return list(batches(sequences, fits, self.special, device))
 
 
 class Sparsifier(Part):

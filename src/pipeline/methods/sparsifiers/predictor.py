@@ -146,7 +146,7 @@ def fit_predictor(
     told = [form, rank, balanced, *(_digest(t) for t in (inputs, active, held_out))]
     best, curve = train(
         parameters,
-        loss,
+        lambda items: [loss(items)],
         held_out_loss,
         kept.numel(),
         schedule,
