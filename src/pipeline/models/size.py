@@ -56,7 +56,7 @@ def of_loaded(model: Any) -> Size:
     """The size of a loaded model, by its configuration, which pruning does not change, or by its
     modules where that does not say."""
     parameters = sum(each.numel() for each in model.parameters())
-    dtype = str(model.dtype).removeprefix("torch.")
+    dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
     found = told(model.config.to_dict(), parameters, dtype)
     if found is not None and found.vocabulary and found.d_model:
         return found

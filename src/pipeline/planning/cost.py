@@ -43,8 +43,6 @@ print(2 * side**3 / best)
 _MEGABYTE = 1e6
 #: Memory of a process without and with torch and other heavy libraries, in megabytes.
 _PLAIN, _HEAVY = 450, 900
-#: While loading, weights are for a moment in memory beside the files they come from.
-_LOADING = 1.3
 #: Factors by which requests exceed the estimates, of memory and of time.
 _MARGIN, _PATIENCE = 1.3, 4
 _LEAST_MINUTES = 10
@@ -96,7 +94,8 @@ def memory_megabytes(job: Job) -> float:
     """Peak memory of the process: a fixed part, the weights, one batch and the tables."""
     fixed = _HEAVY if STAGES[job.rule].heavy else _PLAIN
     tables = 400 * job.rows / _MEGABYTE
-    weights = _LOADING * job.weight_bytes / _MEGABYTE
+    # Weight files are mapped, so loading takes no second copy that the system could not drop.
+    weights = job.weight_bytes / _MEGABYTE
     return fixed + weights + job.batch_bytes / _MEGABYTE + tables
 
 

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 import torch
+from transformers import LlamaConfig
 
 from pipeline.config.level import WHOLE
 from pipeline.errors import UserError
@@ -39,6 +40,8 @@ class OneLinear(torch.nn.Module):
             self.block.down.bias = torch.nn.Parameter(torch.tensor(bias))
         ffn = FFNView((), Projection(self.block.down), "relu", self.block, None)
         self.layout = ModelView([ffn], [self.block])
+        sizes = {"hidden_size": 4, "intermediate_size": 4, "num_hidden_layers": 1}
+        self.config = LlamaConfig(**sizes, num_attention_heads=1)
 
     @property
     def base_model(self):
