@@ -52,6 +52,7 @@ def _sparsity(right, imposed, total, refused=None):
                 "model_weight_sparsity": share / 2,
                 "sparse_from": "start",
                 "nonfinite": 0,
+                "halved": 0,
                 "refused": refused,
             }
             for index, task in enumerate(right)

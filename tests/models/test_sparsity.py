@@ -190,8 +190,10 @@ def test_h_of_half_precision_is_counted_exactly(measure, toy):
 
 def test_rows_of_counts_are_whole_numbers_of_the_table(measure):
     rows = measure(([[FIRST, SECOND]],), dropped=[1]).counts()
-    frame = COUNTS.frame([{"task": "any", "start": 0, "stop": 1, **row} for row in rows])
-    assert frame.drop("task", "start", "stop").to_dicts() == rows
+    frame = COUNTS.frame(
+        [{"task": "any", "start": 0, "stop": 1, "halved": 0, **row} for row in rows]
+    )
+    assert frame.drop("task", "start", "stop", "halved").to_dicts() == rows
     (row,) = rows
     assert (row["layer"], row["tokens"], row["zeros"], row["skipped"]) == (0, 2, 5, 2)
     assert (row["neurons"], row["ffn_weights"], row["linear_weights"]) == (4, 24, 32)
