@@ -139,3 +139,14 @@ def test_it_decodes_through_the_kernels_as_the_plan_says(calibration, in_float32
     # Where an input lies within rounding of its threshold, one of the two may skip it, and all that
     # follows is another number.
     assert apart.median() < 1e-5
+
+
+def test_neurons_chosen_per_prompt_are_those_of_what_follows(calibration, in_float32):
+    model, tokenizer = in_float32
+    plan = calibration.fit({"sparsifier": "griffin"}, 0.5)
+    tokens = tokenizer(PARAGRAPH)["input_ids"][:32]
+    dense = steps(model, tokens, 24)
+    with pipeline.apply(model, plan):
+        found = steps(model, tokens, 24)
+    assert torch.allclose(found[0], dense[0], atol=1e-3)
+    assert not any(torch.allclose(*pair, atol=1e-2) for pair in zip(found[1:], dense[1:]))
