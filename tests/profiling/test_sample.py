@@ -9,7 +9,7 @@ import torch
 from pipeline.config.profile import Profile
 from pipeline.errors import UserError
 from pipeline.models.views import view
-from pipeline.profiling.sample import longest, profile_sample, sampled
+from pipeline.profiling.sample import profile_sample, sampled
 from pipeline.tables import sampled as tables
 
 CONFIG = Profile(cett=0.3, cett_tokens=64)
