@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 #: value of CETT costs a down projection of all tokens used.
 _FEW = 256
 #: Relative width of the bracket at which the search ends for more tokens than that, and of the one
-#: in which a few tokens guess where it begins.
-_RELATIVE, _ROUGH = 1e-3, 2e-2
+#: in which a few tokens guess where it begins: another few would guess otherwise by some percent.
+_RELATIVE, _ROUGH = 1e-3, 0.2
 #: Relative distance of an exact threshold from the contribution that costs too much.
 _BELOW = 5e-7
 #: Tokens that are masked at once: enough for a fast product, few enough that no copy of h is made.
@@ -114,6 +114,8 @@ def _narrowed(
     above = [point for point in known if point[1] > target]
     low = max(within, default=(0.0, 0.0))
     high = min((p for p in above if p > low), default=(float(tail.contribution.max()), 1.0))
+    if high[0] - low[0] <= relative * high[0]:
+        return low, high
     flat = tail.contribution.flatten()
     steps = np.unique(flat[(flat > low[0]) & (flat <= high[0])].cpu().numpy())
     bracket = Bracket((low[0], low[1] - target), (high[0], high[1] - target))
