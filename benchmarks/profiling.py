@@ -31,10 +31,10 @@ from machine import machine
 
 from pipeline.config.models import Model
 from pipeline.config.profile import Profile
-from pipeline.kernels.cpu import counts_bins
 from pipeline.models.batches import batches
 from pipeline.models.loading import load
 from pipeline.models.resolve import resolve
+from pipeline.numerics import compiled
 from pipeline.profiling.merge import layers_of, merge_channels, merge_histograms, merge_neurons
 from pipeline.profiling.sample import profile_sample
 from pipeline.profiling.shard import magnitudes, of_block, profile_shard
@@ -231,7 +231,7 @@ def whole_profile(folder: Path, dtype: str, tokens: int) -> dict:
         "of_parts": passes,
         "sample": other,
         "of_samples": samples,
-        "compiled": counts_bins(),
+        "compiled": compiled.available(),
         "machine": machine(),
     }
 

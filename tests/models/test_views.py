@@ -29,9 +29,11 @@ def test_the_module_of_the_activation_function_is_the_one_that_is_called(make_mo
     model = make_model(architecture)
     for ffn in view(model).ffns:
         seen = []
-        hook = ffn.act_module.register_forward_hook(
-            lambda _m, given, made: seen.append((given, made))
-        )
+
+        def keep(_module, given, made, seen=seen):
+            seen.append((given, made))
+
+        hook = ffn.act_module.register_forward_hook(keep)
         with torch.inference_mode():
             model(torch.tensor([[1, 5, 9]]))
         hook.remove()

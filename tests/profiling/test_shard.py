@@ -14,7 +14,7 @@ from pipeline.config.profile import Profile
 from pipeline.models.loading import load
 from pipeline.models.resolve import resolve
 from pipeline.models.views import FFNView, view
-from pipeline.numerics import histograms
+from pipeline.numerics import compiled, histograms
 from pipeline.profiling.merge import layers_of, merge_channels, merge_histograms, merge_neurons
 from pipeline.profiling.sample import profile_sample
 from pipeline.profiling.shard import blocks_of_shard, magnitudes, of_block, profile_shard
@@ -312,10 +312,8 @@ def test_zeros_are_counted_where_only_some_channels_have_any():
 
 
 def test_histograms_are_the_same_with_and_without_the_compiled_library(llama, monkeypatch):
-    import pipeline.profiling.statistics as module
-
     one = Made(llama, SEQUENCES).histograms
-    monkeypatch.setattr(module, "counts_bins", lambda: False)
+    monkeypatch.setattr(compiled, "available", lambda: False)
     assert one.equals(Made(llama, SEQUENCES).histograms)
 
 

@@ -106,19 +106,6 @@ class Cpu:
 CPU = Cpu()
 
 
-@cache
-def counts_bins() -> bool:
-    """True where `count_bins` can be called."""
-    return CPU.missing() is None
-
-
-def count_bins(values: "torch.Tensor", counts: "torch.Tensor") -> None:
-    """Count CPU values of any shape by the bins of numerics.histograms, in (2, 2^15) int64, whose
-    rows together count: the same numbers as torch's, in a third of the time."""
-    held = values.float().contiguous()
-    _library().cold_count_bins(held.data_ptr(), held.numel(), counts.data_ptr())
-
-
 def _library() -> ctypes.CDLL:
     # torch first: the library then shares its OpenMP threads.
     import torch  # noqa: F401

@@ -41,8 +41,6 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     # A layer, and what `call` packs.
     "cold_ffn": (c_int, (c_void_p, c_char_p)),
     "cold_linear": (c_int, (c_void_p, c_char_p)),
-    # Values, their number, and two rows of counts.
-    "cold_count_bins": (None, (c_void_p, c_int64, c_void_p)),
 }  # fmt: skip
 
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.kernels.cpu import count_bins, counts_bins
-from pipeline.numerics import histograms
+from pipeline.numerics import compiled, histograms
 
 if TYPE_CHECKING:
     import torch
@@ -120,10 +119,10 @@ class Histogram:
         """Add values of any shape."""
         import torch
 
-        if values.device.type == "cpu" and counts_bins():
+        if values.device.type == "cpu" and compiled.available():
             if self._counts is None:
                 self._counts = torch.zeros(2, histograms.BINS, dtype=torch.int64)
-            count_bins(values, self._counts)
+            compiled.count_bins(values, self._counts)
             return
         found = histograms.counts(values)[None]
         self._counts = found if self._counts is None else self._counts.add_(found)

@@ -1,6 +1,6 @@
 // What the shared library exports: plain C functions, so that building it needs no headers of
-// Python's, and one build serves every Python. library.py, their only caller, says what each takes;
-// cpu.py keeps the tensors whose addresses it hands in, and has checked their shapes.
+// Python's, and one build serves every Python. library.py, which calls them, says what each takes (and
+// numerics/compiled.py, of counts); cpu.py keeps the tensors whose addresses it hands in, and has checked their shapes.
 #include <cstring>
 #include <exception>
 #include <new>
