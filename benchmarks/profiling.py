@@ -49,9 +49,8 @@ BUILT_IN = ("ref-reglu", "ref-swiglu")
 LENGTH = 128
 #: Tokens of a whole profile.
 _WHOLE = 100_000
-#: Length of its sequences, in how many parts they are measured, and in how many
-#: of these the sample is.
-_LONG, _PARTS, _SAMPLES = 512, 12, 4
+#: Length of its sequences, and in how many parts they are measured.
+_LONG, _PARTS = 512, 4
 #: Few tokens and ten times as many, four blocks of at least a whole batch.
 _TOKENS = 4 * 64 * LENGTH, 40 * 64 * LENGTH
 
@@ -219,9 +218,8 @@ def whole_profile(folder: Path, dtype: str, tokens: int) -> dict:
         plain = seconds(lambda mine=mine: forward(model, mine, config.batch_size))
         one = (model, rows, [], above, config, part, _PARTS)
         passes.append(seconds(lambda one=one: profile_shard(*one)) / plain)
-        if part % (_PARTS // _SAMPLES) == 0:
-            sample = seconds(lambda: profile_sample(model, rows, [], config))
-            samples.append(sample / plain * sum(map(len, mine)) / _WHOLE)
+        sample = seconds(lambda: profile_sample(model, rows, [], config))
+        samples.append(sample / plain * sum(map(len, mine)) / _WHOLE)
     one, other = statistics.median(passes), statistics.median(samples)
     return {
         "parameters": sum(p.numel() for p in model.parameters()),

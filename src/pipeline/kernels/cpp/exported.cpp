@@ -1,6 +1,7 @@
 // What the shared library exports: plain C functions, so that building it needs no headers of
-// Python's, and one build serves every Python. library.py, which calls them, says what each takes (and
-// numerics/compiled.py, of counts); cpu.py keeps the tensors whose addresses it hands in, and has checked their shapes.
+// Python's, and one build serves every Python. library.py says what each takes, and is their only
+// caller but for cold_count_bins; cpu.py keeps the tensors whose addresses it hands in, and has
+// checked their shapes.
 #include <cstring>
 #include <exception>
 #include <new>
