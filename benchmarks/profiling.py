@@ -1,11 +1,13 @@
 """What profiling costs: time against a plain forward pass, memory against tokens, bytes on disk.
 
     python benchmarks/profiling.py [--rounds 3] [--large 16]
+    python benchmarks/profiling.py --model FOLDER [--dtype float32] [--tokens 100000]
 
 Both passes run over the same batches, one after the other in each round, on one core as the
 pipeline's jobs do. `--large` is the number of layers of the random-weight Llama (16: about 330
-million parameters); 0 leaves it out. Writes benchmarks/results/profiling.json and the part of
-docs/profiling.md that tells of it.
+million parameters); 0 leaves it out. `--model` measures the whole profile of the model in a folder
+instead, its sample included, on sequences of 512 random tokens, and stores it by the folder's name.
+Writes benchmarks/results/profiling.json and the part of docs/profiling.md that tells of it.
 """
 
 import argparse
@@ -17,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -31,9 +34,10 @@ from pipeline.config.profile import Profile
 from pipeline.models.batches import batches
 from pipeline.models.loading import load
 from pipeline.models.resolve import resolve
+from pipeline.numerics import compiled
 from pipeline.profiling.merge import layers_of, merge_channels, merge_histograms, merge_neurons
 from pipeline.profiling.sample import profile_sample
-from pipeline.profiling.shard import magnitudes, profile_shard
+from pipeline.profiling.shard import magnitudes, of_block, profile_shard
 from pipeline.report.readme import between
 from pipeline.store.artifacts import Manifest
 from pipeline.tables import neurons as tables
@@ -43,6 +47,10 @@ RESULT = Path(__file__).resolve().parent / "results" / "profiling.json"
 PAGE = RESULT.parents[2] / "docs" / "profiling.md"
 BUILT_IN = ("ref-reglu", "ref-swiglu")
 LENGTH = 128
+#: Tokens of a whole profile.
+_WHOLE = 100_000
+#: Length of its sequences, and in how many parts they are measured.
+_LONG, _PARTS = 512, 4
 #: Few tokens and ten times as many, four blocks of at least a whole batch.
 _TOKENS = 4 * 64 * LENGTH, 40 * 64 * LENGTH
 
@@ -52,13 +60,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--large", type=int, default=16)
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--tokens", type=int, default=_WHOLE)
     parser.add_argument("--memory", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.memory:
         print(peak(given.memory))
         return
     torch.set_num_threads(1)
+    before = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {}
+    if given.model:
+        name = f"{given.model.resolve().name}, {given.dtype}"
+        found = {**before, "whole": dict(before.get("whole", {}))}
+        found["whole"][name] = whole_profile(given.model, given.dtype, given.tokens)
+        write(found)
+        return
     found = {
+        "whole": before.get("whole", {}),
         "storage": {"ref-reglu": stored(built_in("ref-reglu")), "8 billion": eight_billion()},
         "against_forward": {},
     }
@@ -69,10 +88,15 @@ def main() -> None:
         found["against_forward"][name] = against_forward(llama(given.large), 4096, 8, given.rounds)
     found["memory"] = memory(given.rounds)
     found["machine"] = machine()
+    write(found)
+
+
+def write(found: dict) -> None:
+    """Write the results and the page, and print them."""
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(found, indent=1) + "\n")
-    text = between(PAGE.read_text(encoding="utf-8"), "profiling", summary(found))
-    PAGE.write_text(text, encoding="utf-8")
+    page = between(PAGE.read_text(encoding="utf-8"), "profiling", summary(found))
+    PAGE.write_text(page, encoding="utf-8")
     print(json.dumps(found, indent=1))
 
 
@@ -90,6 +114,18 @@ def summary(found: dict) -> str:
             f"| {name} | {size} | {row['ratio']:.2f} times | "
             f"{row['ratio_at_100000_tokens']:.2f} times | {budget} times, of the pass |"
         )
+    for name, row in found.get("whole", {}).items():
+        counted = "by the compiled library" if row["compiled"] else "by torch"
+        rows += [
+            "",
+            f"The whole profile of {name}, {row['parameters'] / 1e6:.0f} M parameters, at "
+            f"{_WHOLE:,} tokens in sequences of {_LONG}: {row['ratio']:.2f} times a plain forward "
+            f"pass over them (budget 1.3): {row['pass']:.2f} for the pass, measured on "
+            f"{row['tokens']:,} tokens in {_PARTS} parts whose ratios lie from "
+            f"{min(row['of_parts']):.2f} to {max(row['of_parts']):.2f}, and {row['sample']:.2f} "
+            f"for the sample. Processor time; histograms are counted {counted}. "
+            f"{row['machine']['processor']}, one core used.",
+        ]
     memory, stored = found["memory"], found["storage"]
     few, many = (f"{n:,.0f} MB" for n in memory["megabytes_by_tokens"].values())
     rows += [
@@ -123,10 +159,10 @@ def llama(layers: int) -> torch.nn.Module:
     return LlamaForCausalLM(config).eval()
 
 
-def text(model: torch.nn.Module, tokens: int) -> list[list[int]]:
-    """Random tokens in sequences of one length."""
+def text(model: torch.nn.Module, tokens: int, length: int = LENGTH) -> list[list[int]]:
+    """Random tokens in sequences of one length, the last of which reaches `tokens`."""
     generator = np.random.default_rng(0)
-    size = (tokens // LENGTH, LENGTH)
+    size = (-(-tokens // length), length)
     return generator.integers(4, model.config.vocab_size, size).tolist()
 
 
@@ -162,6 +198,47 @@ def against_forward(model: torch.nn.Module, tokens: int, batch: int, rounds: int
         "sample_in_forward_passes": sample / (plain * in_sample / tokens),
         "ratio_at_100000_tokens": whole / plain + sample / plain * tokens / 100_000,
     }
+
+
+def whole_profile(folder: Path, dtype: str, tokens: int) -> dict:
+    """The whole profile of 100,000 tokens against a plain forward pass over them.
+
+    Both go over `tokens` in parts, by turns, and ratios are medians of those of the parts. The
+    sample is of the same size at any number of tokens, so its seconds are divided by those of a
+    pass over 100,000, at the seconds a token of the part beside it.
+    """
+    section = Model(source=str(folder.resolve()), dtype=dtype)
+    model = load(section, resolve("model", section))[0]
+    rows = text(model, tokens, _LONG)
+    config = Profile(batch_size=8, blocks=_PARTS)
+    above = least(profile_sample(model, rows, [], config))
+    passes, samples = [], []
+    for part in range(_PARTS):
+        mine = rows[of_block(len(rows), _PARTS, part)]
+        plain = seconds(lambda mine=mine: forward(model, mine, config.batch_size))
+        one = (model, rows, [], above, config, part, _PARTS)
+        passes.append(seconds(lambda one=one: profile_shard(*one)) / plain)
+        sample = seconds(lambda: profile_sample(model, rows, [], config))
+        samples.append(sample / plain * sum(map(len, mine)) / _WHOLE)
+    one, other = statistics.median(passes), statistics.median(samples)
+    return {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "tokens": sum(map(len, rows)),
+        "ratio": one + other,
+        "pass": one,
+        "of_parts": passes,
+        "sample": other,
+        "of_samples": samples,
+        "compiled": compiled.available(),
+        "machine": machine(),
+    }
+
+
+def seconds(run: Callable[[], object]) -> float:
+    """Processor seconds that a call takes on one thread; other programs' turns are left out."""
+    begin = time.process_time()
+    run()
+    return time.process_time() - begin
 
 
 def least(measured: dict) -> list:

@@ -117,6 +117,37 @@ def test_many_tokens_are_fitted_by_a_few_and_then_by_all(tokens, target):
     assert tail.mean(eps * 1.002) > target
 
 
+@pytest.mark.parametrize("target", [0.05, 0.2, 0.6])
+def test_a_fit_computes_few_outputs_of_all_tokens(target, monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    tail = Tail(torch.randn(3000, 24, generator=generator) ** 3, torch.eye(24))
+    points = curve(tail, np.arange(0.05, 1, 0.05))
+    known = list(zip(points["threshold"], points["cett"], strict=True))
+    asked, each = [], Tail.each
+    monkeypatch.setattr(Tail, "each", lambda self, eps: asked.append(self) or each(self, eps))
+    eps, cett = fit_threshold(tail, target, known)
+    assert sum(of is tail for of in asked) <= 6
+    assert cett == pytest.approx(each(tail, eps).mean().item()) and cett <= target
+    assert each(tail, eps * 1.002).mean() > target
+
+
+def test_points_of_the_curve_change_no_threshold_of_few_tokens():
+    generator = torch.Generator().manual_seed(0)
+    tail = Tail(torch.randn(100, 24, generator=generator), torch.eye(24))
+    points = curve(tail, np.arange(0.05, 1, 0.05))
+    known = list(zip(points["threshold"], points["cett"], strict=True))
+    assert fit_threshold(tail, 0.3, known) == fit_threshold(tail, 0.3)
+
+
+def test_a_threshold_far_below_the_largest_contribution_is_found():
+    # One neuron outweighs all others at one token of a thousand.
+    inner = torch.rand(1000, 24, generator=torch.Generator().manual_seed(0)) * 1e-3
+    inner[0, 0] = 1e3
+    tail = Tail(inner, torch.eye(24))
+    eps, cett = fit_threshold(tail, 0.2)
+    assert 0 < eps < 1e-3 and cett <= 0.2 < tail.mean(eps * 1.002)
+
+
 def test_a_curve_by_hand():
     # Contributions 1, 2, 2, 4 along different axes, ||whole|| = 5.
     made = curve(Tail(torch.tensor([[1.0, 2.0, 2.0, 4.0]]), torch.eye(4)), np.array([0.25, 0.5, 1]))

@@ -22,6 +22,32 @@ def test_a_views_facts_are_those_of_the_model(make_model, architecture):
     assert layout.ffn_weights < layout.linear_weights <= sum(p.numel() for p in model.parameters())
 
 
+@pytest.mark.parametrize(
+    "architecture", ["LlamaForCausalLM", "Gemma2ForCausalLM", "Phi3ForCausalLM"]
+)
+def test_the_module_of_the_activation_function_is_the_one_that_is_called(make_model, architecture):
+    model = make_model(architecture)
+    for ffn in view(model).ffns:
+        seen = []
+
+        def keep(_module, given, made, seen=seen):
+            seen.append((given, made))
+
+        hook = ffn.act_module.register_forward_hook(keep)
+        with torch.inference_mode():
+            model(torch.tensor([[1, 5, 9]]))
+        hook.remove()
+        (((gate,), made),) = seen
+        assert gate.shape == (1, 3, ffn.d_ff) and made.equal(ffn.act(gate))
+
+
+def test_a_block_with_two_activation_functions_names_none_of_them(make_model):
+    model = make_model()
+    model.model.layers[0].mlp.second = type(view(model).ffns[0].act)()
+    first, second = view(model).ffns
+    assert first.act_module is None and second.act_module is not None
+
+
 def test_linear_weights_of_a_llama_by_hand(make_model):
     # A block: q, k, v, o of 16 x 16, and three FFN matrices of 16 x 24.
     assert view(make_model()).linear_weights == 2 * (4 * 256 + 3 * 384)

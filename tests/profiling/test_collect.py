@@ -53,6 +53,16 @@ def test_no_more_tokens_are_kept_than_asked_for(make_model):
     assert 0 < len(found["0/residual"]) <= 60
 
 
+def test_sequences_are_kept_whole_and_the_only_one_is_cut(make_model):
+    model, above = make_model(), [np.zeros(24)] * 2
+    found = residual_sample(model, SEQUENCES, [1], above, 60, 4)
+    for sequence in np.unique(found["sequence"]):
+        places = found["position"][found["sequence"] == sequence]
+        assert sorted(places) == list(range(1, len(SEQUENCES[sequence])))
+    cut = residual_sample(model, [[1, *range(4, 54)]], [1], above, 20, 4)
+    assert cut["position"].tolist() == list(range(1, 20))
+
+
 def test_a_model_without_a_norm_before_its_ffns_has_no_such_stream(make_model):
     model = make_model("OPTForCausalLM", do_layer_norm_before=False)
     with pytest.raises(UserError, match="no norm stands before this model's FFNs"):

@@ -9,7 +9,7 @@ import torch
 from pipeline.config.profile import Profile
 from pipeline.errors import UserError
 from pipeline.models.views import view
-from pipeline.profiling.sample import longest, profile_sample, sampled
+from pipeline.profiling.sample import profile_sample, sampled
 from pipeline.tables import sampled as tables
 
 CONFIG = Profile(cett=0.3, cett_tokens=64)
@@ -150,12 +150,42 @@ def test_sampling_takes_every_kind_of_text_from_a_corpus_that_takes_turns():
     assert min(kinds.count(kind) for kind in range(5)) > 25
 
 
-def test_a_long_sequence_gives_its_start_and_is_not_the_whole_sample(toy):
-    assert longest(4096) == 256 and longest(5) == 2
-    sequences = [[0] * 1000, *([1] * 4 for _ in range(60))]
+def test_sequences_are_drawn_whole(toy):
+    sequences = [[0] * (5 + n % 20) for n in range(60)]
     tokens = measured(toy, sequences)["tokens"]
-    assert tokens.height <= 64 and tokens["sequence"].n_unique() > 10
-    assert tokens["position"].max() <= 3
+    assert 32 <= tokens.height <= 64
+    for (sequence,), rows in tokens.group_by("sequence"):
+        assert rows["position"].sort().to_list() == list(range(len(sequences[sequence])))
+
+
+@pytest.mark.parametrize("place", range(0, 61, 6))
+def test_a_sequence_longer_than_the_sample_is_passed_over(toy, place):
+    sequences = [[1] * 4 for _ in range(60)]
+    sequences.insert(place, [0] * 1000)
+    tokens = measured(toy, sequences)["tokens"]
+    assert 32 <= tokens.height <= 64 and place not in tokens["sequence"]
+
+
+def test_the_start_of_one_is_the_sample_where_all_are_longer(toy):
+    tokens = measured(toy, [[1] * 100] * 3)["tokens"]
+    assert tokens.height == 64 and tokens["sequence"].n_unique() == 1
+    assert tokens["position"].to_list() == list(range(64))
+
+
+def test_short_sequences_do_not_fill_the_places_that_long_ones_leave():
+    # Lengths 7 and 1 by turns: seven of 60 tokens remain at most once a long one did not fit.
+    sequences = [[0] * (1 + 6 * (n % 2)) for n in range(1000)]
+    drawn = sampled(sequences, 60)
+    assert 53 < sum(len(sequences[index]) for index in drawn) <= 60
+    long = sum(len(sequences[index]) == 7 for index in drawn)
+    assert long >= len(drawn) - long - 5
+
+
+def test_padding_is_bounded():
+    sequences = [[0] * (4 if n % 10 else 60) for n in range(1000)]
+    drawn = sampled(sequences, 64, 128)
+    assert len(drawn) * max(len(sequences[index]) for index in drawn) <= 128
+    assert 60 <= sum(len(sequences[index]) for index in drawn) <= 64
 
 
 def test_a_sample_of_special_tokens_alone_tells_nothing(toy):

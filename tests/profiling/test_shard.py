@@ -13,8 +13,8 @@ from pipeline.config.models import Model
 from pipeline.config.profile import Profile
 from pipeline.models.loading import load
 from pipeline.models.resolve import resolve
-from pipeline.models.views import view
-from pipeline.numerics import histograms
+from pipeline.models.views import FFNView, view
+from pipeline.numerics import compiled, histograms
 from pipeline.profiling.merge import layers_of, merge_channels, merge_histograms, merge_neurons
 from pipeline.profiling.sample import profile_sample
 from pipeline.profiling.shard import blocks_of_shard, magnitudes, of_block, profile_shard
@@ -298,6 +298,30 @@ def test_sums_of_many_tokens_keep_the_error_that_is_told():
     assert np.abs(found["sum_square"] / (exact**2).sum(0) - 1).max() < 1e-5
     assert (found["active_cett"] == (values > 2).sum(0)).all()
     assert (found["active_nonzero"] == 20_000).all() and (found["max_abs"] == exact.max(0)).all()
+
+
+def test_zeros_are_counted_where_only_some_channels_have_any():
+    from pipeline.profiling.statistics import Moments
+
+    moments = Moments(3)
+    moments.add(torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]))
+    moments.add(torch.tensor([[1.0, 0.0, -3.0], [float("nan"), 0.0, 6.0]]))
+    found = moments.columns()
+    assert found["active_nonzero"].tolist() == [3, 2, 4]
+    assert found["nonfinite"].tolist() == [1, 0, 0]
+
+
+def test_histograms_are_the_same_with_and_without_the_compiled_library(llama, monkeypatch):
+    one = Made(llama, SEQUENCES).histograms
+    monkeypatch.setattr(compiled, "available", lambda: False)
+    assert one.equals(Made(llama, SEQUENCES).histograms)
+
+
+def test_activations_are_the_same_where_no_module_computes_them(make_model, monkeypatch):
+    model = make_model(hidden_act="silu")
+    one = Made(model, SEQUENCES).histograms
+    monkeypatch.setattr(FFNView, "act_module", None)
+    assert one.equals(Made(model, SEQUENCES).histograms)
 
 
 def test_no_hook_stays_behind(llama):

@@ -28,4 +28,10 @@ class Profile(Section):
     cett: float = Field(
         0.2, gt=0, lt=1, description="relative FFN output error that sets the CETT threshold"
     )
-    cett_tokens: int = Field(4096, ge=1, le=4096, description="tokens the threshold is fitted on")
+    cett_tokens: int = Field(
+        4096,
+        ge=1,
+        le=4096,
+        description="most tokens that the threshold is fitted on; they are those of whole "
+        "sequences, or of the start of one where all are longer",
+    )

@@ -124,6 +124,13 @@ class FFNView:
         function: Callable[[torch.Tensor], torch.Tensor] = ACT2FN[self.activation]
         return function
 
+    @property
+    def act_module(self) -> "torch.nn.Module | None":
+        """The module that computes the activation function; None unless there is just one."""
+        kind = type(self.act)
+        found = [module for module in self.owner.modules() if type(module) is kind]
+        return found[0] if len(found) == 1 else None
+
     def output(self, h: "torch.Tensor") -> "torch.Tensor":
         """The FFN's output, (..., d_model), of h."""
         import torch

@@ -9,22 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 
-def halved(within: Callable[[float], bool], low: float, high: float, times: int) -> float:
-    """The largest value known to be `within` after halving the interval `times` times.
+def halved_whole(within: Callable[[int], bool], low: int, high: int, width: int = 1) -> int:
+    """The largest whole number known to be `within` after halving the interval until `low` and
+    `high` are at most `width` apart.
 
     `low` is taken to be within and `high` not to be; neither is tried.
     """
-    for _ in range(times):
-        middle = (low + high) / 2
-        if within(middle):
-            low = middle
-        else:
-            high = middle
-    return low
-
-
-def halved_whole(within: Callable[[int], bool], low: int, high: int, width: int = 1) -> int:
-    """As `halved` for whole numbers, until `low` and `high` are at most `width` apart."""
     while high - low > width:
         middle = (low + high) // 2
         if within(middle):

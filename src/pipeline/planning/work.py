@@ -28,7 +28,7 @@ _SAMPLE = 100
 #: Average length of an answer, as a share of the tokens that the task allows.
 _ANSWERED = 0.5
 #: Forward passes that measuring a sampled token costs, its share of fitting a threshold included.
-_SAMPLED = 3
+_SAMPLED = 2.5
 #: Tokens on which achieved sparsity is measured, and how many measurements a level takes.
 _MEASURED, _MEASUREMENTS = 8192, 10
 #: Forward passes that a training step costs: the student's, its gradients, and the teacher's.

@@ -10,7 +10,7 @@ from pipeline.models.batches import batches
 from pipeline.models.memory import Room, read_bytes
 from pipeline.models.size import of_loaded
 from pipeline.models.views import EXACT_ZERO_ACTIVATIONS, FFNView, input_device, view
-from pipeline.profiling.sample import longest, sampled
+from pipeline.profiling.sample import sampled
 from pipeline.profiling.watching import watching
 
 if TYPE_CHECKING:
@@ -32,16 +32,16 @@ def residual_sample(
     `sequence` and `position` identify the tokens. LAYER/residual is (tokens, d_model) float32: what
     PowerInfer's predictors read, and not the normalised input of the FFN. LAYER/active is (tokens,
     ceil(d_ff / 8)) uint8, a bit a neuron, the first neuron in the highest bit: h != 0 where the
-    activation has exact zeros, and |h| above `above`, (d_ff,) a layer, elsewhere. Tokens are the
-    starts of drawn sequences, at most `tokens` in all. UserError for an FFN that reads the stream
-    itself.
+    activation has exact zeros, and |h| above `above`, (d_ff,) a layer, elsewhere. Tokens are
+    those of whole drawn sequences (`sampled`), at most `tokens` in all. UserError for an FFN that
+    reads the stream itself.
     """
     import torch
 
     layout = view(model)
     size = of_loaded(model)
-    most, drawn = longest(tokens), sampled(sequences, tokens)
-    rows = [sequences[index][:most] for index in drawn]
+    drawn = sampled(sequences, tokens)
+    rows = [sequences[index][:tokens] for index in drawn]
     parts: dict[str, list[np.ndarray]] = {}
 
     def keeping(name: str, change: Any) -> Any:

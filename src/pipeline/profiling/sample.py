@@ -12,14 +12,15 @@ from pipeline.errors import UserError, at
 from pipeline.models.batches import Batch, batches
 from pipeline.models.cett import Tail, curve, fit_threshold
 from pipeline.models.views import EXACT_ZERO_ACTIVATIONS, FFNView, input_device, view
+from pipeline.profiling.active import ActiveSets
 from pipeline.profiling.watching import watching
 
 if TYPE_CHECKING:
     import torch
 
 _SAMPLE_SEED = 0
-#: A sample holds at least this many sequences, if there are that many.
-_SEQUENCES = 16
+#: Most tokens of the sample's batch, padding included, as a multiple of the sample's.
+_PADDED = 2
 #: Shares of (token, neuron) pairs at which the CETT curve is drawn.
 _SHARES = np.array([0.01, *np.arange(0.05, 1, 0.05), 0.99])
 
@@ -32,15 +33,16 @@ def profile_sample(
     """Columns of tables.sampled.THRESHOLDS, NORMS, TOKENS, CETT_CURVE, ALWAYS_ACTIVE and
     PROMPT_OVERLAPS, by the tables' names.
 
-    One forward pass over all sampled tokens at once; each layer is measured as it passes, so that
-    no more than one layer's h is held.
+    One forward pass over all sampled tokens in one batch; each layer is measured as it passes, so
+    that no more than one layer's h is held. A second batch would need all layers' at once, since a
+    threshold is of all tokens.
     """
     import torch
 
     layout = view(model)
     device = input_device(model)
-    drawn = sampled(sequences, config.cett_tokens)
-    rows = [sequences[index][: longest(config.cett_tokens)] for index in drawn]
+    drawn = sampled(sequences, config.cett_tokens, _PADDED * config.cett_tokens)
+    rows = [sequences[index][: config.cett_tokens] for index in drawn]
     (batch,) = batches(rows, len(rows), special, str(device))
     names = ("thresholds", "norms", "tokens", "cett_curve", "always_active", "prompt_overlaps")
     found: dict[str, Columns] = {name: {} for name in names}
@@ -64,21 +66,29 @@ def profile_sample(
     return found
 
 
-def longest(tokens: int) -> int:
-    """Most tokens that a sample of `tokens` takes from the start of a sequence: otherwise one long
-    sequence would be the whole sample, and a few would pad all others to their length."""
-    return max(2, tokens // _SEQUENCES)
+def sampled(
+    sequences: Sequence[Sequence[int]], tokens: int, padded: int | None = None
+) -> list[int]:
+    """Indices of a fixed random draw of whole sequences, in corpus order, that hold at most
+    `tokens` tokens, and at most `padded` once they are padded to one length. Where none is that
+    short, the first drawn one, of which `tokens` tokens are the sample.
 
-
-def sampled(sequences: Sequence[Sequence[int]], tokens: int) -> list[int]:
-    """Indices of a fixed random draw of sequences, in corpus order, whose starts (`longest`) hold
-    at most `tokens` tokens; at least one. Sequences at even distances could all be of one kind of
-    text in a corpus whose kinds take turns."""
-    most = longest(tokens)
-    order = np.random.default_rng(_SAMPLE_SEED).permutation(len(sequences))
-    held = np.cumsum([min(most, len(sequences[index])) for index in order])
-    count = max(1, int(np.searchsorted(held, tokens, side="right")))
-    return sorted(int(index) for index in order[:count])
+    One that does not fit is passed over until half of the tokens are drawn, and then ends the draw:
+    otherwise a long one would end it early, or the last places would go to the shortest ones.
+    Sequences at even distances could all be of one kind of text in a corpus whose kinds take turns.
+    """
+    order = np.random.default_rng(_SAMPLE_SEED).permutation(len(sequences)).tolist()
+    drawn: list[int] = []
+    held = most = 0
+    for index in order:
+        length = len(sequences[index])
+        wide = (len(drawn) + 1) * max(most, length)
+        if held + length <= tokens and (padded is None or wide <= padded):
+            drawn.append(index)
+            held, most = held + length, max(most, length)
+        elif 2 * held >= tokens:
+            break
+    return sorted(drawn or order[:1])
 
 
 class _Measured:
@@ -89,23 +99,32 @@ class _Measured:
         self.sequences = sequences
         self.target = target
         places = batch.counted.nonzero()
-        self.rows, self.positions = places[:, 0].cpu(), places[:, 1].cpu()
+        self.rows, self.positions = places.cpu().numpy().T
         self.pairs = list(_pairs(batch))
 
     def layer(self, ffn: FFNView, h: "torch.Tensor") -> dict[str, dict[str, list]]:
         """Columns of the six tables, without the layer."""
         inner, down = h.float(), ffn.down.weight.to(h.device).float()
-        finite = inner.isfinite().all(dim=1)
-        tail = Tail(inner[finite], down)
+        finite = _finite(inner)
+        every = bool(finite.all())
+        tail = Tail(inner if every else inner[finite], down)
         _check_finite(ffn, finite, tail)
-        threshold, cett = fit_threshold(tail, self.target)
+        drawn = curve(tail, _SHARES)
+        points = list(zip(drawn["threshold"].tolist(), drawn["cett"].tolist(), strict=True))
+        threshold, cett = fit_threshold(tail, self.target, points)
         norms = ffn.down_norms().to(h.device)
         if ffn.activation in EXACT_ZERO_ACTIVATIONS:
-            active = (inner != 0) & inner.isfinite()
+            active = inner != 0
         else:
-            active = (inner.abs() > (threshold / norms).float()) & inner.isfinite()
-        # Layers may lie on several devices; what is compared from here on is small.
-        active = active.cpu()
+            active = inner.abs() > (threshold / norms).float()
+        # A non-finite h is neither active nor inactive.
+        unknown = np.zeros(len(inner), dtype=np.int64)
+        if not every:
+            active &= inner.isfinite()
+            unknown = (~inner.isfinite()).sum(1).cpu().numpy()
+        sets = ActiveSets(active)
+        cett_of = np.full(len(inner), np.nan)
+        cett_of[finite.nonzero().flatten()[tail.kept].cpu()] = tail.each(threshold).cpu()
         of_threshold = {"cett_threshold": [threshold], "cett": [cett]}
         return {
             "thresholds": of_threshold | {"cett_tokens": [len(tail.inner)]},
@@ -114,54 +133,35 @@ class _Measured:
                 "weight_norm": ffn.weight_norms().tolist(),
                 "down_norm": norms.tolist(),
             },
-            "tokens": self._tokens(inner, active, finite, tail, threshold),
-            "cett_curve": {n: v.tolist() for n, v in curve(tail, _SHARES).items()},
-            "always_active": self._always_active(active),
-            "prompt_overlaps": self._prompt_overlaps(active),
+            "tokens": self._tokens(sets, unknown, cett_of),
+            "cett_curve": {name: values.tolist() for name, values in drawn.items()},
+            "always_active": self._always_active(sets),
+            "prompt_overlaps": self._prompt_overlaps(sets),
         }
 
-    def _tokens(
-        self,
-        inner: "torch.Tensor",
-        active: "torch.Tensor",
-        finite: "torch.Tensor",
-        tail: Tail,
-        threshold: float,
-    ) -> dict[str, list]:
-        import torch
-
-        number = active.sum(1)
-        # A non-finite h is neither active nor inactive.
-        unknown = (~inner.isfinite()).sum(1).cpu()
-        cett = torch.full((len(active),), float("nan"), dtype=torch.float64)
-        places = finite.nonzero().flatten()[tail.kept]
-        cett[places.cpu()] = tail.each(threshold).cpu()
-        follows = (self.rows[1:] == self.rows[:-1]) & (
-            self.positions[1:] == self.positions[:-1] + 1
-        )
-        overlap = _jaccard(active[1:], active[:-1])
-        overlap[~follows] = float("nan")
+    def _tokens(self, sets: ActiveSets, unknown: np.ndarray, cett: np.ndarray) -> dict[str, list]:
+        """`unknown` are the neurons of each token that are neither active nor inactive."""
+        tokens = np.arange(len(self.rows))
+        overlap = np.full(len(tokens), np.nan)
+        overlap[1:] = sets.overlaps(tokens[1:], tokens[:-1])
+        follows = (np.diff(self.rows) == 0) & (np.diff(self.positions) == 1)
+        overlap[1:][~follows] = np.nan
         return {
             "sequence": [self.sequences[row] for row in self.rows.tolist()],
             "position": self.positions.tolist(),
-            "active": number.tolist(),
-            "sparsity": (1 - (number + unknown).double() / active.shape[1]).tolist(),
-            "cett": _known(cett.tolist()),
-            "overlap_previous": [None, *_known(overlap.tolist())][: len(active)],
+            "active": sets.number.tolist(),
+            "sparsity": (1 - (sets.number + unknown) / sets.neurons).tolist(),
+            "cett": _known(cett),
+            "overlap_previous": _known(overlap),
         }
 
-    def _always_active(self, active: "torch.Tensor") -> dict[str, list]:
-        import torch
-
+    def _always_active(self, sets: ActiveSets) -> dict[str, list]:
         held: dict[int, list[float]] = {}
-        for row in self.rows.unique().tolist():
-            mine = active[self.rows == row]
-            # The first token that leaves a neuron inactive; the sequence's length where none does.
-            order = torch.arange(len(mine))[:, None]
-            first = torch.where(mine, len(mine), order).amin(0)
+        for row in np.unique(self.rows):
+            shares = sets.always(np.flatnonzero(self.rows == row))
             length = 1
-            while length <= len(mine):
-                held.setdefault(length, []).append(float((first >= length).double().mean()))
+            while length <= len(shares):
+                held.setdefault(length, []).append(float(shares[length - 1]))
                 length *= 2
         return {
             "length": list(held),
@@ -169,21 +169,27 @@ class _Measured:
             "sequences": [len(shares) for shares in held.values()],
         }
 
-    def _prompt_overlaps(self, active: "torch.Tensor") -> dict[str, list]:
-        frequency = active.double().mean(0)
-        both, either = frequency.square().sum(), (2 * frequency - frequency.square()).sum()
-        chance = float(both / either) if float(either) else 0.0
+    def _prompt_overlaps(self, sets: ActiveSets) -> dict[str, list]:
+        both = np.square(sets.frequency).sum()
+        either = (2 * sets.frequency).sum() - both
+        chance = float(both / either) if either else 0.0
         names = ("sequence", "other", "first_changed", "positions", "overlap", "by_chance")
         columns: dict[str, list] = {name: [] for name in names}
         for one, other, changed, mine, theirs in self.pairs:
-            overlaps = _jaccard(active[mine], active[theirs])
-            overlaps = overlaps[~overlaps.isnan()]
+            overlaps = sets.overlaps(mine, theirs)
+            overlaps = overlaps[~np.isnan(overlaps)]
             if len(overlaps):
                 values = (self.sequences[one], self.sequences[other], changed, len(overlaps),
                           float(overlaps.mean()), chance)  # fmt: skip
                 for name, value in zip(names, values, strict=True):
                     columns[name].append(value)
         return columns
+
+
+def _finite(values: "torch.Tensor") -> "torch.Tensor":
+    """Which tokens' values, (tokens, channels), are all finite numbers; the least and the largest
+    of values that hold one that is not a number is not a number."""
+    return values.amax(1).isfinite() & values.amin(1).isfinite()
 
 
 def _check_finite(ffn: FFNView, finite: "torch.Tensor", tail: Tail) -> None:
@@ -216,13 +222,8 @@ def _pairs(batch: Batch) -> Any:
         mine, theirs = index[row, changed:], index[after, changed:]
         both = (mine >= 0) & (theirs >= 0)
         if bool(both.any()):
-            yield row, after, changed, mine[both], theirs[both]
+            yield row, after, changed, mine[both].numpy(), theirs[both].numpy()
 
 
-def _jaccard(one: "torch.Tensor", other: "torch.Tensor") -> "torch.Tensor":
-    """Intersection over union of each row, float64; not a number where nothing is active."""
-    return (one & other).sum(1).double() / (one | other).sum(1).double()
-
-
-def _known(values: Sequence[float]) -> list[float | None]:
-    return [None if value != value else value for value in values]
+def _known(values: np.ndarray) -> list[float | None]:
+    return [None if value != value else value for value in values.tolist()]

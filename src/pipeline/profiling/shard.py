@@ -1,6 +1,7 @@
 """Profile one shard of the calibration sequences: one streaming pass, no activation kept."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from pipeline.models.size import of_loaded
 from pipeline.models.views import FFNView, Projection, input_device, view
 from pipeline.profiling.inputs import Input, inputs_of
 from pipeline.profiling.statistics import Histogram, Moments, chunk
-from pipeline.profiling.watching import Watch, watching
+from pipeline.profiling.watching import Watch, called, watching
 
 if TYPE_CHECKING:
     import torch
@@ -49,9 +50,11 @@ def profile_shard(
     channels: list[pl.DataFrame] = []
     with torch.inference_mode():
         probe = torch.tensor([list(sequences[0][:2])], device=device)
-        inputs = inputs_of(layout.blocks, layout.ffns, lambda: model.base_model(input_ids=probe))
+        with called(ffn.act_module for ffn in layout.ffns) as acts:
+            run = partial(model.base_model, input_ids=probe)
+            inputs = inputs_of(layout.blocks, layout.ffns, run)
         layers = [
-            _Layer(ffn, found, least)
+            _Layer(ffn, found, least, acts[ffn.act_module] == 1)
             for ffn, found, least in zip(layout.ffns, inputs, above, strict=True)
         ]
         halving = Halving(lambda: _all([layer.mark() for layer in layers]))
@@ -115,10 +118,14 @@ class _Layer:
     """What is counted in one layer: moments of every linear input, started anew for each block, and
     histograms of these inputs and of the FFN's inner tensors, over all blocks."""
 
-    def __init__(self, ffn: FFNView, inputs: Sequence[Input], above: np.ndarray) -> None:
+    def __init__(
+        self, ffn: FFNView, inputs: Sequence[Input], above: np.ndarray, acts: bool
+    ) -> None:
+        """`acts` where a pass calls the FFN's `act_module`, and once."""
         import torch
 
         self.ffn = ffn
+        self.acts = acts
         self.inputs = inputs
         self.above = torch.from_numpy(above).float()
         self.histograms: dict[str, Histogram] = {}
@@ -144,7 +151,10 @@ class _Layer:
             watch.output(projection.module, _of(projection, self._histogram(name).add))
         if self.ffn.gated:
             gate, add = self.ffn.inner[0], self._histogram("ffn.activation").add
-            watch.output(gate.module, _of(gate, lambda values: add(self.ffn.act(values))))
+            if self.acts and self.ffn.act_module is not None:
+                watch.output(self.ffn.act_module, add)
+            else:
+                watch.output(gate.module, _of(gate, lambda values: add(self.ffn.act(values))))
         watch.output(self.ffn.down.module, self._histogram("ffn.output").add)
 
     def neurons(self, **key: int) -> Iterator[pl.DataFrame]:

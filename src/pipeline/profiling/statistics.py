@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.numerics import histograms
+from pipeline.numerics import compiled, histograms
 
 if TYPE_CHECKING:
     import torch
@@ -87,7 +87,11 @@ class Moments:
         work = torch.empty_like(magnitude)
         self._sums[0] += self._sum(magnitude)
         self._sums[1] += self._sum(torch.mul(magnitude, magnitude, out=work))
-        self._sums[2] += self._sum(torch.gt(magnitude, 0, out=work))
+        if bool((magnitude.amin(0) > 0).all()):
+            # Without zeros, as most often where the activation has none, they need not be counted.
+            self._sums[2] += len(magnitude)
+        else:
+            self._sums[2] += self._sum(torch.gt(magnitude, 0, out=work))
         if self.above is not None:
             self._sums[3] += self._sum(torch.gt(magnitude, self.above, out=work))
 
@@ -117,7 +121,8 @@ class Moments:
 
 
 class Histogram:
-    """How many of a tensor's values each bin of `histograms` holds."""
+    """How many of a tensor's values each bin of `histograms` holds; the compiled library counts
+    them where it is built, with the same result."""
 
     def __init__(self) -> None:
         self._counts: torch.Tensor | None = None
@@ -133,11 +138,18 @@ class Histogram:
 
     def add(self, values: "torch.Tensor") -> None:
         """Add values of any shape."""
-        found = histograms.counts(values)
+        import torch
+
+        if values.device.type == "cpu" and compiled.available():
+            if self._counts is None:
+                self._counts = torch.zeros(2, histograms.BINS, dtype=torch.int64)
+            compiled.count_bins(values, self._counts)
+            return
+        found = histograms.counts(values)[None]
         self._counts = found if self._counts is None else self._counts.add_(found)
 
     def columns(self) -> dict[str, np.ndarray]:
         """`sign`, `low`, `high` and `count` of the bins that hold something."""
         if self._counts is None:
             return histograms.rows(np.zeros(histograms.BINS, dtype=np.int64))
-        return histograms.rows(self._counts.cpu().numpy())
+        return histograms.rows(self._counts.sum(0).cpu().numpy())

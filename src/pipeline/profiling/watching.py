@@ -1,6 +1,7 @@
 """Run a model's blocks over a batch and hand their tensors to receivers."""
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -70,3 +71,14 @@ def watching(chunk: "Callable[[int], int] | None" = None) -> Iterator[Watch]:
     """A Watch whose hooks end with the block; it hands over all tokens at once without `chunk`."""
     with ExitStack() as ends:
         yield Watch(ends, chunk)
+
+
+@contextmanager
+def called(modules: "Iterable[torch.nn.Module | None]") -> "Iterator[Counter[torch.nn.Module]]":
+    """How often each of the modules is called during the block."""
+    found: Counter[torch.nn.Module] = Counter()
+    with ExitStack() as ends:
+        for module in filter(None, modules):
+            hook = module.register_forward_hook(lambda which, _i, _o: found.update([which]))
+            ends.callback(hook.remove)
+        yield found
