@@ -149,6 +149,5 @@ def test_neurons_chosen_per_prompt_are_those_of_what_follows(calibration, in_flo
     with pipeline.apply(model, plan):
         found = steps(model, tokens, 24)
     assert torch.allclose(found[0], dense[0], atol=1e-3)
-    assert not any(
-        torch.allclose(*pair, atol=1e-2) for pair in zip(found[1:], dense[1:], strict=True)
-    )
+    apart = (found[1:] - dense[1:]).norm(dim=1) / dense[1:].norm(dim=1)
+    assert apart.min() > 1e-3

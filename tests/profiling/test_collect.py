@@ -55,11 +55,11 @@ def test_no_more_tokens_are_kept_than_asked_for(make_model):
 
 def test_sequences_are_kept_whole_and_the_only_one_is_cut(make_model):
     model, above = make_model(), [np.zeros(24)] * 2
-    found = residual_sample(model, SEQUENCES, [1], above, 60, 4)
+    found = residual_sample(model, SEQUENCES, [1], above, 60, Room(4))
     for sequence in np.unique(found["sequence"]):
         places = found["position"][found["sequence"] == sequence]
         assert sorted(places) == list(range(1, len(SEQUENCES[sequence])))
-    cut = residual_sample(model, [[1, *range(4, 54)]], [1], above, 20, 4)
+    cut = residual_sample(model, [[1, *range(4, 54)]], [1], above, 20, Room(4))
     assert cut["position"].tolist() == list(range(1, 20))
 
 
