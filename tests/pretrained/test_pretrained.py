@@ -34,7 +34,6 @@ STATIC = {
 DYNAMIC = {
     "cats": ({"sparsifier": "cats"}, 0.5),
     "teal": ({"sparsifier": "teal"}, 0.4),
-    "griffin": ({"sparsifier": "griffin", "sparse_from": "start"}, 0.5),
     "mean_bias": ({"sparsifier": "teal", "compensation": "mean_bias"}, 0.4),
 }
 if CHOSEN == "all":

@@ -2,8 +2,7 @@
 
 from pydantic import Field, field_validator
 
-from pipeline.config.base import Section, Shards, check_home
-from pipeline.config.models import SHA256
+from pipeline.config.base import SHA256, Section, Shards, check_home
 from pipeline.errors import UserError
 from pipeline.registry import CORPORA
 from pipeline.store import packages

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, field_validator
 
-from pipeline.config.base import Section, check_home
+from pipeline.config.base import SHA256, Section, check_home
 from pipeline.errors import UserError
 from pipeline.store import packages
 
@@ -15,7 +15,6 @@ HUB_ID = rf"(?a:({_WORD}/)?(?=.{{1,96}}$){_WORD})(?<!\.git)"
 #: A device in `max_memory`, an amount of memory on it, and the device of a model.
 PLACE = r"^(cpu|\d{1,3})$"
 SIZE = r"^\d{1,9}(\.\d{1,9})?[KMGT]i?B$"
-SHA256 = r"^[0-9a-fA-F]{64}$"
 DEVICE = r"^(cpu|cuda(:\d{1,3})?)$"
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Kind = Literal["builtin", "path", "gguf", "package", "hub"]

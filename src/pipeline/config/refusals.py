@@ -6,8 +6,8 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from pipeline.config.base import Name
-from pipeline.config.models import DEVICE, PLACE, SHA256, SIZE
+from pipeline.config.base import SHA256, Name
+from pipeline.config.models import DEVICE, PLACE, SIZE
 from pipeline.errors import UserError
 
 #: What to give where a value is of the wrong kind, in YAML's words.
