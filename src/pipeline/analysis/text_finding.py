@@ -15,9 +15,7 @@ from pipeline.config.orders import Orders
 Rows = list[dict[str, Any]]
 
 
-def text_contrasts(
-    arms: Sequence[Arm], orders: Orders, level: str, resamples: Resamples
-) -> Rows:
+def text_contrasts(arms: Sequence[Arm], orders: Orders, level: str, resamples: Resamples) -> Rows:
     """Nats a token under the first minus nats a token under the second, for every model that has
     both and every task that scores texts; which are compared is as with accuracies."""
     by_key = {(arm.model, arm.method, arm.level): arm for arm in arms}
