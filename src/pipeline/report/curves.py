@@ -104,6 +104,7 @@ def task_panels(
     lost: Lost = POINTS,
     column: str = "neuron_sparsity_imposed",
     across: str = REMOVED,
+    height: int = 140,
 ) -> Any:
     """A chart with a row a task and a column a model; controls are named so. `column` holds the
     sparsity, and where it is of neurons removed, a rule marks the end of the cold set."""
@@ -117,7 +118,7 @@ def task_panels(
     layers = curve_layers(
         looks_of(rows, methods),
         width=330 if len(names) > 1 else 560,
-        height=140,
+        height=height,
         named=False,
         across=across,
         lost=lost,

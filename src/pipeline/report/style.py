@@ -39,7 +39,7 @@ def layer_axis(**options: Any) -> Any:
     """An axis of layers, which leaves out labels where dozens of layers would overlap."""
     import altair as alt
 
-    return alt.Axis(labelAngle=0, labelOverlap="parity", labelSeparation=3, **options)
+    return alt.Axis(labelAngle=0, labelOverlap="parity", labelSeparation=1, **options)
 
 
 def finished(chart: Any, description: str) -> Spec:

@@ -23,12 +23,12 @@ def at_chance(models: Sequence[str], finding: Mapping[str, Any]) -> str:
     for row in (known[model] for model in models):
         ends = f"[{percent(row['low'])}, {percent(row['high'])}]"
         scores.append(
-            f"{row['model']} gets {percent(row['accuracy'])} {ends} of the reasoning tasks right, "
-            f"where chance is {percent(row['chance'])}"
+            f"{row['model']} gets {percent(row['accuracy'])} {ends} right on the mean of the "
+            f"reasoning tasks, where chance is {percent(row['chance'])}"
         )
     return (
-        "Accuracy cannot tell what pruning costs a model that is not clear of chance before: "
-        f"{'; '.join(scores)}. Texts tell instead, in nats a token."
+        "Accuracy cannot tell what pruning costs a model that is not clear of chance before it: "
+        f"unpruned, {'; '.join(scores)}. Texts tell instead, in nats a token."
     )
 
 

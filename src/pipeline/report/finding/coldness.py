@@ -1,4 +1,4 @@
-"""Whether coldness matters, to reasoning or on texts, of every layer and of the whole model, and which part."""
+"""Whether coldness matters to reasoning or texts, by layer and in the model, and which part."""
 
 from collections.abc import Collection, Sequence
 

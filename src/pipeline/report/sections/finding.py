@@ -59,16 +59,11 @@ def split(decomposition: Rows, models: Sequence[str]) -> list[dict[str, Any]]:
 def text_parts(results: Results) -> list[dict[str, Any]]:
     """The same in nats a token for the models that are not clear of chance: for each task that
     scores texts its name, the models, and rows with a cell for each of them."""
-    at_chance = [
-        row["model"]
-        for row in results.finding["dense_reasoning"]
-        if row["low"] <= row["chance"] and row["model"] in results.model_names
-    ]
     by_task: dict[str, list[Any]] = {}
     for row in results.finding["text_decomposition"]:
         by_task.setdefault(row["task"], []).append(row)
     tables = [
-        {"task": task, "models": at_chance, "rows": split(rows, at_chance)}
+        {"task": task, "models": results.at_chance, "rows": split(rows, results.at_chance)}
         for task, rows in by_task.items()
     ]
     return [table for table in tables if table["rows"]]

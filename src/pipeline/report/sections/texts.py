@@ -28,6 +28,10 @@ def values(results: Results) -> dict[str, Any] | None:
     return {"perplexity": pruned(rows), "shown": shown}
 
 
+#: Height of a panel in pixels: losses of texts differ more than those of accuracy.
+_HEIGHT = 220
+
+
 def removed_figure(rows: Rows, models: Rows, methods: Rows) -> Spec:
     """Nats a token lost against the share of FFN neurons removed, a row a task and a column a
     model."""
@@ -35,7 +39,7 @@ def removed_figure(rows: Rows, models: Rows, methods: Rows) -> Spec:
     if not shown:
         return nothing(NO_CURVE if pruned(rows) else NO_CONDITION)
     return finished(
-        task_panels(shown, models, methods, NATS),
+        task_panels(shown, models, methods, NATS, height=_HEIGHT),
         "Nats a token lost on texts against the share of FFN neurons removed, by method.",
     )
 
@@ -49,7 +53,7 @@ def achieved_figure(rows: Rows, models: Rows, methods: Rows) -> Spec:
     if not shown:
         return nothing(NO_MEASURE if pruned(rows) else NO_CONDITION)
     charts = [
-        task_panels(of_measure, models, methods, NATS, f"{measure}_total", across(measure))
+        task_panels(of_measure, models, methods, NATS, f"{measure}_total", across(measure), _HEIGHT)
         for measure, of_measure in shown.items()
     ]
     return finished(
