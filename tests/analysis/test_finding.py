@@ -198,9 +198,9 @@ def test_how_the_dense_model_stands_beside_chance():
     (row,) = dense_reasoning(of_model)
     assert (row["model"], row["n"], row["chance"]) == ("m", 200, pytest.approx(0.1))
     assert row["accuracy"] == pytest.approx(0.8)
-    # As Agresti and Coull's, of 100 questions each: sqrt(sum of p(1 - p) / 104) / 2, p towards 1/2.
-    shares = [(right + 2) / 104 for right in (70, 90)]
-    reach = 1.96 * sum(p * (1 - p) / 104 for p in shares) ** 0.5 / 2
+    # One right and one wrong question are added to the hundred of each task.
+    shares = [(right + 1) / 102 for right in (70, 90)]
+    reach = 1.96 * sum(p * (1 - p) / 102 for p in shares) ** 0.5 / 2
     centre = sum(shares) / 2
-    assert (row["low"], row["high"]) == pytest.approx((centre - reach, centre + reach), abs=0.003)
+    assert (row["low"], row["high"]) == pytest.approx((centre - reach, centre + reach), abs=0.002)
     assert dense_reasoning(losses([arm("dense", level="0")], reasoning=False)) == []
