@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from pipeline.analysis.arms import Arm
-from pipeline.analysis.finding import contrasts, decomposition
+from pipeline.analysis.finding import contrasts, decomposition, dense_reasoning
 from pipeline.analysis.losses import Losses
 from pipeline.config.orders import Orders
 
@@ -191,3 +191,16 @@ def test_without_reasoning_tasks_nothing_is_compared(arms, orders):
     controls = losses(arms, reasoning=False)
     assert contrasts(arms, controls, Orders(orders), LEVEL) == []
     assert decomposition(arms, controls, Orders(orders), LEVEL) == []
+
+
+def test_how_the_dense_model_stands_beside_chance():
+    of_model = losses([arm("dense", (30, 10), level="0")])
+    (row,) = dense_reasoning(of_model)
+    assert (row["model"], row["n"], row["chance"]) == ("m", 200, pytest.approx(0.1))
+    assert row["accuracy"] == pytest.approx(0.8)
+    # One right and one wrong question are added to the hundred of each task.
+    shares = [(right + 1) / 102 for right in (70, 90)]
+    reach = 1.96 * sum(p * (1 - p) / 102 for p in shares) ** 0.5 / 2
+    centre = sum(shares) / 2
+    assert (row["low"], row["high"]) == pytest.approx((centre - reach, centre + reach), abs=0.002)
+    assert dense_reasoning(losses([arm("dense", level="0")], reasoning=False)) == []

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.analysis.arms import Arm, Text, arms
 from pipeline.analysis.bootstrap import Resamples
-from pipeline.analysis.perplexity import perplexities
+from pipeline.analysis.perplexity import difference, perplexities
 from pipeline.tables.curves import PERPLEXITY
 from pipeline.tables.samples import SAMPLES, SPARSITY
 
@@ -98,3 +98,15 @@ def test_texts_whose_scores_are_not_finite_have_no_nats():
     assert row["nonfinite"] == 1 and row["log_perplexity_dense"] == 1.5
     for key in ("log_perplexity", "loss", "loss_low", "loss_high"):
         assert row[key] is None
+
+
+def test_a_difference_to_the_dense_run_is_its_loss():
+    generator = np.random.default_rng(2)
+    base = TOKENS * generator.uniform(1, 2, 60)
+    dense, cold = arm("dense", base, "0"), arm("cold", base + TOKENS * generator.normal(0.2, 1, 60))
+    draws = Resamples(0, 300, 0.95)
+    (row,) = perplexities([cold], {"m": dense}, draws)
+    found = difference(cold, dense, "prose", draws)
+    assert found == tuple(row[key] for key in ("loss", "loss_low", "loss_high"))
+    estimate, low, high = difference(dense, cold, "prose", draws)
+    assert (estimate, low, high) == pytest.approx((-found[0], -found[2], -found[1]))

@@ -199,6 +199,44 @@ def finding():
             }
             for second, estimate in (("keep_cold", -0.12), ("drop_random", -0.01), ("other", 0.05))
         ],
+        "dense_reasoning": [
+            {
+                "model": model,
+                "accuracy": 0.875,
+                "low": 0.84,
+                "high": 0.9,
+                "chance": 0.25,
+                "n": 400,
+            }
+            for model in MODELS
+        ],
+        "text_contrasts": [
+            {
+                "model": "ref-reglu",
+                "task": "prose",
+                "first": {"method": "drop_cold", "level": "0.1", "neuron_sparsity": 0.101},
+                "second": {"method": "drop_random", "level": "0.1", "neuron_sparsity": 0.1},
+                "estimate": -0.41,
+                "low": -0.45,
+                "high": -0.36,
+                "n": 500,
+            }
+        ],
+        "text_decomposition": [
+            {
+                "model": model,
+                "task": "prose",
+                "scope": "layer",
+                "part": part,
+                "first": "drop_random",
+                "second": "drop_cold",
+                "estimate": estimate,
+                "low": estimate - 0.02,
+                "high": estimate + 0.02,
+            }
+            for model in MODELS
+            for part, estimate in (("not hot", 0.31), ("order of coldness", 0.1))
+        ],
         "decomposition": [
             {
                 "model": model,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.report.compared import MEASURE_NAMES, cell_text, compared, markdown
+from pipeline.report.compared import MEASURE_NAMES, cell_text, compared, markdown, panels
 from pipeline.report.render import spec_text, svg
 from pipeline.report.sections.accuracy_lost import main_figure
 from pipeline.report.sections.compared import compared_figure
@@ -147,3 +147,39 @@ def test_nats_without_a_number_are_not_told(rows, texts):
     curves = rows(("ref-reglu", "overflowing", "0.5", 0.3))
     (table,) = compared(curves, texts("ref-reglu", "overflowing", "0.5", None, 0.1), MODELS)
     assert table["rows"][0]["cells"]["ref-reglu"]["nats"] is None
+
+
+def own(make_curve, method, neurons, weights, **changes):
+    """A row of a method with levels of its own, by what it imposes."""
+    shares = {"neuron": neurons, "ffn_weight": weights, "model_weight": weights / 2}
+    imposed = {f"{name}_sparsity_imposed": share for name, share in shares.items()}
+    total = {f"{name}_sparsity_total": share + 0.1 for name, share in shares.items()}
+    return make_curve(method=method, measure=None, level="0.7", **imposed, **total, **changes)
+
+
+def placed(rows):
+    return {measure: [row["method"] for row in of] for measure, of in panels(rows).items()}
+
+
+def test_methods_with_levels_of_their_own_stand_at_the_measure_that_they_change(make_curve, rows):
+    cats, teal = own(make_curve, "cats", 0.5, 0.4), own(make_curve, "teal", 0.0, 0.3)
+    assert placed([cats]) == {"neuron_sparsity": ["cats"]}
+    assert placed([teal]) == {"model_weight_sparsity": ["teal"]}
+    both = {"neuron_sparsity": ["cats"], "model_weight_sparsity": ["cats", "teal"]}
+    assert placed([cats, teal]) == both
+    # Beside methods that were asked for a measure, too.
+    asked = rows(("ref-reglu", "wina", "0.5", 0.1))[:1]
+    assert placed([*asked, cats]) == {
+        "neuron_sparsity": ["cats"], "model_weight_sparsity": ["wina", "cats"]
+    }  # fmt: skip
+
+
+def test_what_skips_nothing_has_no_place(make_curve):
+    assert placed([own(make_curve, "int4", 0.0, 0.0), own(make_curve, "dense", 0.5, 0.5)]) == {}
+
+
+def test_a_method_with_levels_of_its_own_is_drawn_at_its_total(make_curve, finding):
+    rows = [own(make_curve, "cats", 0.5, 0.4), own(make_curve, "teal", 0.0, 0.3, task="copying")]
+    spec = compared_figure(rows, finding["models"], [])
+    (point,) = (r for data in spec["datasets"].values() for r in data if r["part"] == "curve")
+    assert (point["method"], point["sparsity"]) == ("cats", pytest.approx(60.0))

@@ -1,6 +1,5 @@
 """The facts of the finding: the models before pruning, and paired contrasts between the arms."""
 
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,16 +8,12 @@ from pipeline.analysis.base import StudyAnalysis
 from pipeline.analysis.dense import dense_rows
 from pipeline.analysis.losses import Losses
 from pipeline.analysis.material import Backbone, Material
-from pipeline.config.level import COLD as COLD_SET
-from pipeline.config.level import HOT as HOT_SET
+from pipeline.analysis.pairs import pairs, parts
+from pipeline.analysis.text_finding import text_contrasts, text_decomposition
 from pipeline.config.level import Level
-from pipeline.config.orders import ALL, COLD, LAYER, MODEL, Order, Orders
-from pipeline.config.roles import COLDEST, HOTTEST, RANDOM
+from pipeline.config.orders import Orders
 from pipeline.tables.curves import DENSE, REASONING
 from pipeline.tables.finding import FINDING
-
-#: What a difference between random neurons and the coldest is made of.
-LAYERS, HOTNESS, ORDER = "layers", "not hot", "order of coldness"
 
 
 def finding(study: Material) -> dict[str, Any]:
@@ -26,6 +21,7 @@ def finding(study: Material) -> dict[str, Any]:
     settings = study.settings
     level = Level(settings.reference_level).text
     dense = [run for run in study.evaluated if run.method == DENSE]
+    of_texts = (study.arms, study.orders, level, study.resamples)
     return {
         "confidence": settings.confidence,
         "bootstrap": settings.bootstrap,
@@ -34,6 +30,9 @@ def finding(study: Material) -> dict[str, Any]:
         "dense": [row for e in dense for row in dense_rows(e.model, e.samples, study.targets)],
         "contrasts": contrasts(study.arms, study.losses, study.orders, level),
         "decomposition": decomposition(study.arms, study.losses, study.orders, level),
+        "dense_reasoning": dense_reasoning(study.losses),
+        "text_contrasts": text_contrasts(*of_texts),
+        "text_decomposition": text_decomposition(*of_texts),
     }
 
 
@@ -55,35 +54,27 @@ def backbone_facts(backbone: Backbone) -> dict[str, Any]:
     }
 
 
+def dense_reasoning(losses: Mapping[str, Losses]) -> list[dict[str, Any]]:
+    """How every dense model stands on the mean of the reasoning tasks, beside chance."""
+    rows = []
+    for model, of_model in losses.items():
+        if members := of_model.members(REASONING, of_model.dense):
+            size = sum(of_model.dense.right[member].shape[1] for member in members)
+            stands = of_model.standing(REASONING, of_model.dense)
+            rows.append({"model": model, **stands, "n": size})
+    return rows
+
+
 def contrasts(
     arms: Sequence[Arm], losses: Mapping[str, Losses], orders: Orders, level: str
 ) -> list[dict[str, Any]]:
-    """Loss under the first minus loss under the second, for every model that has both.
-
-    At the reference level, the coldest neurons, ranked by layer and over the model, are set against
-    their matched random draws among all and among the cold neurons, against the methods that remove
-    the coldest and come later in the configuration, and, when ranked by layer, against every other
-    order that takes as many of each layer. All cold neurons are set against all hot ones.
-    """
-    pairs = []
-    for coldest in orders.named(COLDEST):
-        drawn = [o for among in (ALL, COLD) for o in orders.matched(coldest, among)]
-        others = [
-            o
-            for o in orders.all
-            if o.scope == coldest.scope == LAYER and o.order not in (RANDOM, COLDEST)
-        ]
-        later = [
-            o for o in orders.named(COLDEST) if orders.all.index(o) > orders.all.index(coldest)
-        ]
-        named = [o.method for o in (*drawn, *others, *later)]
-        pairs += [((coldest.method, level), (name, level)) for name in named]
-        hottest = orders.named(HOTTEST, coldest.scope)
-        pairs += [((coldest.method, COLD_SET.text), (o.method, HOT_SET.text)) for o in hottest]
+    """Loss under the first minus loss under the second, for every model that has both; which are
+    compared is said at `pairs`."""
+    chosen = pairs(orders, level)
     by_key = {(arm.model, arm.method, arm.level): arm for arm in arms}
     compared = []
     for model, of_model in losses.items():
-        for first, second in pairs:
+        for first, second in chosen:
             one, other = by_key.get((model, *first)), by_key.get((model, *second))
             if one and other and of_model.members(REASONING, one, other):
                 compared.append(_contrast(of_model, one, other))
@@ -93,39 +84,18 @@ def contrasts(
 def decomposition(
     arms: Sequence[Arm], losses: Mapping[str, Losses], orders: Orders, level: str
 ) -> list[dict[str, Any]]:
-    """What the difference between as many random neurons and the coldest is made of, in points of
-    reasoning accuracy: a row a model, scope and part.
-
-    Ranked by layer: random neurons of every layer minus random cold ones (the part from not being
-    hot), and these minus the coldest (the part from their order). Ranked over the model: first,
-    random neurons of every layer minus random ones that take as many of each layer as the coldest
-    of the model do (the part from which layers are cut), then the same two.
-    """
-    by_key = {(arm.model, arm.method): arm for arm in arms if arm.level == level}
-
-    def chosen(model: str, named: Sequence[Order]) -> Arm | None:
-        return next((by_key[model, o.method] for o in named if (model, o.method) in by_key), None)
-
+    """What the difference between as many random neurons and the coldest is made of (`parts`), in
+    points of reasoning accuracy: a row a model, scope and part."""
     rows = []
     for model, of_model in losses.items():
-        for scope in (LAYER, MODEL):
-            coldest = orders.coldest(scope)
-            if coldest is None or REASONING not in of_model.tasks:
-                continue
-            even = orders.even(coldest.sparse_from) if scope == MODEL else []
-            steps: list[tuple[str, Arm | None]] = [
-                (LAYERS, chosen(model, even)),
-                (HOTNESS, chosen(model, orders.matched(coldest))),
-                (ORDER, chosen(model, orders.matched(coldest, COLD))),
-                ("", chosen(model, [coldest])),
-            ]
-            for (part, first), (_, second) in itertools.pairwise(steps):
-                if first and second and of_model.members(REASONING, first, second):
-                    # A lower accuracy is a higher loss, so the order turns round.
-                    estimate, low, high = of_model.difference(second, first, REASONING)
-                    head = {"model": model, "scope": scope, "part": part}
-                    sides = {"first": first.method, "second": second.method}
-                    rows.append(head | sides | {"estimate": estimate, "low": low, "high": high})
+        at_level = {a.method: a for a in arms if (a.model, a.level) == (model, level)}
+        for scope, part, first, second in parts(orders, at_level):
+            if of_model.members(REASONING, first, second):
+                # A lower accuracy is a higher loss, so the order turns round.
+                estimate, low, high = of_model.difference(second, first, REASONING)
+                head = {"model": model, "scope": scope, "part": part}
+                sides = {"first": first.method, "second": second.method}
+                rows.append(head | sides | {"estimate": estimate, "low": low, "high": high})
     return rows
 
 

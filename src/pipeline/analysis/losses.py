@@ -95,12 +95,20 @@ class Losses:
     def room(self, task: str, *arms: Arm) -> float | None:
         """Accuracy of the dense model above chance, on the tasks that these arms touch; None where
         it is not clear of chance."""
+        stands = self.standing(task, *arms)
+        if stands["low"] <= stands["chance"]:
+            return None
+        return stands["accuracy"] - stands["chance"]
+
+    def standing(self, task: str, *arms: Arm) -> dict[str, float]:
+        """Accuracy of the dense model with the `low` and `high` end of its interval, and `chance`,
+        on the tasks that these arms touch."""
         members = self.members(task, *arms)
         right = [self._changes(m, self.dense.right[m].mean(0)) for m in members]
+        low, high = share_interval(right, [], self._confidence)
         chance = float(np.mean([self._chance[member] for member in members]))
-        if share_interval(right, [], self._confidence)[0] <= chance:
-            return None
-        return self._accuracy(self.dense, members) - chance
+        accuracy = self._accuracy(self.dense, members)
+        return {"accuracy": accuracy, "low": low, "high": high, "chance": chance}
 
     def _corrected(self, arm: Arm, task: str, loss: float) -> dict[str, float | None]:
         """loss / (dense - chance); nulls unless the dense model is clear of chance.

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from pipeline.analysis.arms import Arm, Evaluated, arms
+from pipeline.analysis.bootstrap import Resamples
 from pipeline.analysis.chance import chance
 from pipeline.analysis.losses import Losses
 from pipeline.config.analysis import Analysis
@@ -109,6 +110,11 @@ class Material:
             )
             for model, rows in self.answers.items()
         }
+
+    @cached_property
+    def resamples(self) -> Resamples:
+        """The draws of texts behind every interval of texts."""
+        return Resamples(self.seed, self.settings.bootstrap, self.settings.confidence)
 
     @cached_property
     def clear_of_chance(self) -> set[str]:

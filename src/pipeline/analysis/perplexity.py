@@ -17,9 +17,7 @@ def perplexity(study: Material) -> list[dict[str, Any]]:
 
     Paired by text: one resample draws the same texts for the pruned and for the dense model.
     """
-    settings = study.settings
-    resamples = Resamples(study.seed, settings.bootstrap, settings.confidence)
-    return perplexities(study.arms, study.dense, resamples)
+    return perplexities(study.arms, study.dense, study.resamples)
 
 
 def perplexities(
@@ -33,6 +31,21 @@ def perplexities(
     ]
 
 
+def difference(
+    first: Arm, second: Arm, task: str, resamples: Resamples
+) -> tuple[float, float, float] | None:
+    """Nats a token under `first` minus nats a token under `second` on the same texts, with its
+    interval, paired by text; None where there is none, since a score is not finite or there is a
+    single text."""
+    one, other = first.texts[task], second.texts[task]
+    lost = first.nonfinite.get(task, 0) or second.nonfinite.get(task, 0)
+    if lost or len(one.tokens) == 1:
+        return None
+    draws = _draws(first, task, one, resamples) - _draws(second, task, other, resamples)
+    low, high = _ends(draws, resamples.confidence)
+    return one.log_perplexity - other.log_perplexity, low, high
+
+
 def _row(arm: Arm, dense: Arm, task: str, text: Text, resamples: Resamples) -> dict[str, Any]:
     base = dense.texts[task]
     lost = arm.nonfinite.get(task, 0)
@@ -44,8 +57,7 @@ def _row(arm: Arm, dense: Arm, task: str, text: Text, resamples: Resamples) -> d
         low = high = None
     elif arm is not dense:
         draws = _draws(arm, task, text, resamples) - _draws(dense, task, base, resamples)
-        tail = (1 - resamples.confidence) / 2
-        low, high = (float(end) for end in np.quantile(draws, [tail, 1 - tail]))
+        low, high = _ends(draws, resamples.confidence)
     return {
         "model": arm.model,
         "method": arm.method,
@@ -70,6 +82,12 @@ def _row(arm: Arm, dense: Arm, task: str, text: Text, resamples: Resamples) -> d
 
 def _draws(arm: Arm, task: str, text: Text, resamples: Resamples) -> np.ndarray:
     return resamples.mean(task, arm.method, text.nats, text.tokens)
+
+
+def _ends(draws: np.ndarray, confidence: float) -> tuple[float, float]:
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(draws, [tail, 1 - tail])
+    return float(low), float(high)
 
 
 ANALYSIS = StudyAnalysis(PERPLEXITY, perplexity)

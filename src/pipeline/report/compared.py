@@ -25,6 +25,36 @@ def at_measure(rows: Rows) -> list[Row]:
     return [row for row in rows if row["measure"] in MEASURE_NAMES and row["method"] != DENSE]
 
 
+def at_own_levels(rows: Rows) -> list[Row]:
+    """Rows of pruned conditions whose levels are in the method's own unit, and that skip or prune
+    something: they can only be shown at what they achieved."""
+    return [
+        row
+        for row in rows
+        if row["measure"] is None
+        and row["method"] != DENSE
+        and any(row[f"{measure}_imposed"] for measure in MEASURE_NAMES)
+    ]
+
+
+def panels(rows: Rows) -> dict[str, list[Row]]:
+    """Rows to draw against each achieved measure, by its name.
+
+    A method that was asked for a measure stands at it alone. One with levels of its own stands
+    wherever others do and it skips something; besides, at the share of neurons if it skips whole
+    neurons, and else at that of the model's weights.
+    """
+    asked, own = at_measure(rows), at_own_levels(rows)
+    drawn = {row["measure"] for row in asked}
+    drawn |= {NEURONS if row[f"{NEURONS}_imposed"] else MODEL_WEIGHTS for row in own}
+    return {
+        measure: [row for row in asked if row["measure"] == measure]
+        + [row for row in own if row[f"{measure}_imposed"]]
+        for measure in MEASURE_NAMES
+        if measure in drawn
+    }
+
+
 def compared(curves: Rows, perplexity: Rows, models: Sequence[str]) -> list[dict[str, Any]]:
     """A table for every measure and level: `measure` in words, `level`, and `rows`, one for each
     method.

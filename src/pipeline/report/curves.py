@@ -1,22 +1,36 @@
-"""What figures of accuracy lost against achieved sparsity share: their data and their layers.
+"""What figures of losses against achieved sparsity share: their data and their layers.
 
-Rows are those of tables.curves.CURVES as mappings, `models` the rows of the finding's `models`.
+Rows are those of tables.curves.CURVES or PERPLEXITY as mappings, `models` the rows of the finding's
+`models`.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline.config.level import PART, Level
 from pipeline.report.looks import Look, by_method, looks
-from pipeline.report.style import INK, QUIET
+from pipeline.report.style import INK, QUIET, header
 from pipeline.tables.curves import DENSE, NEURONS_REMOVED, REASONING
 
 Rows = Sequence[Mapping[str, Any]]
 
 #: Facets side by side -> the width of each in pixels.
 WIDTHS = {1: 640, 2: 430, 3: 300}
+REMOVED = "FFN neurons removed, %"
 NO_CONDITION = "No condition was evaluated, so there is nothing to draw."
 NO_CURVE = "No share of the neurons was removed and nothing else done, so there is no curve."
+
+
+@dataclass(frozen=True)
+class Lost:
+    """What a vertical axis shows: its title, and what losses are multiplied by."""
+
+    title: str
+    factor: int
+
+
+POINTS, NATS = Lost("Accuracy lost, points", 100), Lost("Nats a token lost", 1)
 
 
 def on_curves(rows: Rows) -> Rows:
@@ -38,7 +52,8 @@ def curve_layers(
     width: int,
     height: int,
     named: bool,
-    across: str = "FFN neurons removed, %",
+    across: str = REMOVED,
+    lost: Lost = POINTS,
 ) -> list[Any]:
     """Zero line, cold rule, intervals, lines and points of one facet."""
     import altair as alt
@@ -46,7 +61,7 @@ def curve_layers(
     base = alt.Chart(width=width, height=height)
     cold = base.transform_filter("datum.part === 'cold'")
     x = alt.X("sparsity:Q", title=across, axis=alt.Axis(tickCount=8))
-    y = alt.Y("loss:Q", title="Accuracy lost, points", axis=alt.Axis(grid=True, tickCount=6))
+    y = alt.Y("loss:Q", title=lost.title, axis=alt.Axis(grid=True, tickCount=6))
     layers = [
         base.transform_filter("datum.part === 'zero'")
         .mark_rule(color=INK, strokeWidth=1)
@@ -82,8 +97,48 @@ def _points(base: Any, styles: Mapping[str, Look]) -> Any:
     return points.mark_point(filled=True, size=62, opacity=1).encode(**by_method(styles))
 
 
-def curve_data(rows: Rows, column: str = "neuron_sparsity_imposed") -> list[dict[str, Any]]:
-    """One point a row, in percent and points; `column` holds the sparsity."""
+def task_panels(
+    rows: Rows,
+    models: Rows,
+    methods: Rows,
+    lost: Lost = POINTS,
+    column: str = "neuron_sparsity_imposed",
+    across: str = REMOVED,
+    height: int = 140,
+) -> Any:
+    """A chart with a row a task and a column a model; controls are named so. `column` holds the
+    sparsity, and where it is of neurons removed, a rule marks the end of the cold set."""
+    import altair as alt
+
+    names = models_of(rows, models)
+    labels = [task_label(row) for row in one_a_task(rows)]
+    data = curve_data(rows, column, lost)
+    for label in labels:
+        data += facet_data(models if across == REMOVED else [], names, label)
+    layers = curve_layers(
+        looks_of(rows, methods),
+        width=330 if len(names) > 1 else 560,
+        height=height,
+        named=False,
+        across=across,
+        lost=lost,
+    )
+    return alt.layer(*layers, data=alt.InlineData(values=data)).facet(
+        row=alt.Row(
+            "task:N",
+            title=None,
+            sort=labels,
+            header=header(13, labelAngle=0, labelAlign="left", labelOrient="left"),
+        ),
+        column=alt.Column("model:N", title=None, sort=names, header=header(15)),
+    )
+
+
+def curve_data(
+    rows: Rows, column: str = "neuron_sparsity_imposed", lost: Lost = POINTS
+) -> list[dict[str, Any]]:
+    """One point a row, in percent and the unit of `lost`; `column` holds the sparsity. A loss
+    without an interval has ends where it is itself; one that is no number has no point."""
     points = [
         {
             "part": "curve",
@@ -92,15 +147,20 @@ def curve_data(rows: Rows, column: str = "neuron_sparsity_imposed") -> list[dict
             "level": row["level"],
             "task": task_label(row),
             "sparsity": 100 * row[column],
-            "loss": 100 * row["loss"],
-            "low": 100 * row["loss_low"],
-            "high": 100 * row["loss_high"],
+            "loss": lost.factor * row["loss"],
+            "low": lost.factor * _or(row["loss_low"], row["loss"]),
+            "high": lost.factor * _or(row["loss_high"], row["loss"]),
         }
         for row in rows
+        if row["loss"] is not None
     ]
     keys = ("model", "task", "method", "sparsity", "level")
     points.sort(key=lambda point: [point[key] for key in keys])
     return [point | {"order": index} for index, point in enumerate(points)]
+
+
+def _or(value: float | None, other: float) -> float:
+    return other if value is None else value
 
 
 def draw_data(rows: Rows, removals: Rows) -> list[dict[str, Any]]:

@@ -42,3 +42,8 @@ class Results:
     def model_names(self) -> list[str]:
         """Models in the order of the finding."""
         return [row["model"] for row in self.finding["models"]]
+
+    @property
+    def at_chance(self) -> list[str]:
+        """Models that are not clear of chance on the reasoning tasks before pruning."""
+        return [r["model"] for r in self.finding["dense_reasoning"] if r["low"] <= r["chance"]]

@@ -35,6 +35,13 @@ def header(size: int, **options: Any) -> Any:
     return alt.Header(labelFontSize=size, labelFontWeight="bold", labelColor=INK, **options)
 
 
+def layer_axis(**options: Any) -> Any:
+    """An axis of layers, which leaves out labels where dozens of layers would overlap."""
+    import altair as alt
+
+    return alt.Axis(labelAngle=0, labelOverlap="parity", labelSeparation=1, **options)
+
+
 def finished(chart: Any, description: str) -> Spec:
     """The spec as a dictionary, with one type face, quiet axes and a legend above."""
     drawn = (

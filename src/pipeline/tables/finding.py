@@ -4,7 +4,7 @@ from pipeline.tables.base import Document
 
 FINDING = Document(
     "finding",
-    5,
+    6,
     "The figures behind the study's answer, which the report's finding.txt puts in words.",
     {
         "confidence": "coverage of every interval in this study",
@@ -22,5 +22,10 @@ FINDING = Document(
         "coldness), first and second (methods), estimate, low, high: accuracy lost under the first "
         "minus accuracy lost under the second; the parts of a scope add up to the difference "
         "between random neurons of every layer and the coldest",
+        "dense_reasoning": "rows: model, accuracy, low, high, chance, n: the dense model on the "
+        "mean of the reasoning tasks; it is clear of chance where low lies above chance",
+        "text_contrasts": "rows: as contrasts, and task: nats a token under the first minus nats a "
+        "token under the second, on the n texts of a task that scores texts",
+        "text_decomposition": "rows: as decomposition, and task, in nats a token",
     },
 )

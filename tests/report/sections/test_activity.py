@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.report.render import spec_text, svg
 from pipeline.report.sections.activity import part_figure, steps_figure
-from tests.report.reading import section_of, table_rows, words
+from tests.report.reading import FIGURES, section_of, table_rows, words
 
 NAME = "activity"
 
@@ -79,3 +79,10 @@ def test_without_steps_the_figure_is_a_sentence(steps, finding):
     for own, methods, level in (([], ["drop_cold"], "0.1"), (steps, [], "0.1"),
                                 (steps, ["drop_cold"], "0.3")):  # fmt: skip
         assert words in svg(steps_figure(own, methods, level, finding["models"]))
+
+
+def test_a_figure_without_anything_to_draw_is_left_out(parts):
+    for name, table in (("accuracy-lost-by-part", "units"), ("right-by-steps", "steps")):
+        assert FIGURES[name] in section_of(NAME, parts)
+        parts[table] = []
+        assert FIGURES[name] not in section_of(NAME, parts)

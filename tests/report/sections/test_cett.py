@@ -36,3 +36,17 @@ def test_without_a_profile_there_is_no_section(parts):
     parts["profiles"] = dataclasses.replace(parts["profiles"], cett_curves=[])
     assert section_of("cett", parts) == ""
     assert "No model was profiled" in svg(cett_figure([], []))
+
+
+def legend(spec):
+    return spec["spec"]["layer"][0]["encoding"]["color"]
+
+
+def test_dozens_of_layers_are_colours_along_a_bar_and_few_are_named(profiles):
+    assert legend(cett_figure(profiles.cett_curves, profiles.models))["type"] == "ordinal"
+    many = [row | {"layer": 10 * row["layer"] + 9} for row in profiles.cett_curves]
+    spec = cett_figure(many, profiles.models)
+    assert legend(spec)["type"] == "quantitative"
+    # One line a layer, not one for all.
+    assert spec["spec"]["layer"][0]["encoding"]["detail"]["field"] == "layer"
+    assert "Gradient" in svg(spec) or "linearGradient" in svg(spec)

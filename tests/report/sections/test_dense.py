@@ -16,3 +16,12 @@ def test_dense_accuracy_and_its_steps_stand_apart(parts):
         ["2", "87.5%", "25.0%", "100"],
         ["3", "87.5%", "25.0%", "100"],
     ]
+
+
+def test_tasks_of_one_number_of_steps_are_not_told_by_steps(parts):
+    for row in parts["finding"]["dense"]:
+        if row["task"] == "copying" and row["steps"] is not None:
+            row["steps"] = 0
+    rows = table_rows(section_of(NAME, parts), "ref-reglu", "copying", "control")
+    assert [row[3:] for row in rows] == [["87.5%", "25.0%", "200"]]
+    assert len(table_rows(section_of(NAME, parts), "ref-reglu", "addition")) == 3

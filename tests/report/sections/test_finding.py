@@ -39,3 +39,12 @@ def test_whole_sets_stand_in_a_table_below_the_sentences(parts):
     (cold,) = table_rows(section_of(NAME, parts), "ref-reglu", "as many as are cold")
     assert cold[2:] == ["drop_cold", "62.0%", "12.4", "[9.4, 16.4]", "75.1%", "25.0%", "15.5%"]
     assert table_rows(section_of(NAME, parts), "ref-reglu", "as many as are hot")
+
+
+def test_parts_on_texts_are_those_of_models_at_chance(parts):
+    assert "The same on prose" not in words(section_of(NAME, parts))
+    parts["finding"]["dense_reasoning"][1] |= {"low": 0.2, "chance": 0.25}
+    text = section_of(NAME, parts)
+    assert "The same on prose, where accuracy cannot tell: nats a token, 95%" in words(text)
+    rows = table_rows(text, "each layer")[-2:]
+    assert [row[2:] for row in rows] == [["0.31 [0.29, 0.33]"], ["0.10 [0.08, 0.12]"]]

@@ -1,11 +1,13 @@
 """Figures of what profiles say, and published shares beside the models' own."""
 
 import dataclasses
+import re
 
 import pytest
 
 from pipeline.report.render import spec_text, svg
 from pipeline.report.sections import neurons
+from tests.report.reading import FIGURES as PICTURES
 from tests.report.reading import section_of, table_rows
 
 FIGURES = ("sparsity", "lorenz", "frequency", "overlap")
@@ -65,3 +67,24 @@ def test_published_shares_stand_beside_the_models_own(parts):
     ]
     (published,) = table_rows(section_of("neurons", parts), "OPT-30B, ReLU (arXiv 2312.12456)")
     assert published[1:4] == ["Wikipedia", "26%", "17%"]
+
+
+def labels(text):
+    """Numbers from 0 to 79 that a figure shows."""
+    found = re.findall(r'opacity="1">(\d\d?)</text>', text)
+    return [int(number) for number in found if int(number) < 80]
+
+
+def test_labels_of_dozens_of_layers_do_not_overlap(profiles):
+    few = [row for row in profiles.layers if row["model"] == "ref-reglu"]
+    many = [few[0] | {"layer": layer, "natural_sparsity": 0.99} for layer in range(80)]
+    (short, long) = (svg(neurons.sparsity_figure(rows, ["ref-reglu"])) for rows in (few, many))
+    assert {0, 1, 2} <= set(labels(short))
+    # 560 pixels have room for some 25 numbers of two digits.
+    assert {0, 20, 40} <= set(labels(long)) and len(labels(long)) < 40
+
+
+def test_hot_sets_are_compared_only_between_two_corpora(parts):
+    assert PICTURES["hot-sets-shared"] in section_of("neurons", parts)
+    parts["profiles"] = dataclasses.replace(parts["profiles"], overlaps=[])
+    assert PICTURES["hot-sets-shared"] not in section_of("neurons", parts)

@@ -1,25 +1,17 @@
-"""Whether coldness matters to reasoning, of every layer and of the whole model, and which part."""
+"""Whether coldness matters to reasoning or texts, by layer and in the model, and which part."""
 
 from collections.abc import Collection, Sequence
 
 from pipeline.config.orders import LAYER, MODEL
-from pipeline.report.finding.facts import (
-    Facts,
-    Rows,
-    direction,
-    effect_in_points,
-    loss_in_points,
-    more_or_less,
-    turned,
-)
+from pipeline.report.finding.facts import Facts, Rows, direction, turned
 from pipeline.report.numbers import percent
 
 #: Share of a random draw that the coldest also take, above which the two can't be told apart.
 MOSTLY_SHARED = 0.8
 _COLDNESS = {
-    "less": "To reasoning, cold neurons matter less than random ones of the same layers",
-    "more": "To reasoning, cold neurons matter more than random ones of the same layers",
-    "none": "To reasoning, cold neurons do not clearly matter less than random ones of the same "
+    "less": "{subject}, cold neurons matter less than random ones of the same layers",
+    "more": "{subject}, cold neurons matter more than random ones of the same layers",
+    "none": "{subject}, cold neurons do not clearly matter less than random ones of the same "
     "layers",
 }
 
@@ -27,14 +19,15 @@ _COLDNESS = {
 def coldness(models: Sequence[str], facts: Facts, confidence: float) -> str:
     coldest = facts.orders.coldest(LAYER)
     matched = facts.orders.matched(coldest) if coldest else []
+    scale = facts.scale
     costs, more, directions, seeds = [], [], set(), set()
     for model in models:
         row = facts.contrast(model, coldest, matched) if coldest else None
         cost = facts.at(model, [coldest], facts.level) if coldest else None
         random = facts.at(model, matched, facts.level)
         if row and cost and random:
-            costs.append(f"{loss_in_points(cost)} on {model}")
-            more.append(f"{more_or_less(turned(row))} on {model}")
+            costs.append(f"{scale.loss(cost)} on {model}")
+            more.append(f"{scale.more_or_less(turned(row))} on {model}")
             directions.add(direction(row["low"], row["high"]))
             seeds.add(random["seeds"])
     if not costs:
@@ -43,12 +36,12 @@ def coldness(models: Sequence[str], facts: Facts, confidence: float) -> str:
             "at random."
         )
     mixed = "Cold neurons do not differ from random ones of the same layers alike on all models"
-    verdict = _COLDNESS.get("".join(directions), mixed)
+    verdict = _COLDNESS.get("".join(directions), mixed).format(subject=scale.subject)
     if min(seeds) == 1:
         verdict = "One random draw says too little of whether cold neurons matter less than others"
     return (
         f"{verdict}. Removing the coldest {facts.share} of every layer costs "
-        f"{' and '.join(costs)}, in points of reasoning accuracy. As many drawn at random cost "
+        f"{' and '.join(costs)}, in {scale.unit}. As many drawn at random cost "
         f"{' and '.join(more)} ({_draws(seeds)}, paired {percent(confidence, 0)} intervals)."
     )
 
@@ -63,6 +56,7 @@ def _draws(seeds: Collection[int]) -> str:
 
 def parts_of_coldness(models: Sequence[str], facts: Facts, removals: Rows) -> str:
     """Not being hot against the order of coldness, by layer."""
+    scale = facts.scale
     parts, totals = [], []
     for model in models:
         rows = {
@@ -74,7 +68,7 @@ def parts_of_coldness(models: Sequence[str], facts: Facts, removals: Rows) -> st
         if hot and order:
             totals.append(hot["estimate"] + order["estimate"])
             parts.append(
-                f"{effect_in_points(hot)} by not being hot and {effect_in_points(order)} by their "
+                f"{scale.effect(hot)} by not being hot and {scale.effect(order)} by their "
                 f"order within the cold set on {model}"
             )
     if not parts:
@@ -120,13 +114,16 @@ def of_the_model(models: Sequence[str], facts: Facts, removals: Rows) -> str:
     coldest = facts.orders.coldest(MODEL)
     if coldest is None:
         return ""
+    scale = facts.scale
     parts = []
     for model in models:
         cost = facts.at(model, [coldest], facts.level)
         row = facts.contrast(model, coldest, facts.orders.matched(coldest))
         if cost:
-            beside = f", {more_or_less(row)} than as many random ones of each layer" if row else ""
-            parts.append(f"{loss_in_points(cost)} on {model}{beside}")
+            more = (
+                f", {scale.more_or_less(row)} than as many random ones of each layer" if row else ""
+            )
+            parts.append(f"{scale.loss(cost)} on {model}{more}")
     if not parts:
         return ""
     text = (

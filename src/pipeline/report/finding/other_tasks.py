@@ -1,10 +1,9 @@
 """What removing the coldest costs on tasks that need no reasoning, and on texts."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from pipeline.config.orders import LAYER
-from pipeline.report.finding.facts import Facts, Row, Rows, loss_in_points
-from pipeline.report.numbers import number
+from pipeline.report.finding.facts import Facts, Rows, nats
 
 
 def controls(models: Sequence[str], curves: Rows, facts: Facts) -> str:
@@ -17,7 +16,7 @@ def controls(models: Sequence[str], curves: Rows, facts: Facts) -> str:
         of_coldest = (row["method"], row["level"]) == (coldest.method, facts.level)
         if of_coldest and not row["reasoning"] and row["model"] in models:
             losses_by_task.setdefault(row["task"], []).append(
-                f"{loss_in_points(row)} on {row['model']}"
+                f"{facts.scale.loss(row)} on {row['model']}"
             )
     if not losses_by_task:
         return ""
@@ -28,23 +27,24 @@ def controls(models: Sequence[str], curves: Rows, facts: Facts) -> str:
     )
 
 
-def texts(perplexity: Rows, facts: Facts) -> list[str]:
-    """One sentence a task that scores texts, at the reference level."""
+def texts(perplexity: Rows, facts: Facts, without: Collection[str] = ()) -> list[str]:
+    """One sentence a task that scores texts, at the reference level, on all models but those
+    `without`."""
     coldest = facts.orders.coldest(LAYER)
     if coldest is None:
         return []
     random = {order.method for order in facts.orders.matched(coldest)}
     said = []
-    rows = [row for row in perplexity if row["level"] == facts.level]
+    rows = [r for r in perplexity if r["level"] == facts.level and r["model"] not in without]
     for task, reasoning in {row["task"]: row["reasoning"] for row in rows}.items():
-        parts = []
+        parts, scale = [], nats(task)
         for model in dict.fromkeys(row["model"] for row in rows):
             here = [row for row in rows if (row["model"], row["task"]) == (model, task)]
             cost = next((row for row in here if row["method"] == coldest.method), None)
             other = next((row for row in here if row["method"] in random), None)
             if cost:
-                beside = f" (as many at random {_nats(other)})" if other else ""
-                parts.append(f"{_nats(cost)} on {model}{beside}")
+                beside = f" (as many at random {scale.loss(other)})" if other else ""
+                parts.append(f"{scale.loss(cost)} on {model}{beside}")
         if parts:
             kind = "" if reasoning else ", which needs no reasoning,"
             said.append(
@@ -52,11 +52,3 @@ def texts(perplexity: Rows, facts: Facts) -> list[str]:
                 f"{' and '.join(parts)}."
             )
     return said
-
-
-def _nats(row: Row) -> str:
-    if row["loss"] is None:
-        return "no finite number"
-    if row["loss_low"] is None:
-        return number(row["loss"])
-    return f"{number(row['loss'])} [{number(row['loss_low'])}, {number(row['loss_high'])}]"

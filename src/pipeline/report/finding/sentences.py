@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.config.orders import Orders
+from pipeline.report.finding.by_texts import at_chance, by_texts
 from pipeline.report.finding.coldness import coldness, of_the_model, parts_of_coldness
 from pipeline.report.finding.facts import Facts, Rows
 from pipeline.report.finding.other_tasks import controls, texts
@@ -35,25 +36,29 @@ def _answer(finding: Mapping[str, Any], tables: Tables, orders: Orders) -> list[
 
     Figures are points of accuracy, mean of the reasoning tasks, shares of what the dense model
     scores above chance, or nats a token of texts, with their intervals in brackets. A model that is
-    not clear of chance before pruning is told as such, since it has nothing to lose.
+    not clear of chance before pruning has no accuracy to lose, so texts tell what it loses.
     """
     models, curves, removals = finding["models"], tables["curves"], tables["removals"]
     perplexity, confidence = tables["perplexity"], finding["confidence"]
     level = finding["reference_level"]
-    facts = Facts(curves, finding["contrasts"], finding["decomposition"], orders, level)
+    pooled = [row for row in curves if row["task"] == REASONING]
+    facts = Facts(pooled, finding["contrasts"], finding["decomposition"], orders, level)
     able = [model for model in models if facts.clear_of_chance(model["model"])]
     unable = [model["model"] for model in models if model not in able]
+    scored = {row["model"] for row in perplexity}
+    of_texts = [model for model in unable if model in scored]
+    told = by_texts(of_texts, finding, tables, orders) if of_texts else []
     if not facts.dense:
         return [
             "No task of this study has right or wrong answers that need reasoning, so nothing can "
             "be said of reasoning.",
-            "The tables tell what was measured on its other tasks.",
+            *(told or ["The tables tell what was measured on its other tasks."]),
         ]
+    by_nats = [at_chance(of_texts, finding), *told] if told else []
     if not able:
-        return [
+        return by_nats or [
             "No model of this study is clear of chance on the reasoning tasks before pruning, so "
             "nothing can be said of what pruning costs.",
-            *texts(perplexity, facts),
             "The table of the dense models shows their accuracies beside chance.",
         ]
     names = [model["model"] for model in able]
@@ -62,13 +67,13 @@ def _answer(finding: Mapping[str, Any], tables: Tables, orders: Orders) -> list[
         parts_of_coldness(names, facts, removals),
         of_the_model(names, facts, removals),
         controls(names, curves, facts),
-        *texts(perplexity, facts),
+        *texts(perplexity, facts, without=of_texts),
         whole_sets(names, facts),
         *prediction(tables["correlations"], facts, confidence),
     ]
-    if unable:
-        said.append(f"Not clear of chance before pruning, and left out: {', '.join(unable)}.")
-    return [sentence for sentence in said if sentence]
+    if silent := [model for model in unable if model not in of_texts]:
+        said.append(f"Not clear of chance before pruning, and left out: {', '.join(silent)}.")
+    return [sentence for sentence in (*said, *by_nats) if sentence]
 
 
 def _not_finite(curves: Rows, perplexity: Rows) -> list[str]:

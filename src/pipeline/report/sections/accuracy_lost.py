@@ -1,5 +1,7 @@
 """Accuracy lost on the mean of the reasoning tasks, the page's main figure."""
 
+from typing import Any
+
 from pipeline.report.curves import (
     NO_CONDITION,
     NO_CURVE,
@@ -44,10 +46,16 @@ def main_figure(rows: Rows, removals: Rows, models: Rows, methods: Rows) -> Spec
     )
 
 
+def values(results: Results) -> dict[str, Any]:
+    """The models whose points tell little, where texts tell more."""
+    texts = {row["model"] for row in results.tables["perplexity"]}
+    return {"at_chance": [model for model in results.at_chance if model in texts]}
+
+
 def draw(results: Results) -> Spec:
     """The figure of a study."""
     tables, models = results.tables, results.finding["models"]
     return main_figure(tables["curves"], tables["removals"], models, results.methods)
 
 
-SECTION = Section((Figure("accuracy-lost", draw, as_svg=True),))
+SECTION = Section((Figure("accuracy-lost", draw, as_svg=True),), values)

@@ -6,7 +6,7 @@ from typing import Any
 from pipeline.report.curves import models_of
 from pipeline.report.results import Results, Rows
 from pipeline.report.section import Figure, Section
-from pipeline.report.style import COLOURS, INK, PALETTE, Spec, finished, header, nothing
+from pipeline.report.style import COLOURS, INK, PALETTE, Spec, finished, header, layer_axis, nothing
 
 #: Measures of tables.correlations as the page names them.
 _MEASURES = {
@@ -29,7 +29,8 @@ _PARTS = {
 def values(results: Results) -> dict[str, Any] | None:
     """The correlations; None where there is nothing to set the loss against."""
     rows = relations(results.tables["correlations"])
-    return {"relations": rows} if rows else None
+    parted, by_steps = bool(results.tables["units"]), bool(_shown_steps(results))
+    return {"relations": rows, "parted": parted, "by_steps": by_steps} if rows else None
 
 
 def relations(correlations: Rows) -> list[dict[str, Any]]:
@@ -67,7 +68,7 @@ def part_figure(units: Rows, models: Rows) -> Spec:
     rows = []
     for level, title in _PARTS.items():
         if any(row["level"] == level for row in data):
-            x = alt.X("unit:O", title=title, axis=alt.Axis(labelAngle=0))
+            x = alt.X("unit:O", title=title, axis=layer_axis())
             bars = base.mark_bar(color=COLOURS[0], opacity=0.75).encode(x=x, y=y)
             ends = base.mark_rule(color=INK, strokeWidth=1.1)
             ranges = ends.encode(x=x, y="low:Q", y2="high:Q")
@@ -92,7 +93,7 @@ def steps_figure(steps: Rows, methods: Sequence[str], level: str, models: Rows) 
     """
     import altair as alt
 
-    shown = [row for row in steps if row["method"] in methods and row["level"] == level]
+    shown = _of_methods(steps, methods, level)
     if not shown:
         return nothing("No task has questions of several numbers of steps, so nothing is drawn.")
     names = models_of(shown, models)
@@ -134,6 +135,15 @@ def steps_figure(steps: Rows, methods: Sequence[str], level: str, models: Rows) 
         "Share of the dense model's right answers that stay right after pruning, by the number of "
         "steps, beside what is left if each step fails alike.",
     )
+
+
+def _of_methods(steps: Rows, methods: Sequence[str], level: str) -> Rows:
+    return [row for row in steps if row["method"] in methods and row["level"] == level]
+
+
+def _shown_steps(results: Results) -> Rows:
+    level = results.finding["reference_level"]
+    return _of_methods(results.tables["steps"], results.by_steps, level)
 
 
 def draw_parts(results: Results) -> Spec:

@@ -9,8 +9,8 @@ from pipeline.report.style import Spec, columns_for, finished, header, nothing
 
 #: Facets side by side -> the width of each in pixels.
 _WIDTHS = {1: 560, 2: 400, 3: 270}
-#: Layers in a row of the legend.
-_IN_ROW = 16
+#: More layers than these share a bar of colours, since a legend of dozens is wider than the figure.
+_NAMED = 16
 
 
 def values(results: Results) -> dict[str, Any] | None:
@@ -54,16 +54,28 @@ def cett_figure(curves: Rows, models: Sequence[str]) -> Spec:
     columns = columns_for(models)
     x = alt.X("left_out:Q", title="neurons left out at a token, %", scale=alt.Scale(zero=False))
     y = alt.Y("error:Q", title="error of the FFN's output, %", axis=alt.Axis(grid=True))
-    legend = alt.Legend(title="layer", columns=_IN_ROW, symbolLimit=0)
-    colour = alt.Color("layer:O", scale=alt.Scale(scheme="viridis"), legend=legend)
+    last = max(row["layer"] for row in data)
     lines = alt.Chart(width=_WIDTHS[columns], height=240).mark_line(strokeWidth=1.8)
     facet = alt.Facet("model:N", title=None, sort=list(models), header=header(15))
-    chart = alt.layer(lines.encode(x=x, y=y, color=colour), data=alt.InlineData(values=data))
+    encoded = lines.encode(x=x, y=y, color=_by_layer(last), detail="layer:N")
+    chart = alt.layer(encoded, data=alt.InlineData(values=data))
     return finished(
         chart.facet(facet, columns=columns).resolve_scale(x="independent"),
         "Relative error of each FFN's output against the share of its neurons left out, smallest "
         "contributions first.",
     )
+
+
+def _by_layer(last: int) -> Any:
+    """Colours of layers: named one by one, or, where they are many, along a bar."""
+    import altair as alt
+
+    scale = alt.Scale(scheme="viridis")
+    if last < _NAMED:
+        legend = alt.Legend(title="layer", columns=_NAMED, symbolLimit=0)
+        return alt.Color("layer:O", scale=scale, legend=legend)
+    bar = alt.Legend(title="layer", format="d", tickCount=6, gradientLength=300)
+    return alt.Color("layer:Q", scale=scale, legend=bar)
 
 
 def draw(results: Results) -> Spec:

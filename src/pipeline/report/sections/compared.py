@@ -1,22 +1,25 @@
-"""Methods at equal achieved sparsity, side by side."""
+"""Methods at what they achieved, and side by side at equal achieved sparsity."""
 
 from typing import Any
 
-from pipeline.report.compared import MEASURE_NAMES, at_measure, compared
+from pipeline.report.compared import MEASURE_NAMES, compared, panels
 from pipeline.report.curves import WIDTHS, Rows, curve_data, curve_layers, looks_of, models_of
-from pipeline.report.results import Results
+from pipeline.report.results import Results, Row
 from pipeline.report.section import Figure, Section
 from pipeline.report.style import Spec, columns_for, finished, header, nothing
 from pipeline.tables.curves import REASONING
 
-_NO_MEASURE = "No method was asked for an achieved measure, so there is nothing to compare."
+NO_MEASURE = (
+    "No method was asked for an achieved measure or has levels of its own, so there is nothing to "
+    "compare."
+)
 
 
 def values(results: Results) -> dict[str, Any]:
     """A table for every measure and level."""
     tables = results.tables
     rows = compared(tables["curves"], tables["perplexity"], results.model_names)
-    return {"comparisons": rows}
+    return {"comparisons": rows, "drawn": bool(_shown(tables["curves"]))}
 
 
 def compared_figure(rows: Rows, models: Rows, methods: Rows) -> Spec:
@@ -24,16 +27,13 @@ def compared_figure(rows: Rows, models: Rows, methods: Rows) -> Spec:
     row a measure and a column a model."""
     import altair as alt
 
-    shown = [row for row in at_measure(rows) if row["task"] == REASONING]
+    shown = _shown(rows)
     if not shown:
-        return nothing(_NO_MEASURE)
-    names = models_of(shown, models)
+        return nothing(NO_MEASURE)
+    names = models_of([row for of_measure in shown.values() for row in of_measure], models)
     width = WIDTHS[columns_for(names)]
     charts = []
-    for measure, title in MEASURE_NAMES.items():
-        of_measure = [row for row in shown if row["measure"] == measure]
-        if not of_measure:
-            continue
+    for measure, of_measure in shown.items():
         data = curve_data(of_measure, f"{measure}_total")
         data += [{"part": "zero", "model": name, "loss": 0.0} for name in names]
         layers = curve_layers(
@@ -41,7 +41,7 @@ def compared_figure(rows: Rows, models: Rows, methods: Rows) -> Spec:
             width=width,
             height=300,
             named=False,
-            across=f"{_upper(title)}, %",
+            across=across(measure),
         )
         facet = alt.Facet("model:N", title=None, sort=names, header=header(15))
         chart = alt.layer(*layers, data=alt.InlineData(values=data))
@@ -52,8 +52,14 @@ def compared_figure(rows: Rows, models: Rows, methods: Rows) -> Spec:
     )
 
 
-def _upper(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def across(measure: str) -> str:
+    """Title of the axis of an achieved measure."""
+    title = MEASURE_NAMES[measure]
+    return f"{title[:1].upper()}{title[1:]}, %"
+
+
+def _shown(rows: Rows) -> dict[str, list[Row]]:
+    return panels([row for row in rows if row["task"] == REASONING])
 
 
 def draw(results: Results) -> Spec:

@@ -8,8 +8,11 @@ from pipeline.report.section import Section
 
 def values(results: Results) -> dict[str, Any]:
     """The contrasts with their reading in words."""
-    rows = results.finding["contrasts"]
-    return {"contrasts": [{**row, "reading": reading(row)} for row in rows]}
+    accuracies, texts = (
+        [{**row, "reading": reading(row)} for row in results.finding[name]]
+        for name in ("contrasts", "text_contrasts")
+    )
+    return {"contrasts": accuracies, "text_contrasts": texts}
 
 
 def reading(contrast: Row) -> str:

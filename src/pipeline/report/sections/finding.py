@@ -13,6 +13,7 @@ def values(results: Results) -> dict[str, Any]:
     """Sentences, and the tables below them where they have rows."""
     return {
         "sentences": results.sentences,
+        "text_parts": text_parts(results),
         "parts": split(results.finding["decomposition"], results.model_names),
         "answers": whole_sets(results.tables["curves"], results.model_names),
     }
@@ -53,6 +54,19 @@ def split(decomposition: Rows, models: Sequence[str]) -> list[dict[str, Any]]:
         if any(cells):
             rows.append({"scope": scope, "words": words, "cells": cells})
     return rows
+
+
+def text_parts(results: Results) -> list[dict[str, Any]]:
+    """The same in nats a token for the models that are not clear of chance: for each task that
+    scores texts its name, the models, and rows with a cell for each of them."""
+    by_task: dict[str, list[Any]] = {}
+    for row in results.finding["text_decomposition"]:
+        by_task.setdefault(row["task"], []).append(row)
+    tables = [
+        {"task": task, "models": results.at_chance, "rows": split(rows, results.at_chance)}
+        for task, rows in by_task.items()
+    ]
+    return [table for table in tables if table["rows"]]
 
 
 SECTION = Section(values=values)

@@ -14,6 +14,7 @@ from pipeline.report.style import (
     columns_for,
     finished,
     header,
+    layer_axis,
     nothing,
 )
 
@@ -28,6 +29,7 @@ def values(results: Results) -> dict[str, Any]:
         "spreads": results.profiles.spreads(),
         "published": SPREADS,
         "top_fifth_shared": TOP_FIFTH_SHARED,
+        "two_corpora": any(row["share"] is not None for row in results.profiles.overlaps),
     }
 
 
@@ -41,7 +43,7 @@ def sparsity_figure(layers: Rows, models: Sequence[str]) -> Spec:
         for row in layers
     ]
     base = alt.Chart(width=_width(models), height=200)
-    x = alt.X("layer:O", title="layer, 0 the first", axis=alt.Axis(labelAngle=0))
+    x = alt.X("layer:O", title="layer, 0 the first", axis=layer_axis())
     y = alt.Y("sparsity:Q", title="neurons inactive at a token, %", scale=alt.Scale(zero=False))
     colour = _by_corpus(data)
     lines = base.mark_line(strokeWidth=2).encode(x=x, y=y, color=colour)
@@ -108,7 +110,7 @@ def frequency_figure(ranked: Rows, models: Sequence[str]) -> Spec:
             "rank:O", title="neurons of the layer, hottest first, %",
             axis=alt.Axis(values=[0, 20, 40, 60, 80, 100], labelAngle=0),
         ),
-        y=alt.Y("layer:O", title="layer"),
+        y=alt.Y("layer:O", title="layer", axis=layer_axis()),
         color=alt.Color("frequency:Q", title="active at, % of tokens", scale=scale),
         # Cells without a seam between them.
         stroke=alt.Stroke("frequency:Q", title="active at, % of tokens", scale=scale),
@@ -139,7 +141,7 @@ def overlap_figure(overlaps: Rows, models: Sequence[str]) -> Spec:
     if not data:
         return nothing("No model was profiled on two corpora, so there is nothing to compare.")
     base = alt.Chart(width=_width(models), height=200)
-    x = alt.X("layer:N", title="layer", sort=_layers(data), axis=alt.Axis(labelAngle=0))
+    x = alt.X("layer:N", title="layer", sort=_layers(data), axis=layer_axis())
     y = alt.Y("share:Q", title="of the smaller hot set, %", scale=alt.Scale(domain=[0, 100]))
     legend = alt.Legend(title=None)
     colour = alt.Color("basis:N", scale=_scale(list(_BASES.values())), legend=legend)
