@@ -145,16 +145,18 @@ EXPORTED int cold_linear(const Layer* layer, const Call* call) {
 // numerics/histograms.py: the first 15 bits of a float32, of which the sign's is turned round. The
 // sum of both rows counts: neighbours are often in one bin, and would wait for one another's count.
 EXPORTED void cold_count_bins(const float* values, int64_t n, int64_t* counts) {
-    constexpr int64_t kBins = 1 << 15;
+    constexpr int64_t kBins = 1 << 15, kTogether = 8;
     const auto bin = [values](int64_t i) {
         uint32_t bits;
         std::memcpy(&bits, values + i, sizeof bits);
-        return (bits >> 17) ^ 0x4000u;
+        return static_cast<uint16_t>((bits >> 17) ^ 0x4000u);
     };
     int64_t i = 0;
-    for (; i + 2 <= n; i += 2) {
-        ++counts[bin(i)];
-        ++counts[kBins + bin(i + 1)];
+    for (; i + kTogether <= n; i += kTogether) {
+        // First all bins, which the compiler finds by one instruction for many.
+        uint16_t bins[kTogether];
+        for (int64_t k = 0; k < kTogether; ++k) bins[k] = bin(i + k);
+        for (int64_t k = 0; k < kTogether; ++k) ++counts[k % 2 * kBins + bins[k]];
     }
-    if (i < n) ++counts[bin(i)];
+    for (; i < n; ++i) ++counts[bin(i)];
 }
