@@ -1,6 +1,5 @@
 """Input functions: what the jobs of a study read, by their wildcards."""
 
-
 @fixed
 def conversion_of(wildcards):
     """The record of a model's conversion, if it has to be converted."""
