@@ -754,6 +754,7 @@ def test_another_object_of_the_same_module_is_another_source():
 #: What a rule may take note of in the planning and configuration of studies: its own sections, or
 #: none.
 SECTIONS = {
+    "convert_model": {"base", "models"},
     "resolve_model": {"base", "models"},
     "extract_shard": {"base", "calibration", "models"},
     "extract_calibration": {"base", "calibration", "models"},
