@@ -286,6 +286,14 @@ def assert_quantiles(histogram, values):
         assert histograms.quantile(histogram, share) == pytest.approx(exact, rel=near), share
 
 
+@pytest.fixture(params=["as built", "torch"])
+def loops(request, monkeypatch):
+    """The loops that are built here, and those of torch, which do without a compiler."""
+    if request.param == "torch":
+        monkeypatch.setattr(compiled, "available", lambda: False)
+
+
+@pytest.mark.usefixtures("loops")
 def test_sums_of_many_tokens_keep_the_error_that_is_told():
     from pipeline.profiling.statistics import Moments
 
@@ -300,6 +308,7 @@ def test_sums_of_many_tokens_keep_the_error_that_is_told():
     assert (found["active_nonzero"] == 20_000).all() and (found["max_abs"] == exact.max(0)).all()
 
 
+@pytest.mark.usefixtures("loops")
 def test_zeros_are_counted_where_only_some_channels_have_any():
     from pipeline.profiling.statistics import Moments
 
@@ -311,10 +320,16 @@ def test_zeros_are_counted_where_only_some_channels_have_any():
     assert found["nonfinite"].tolist() == [1, 0, 0]
 
 
-def test_histograms_are_the_same_with_and_without_the_compiled_library(llama, monkeypatch):
-    one = Made(llama, SEQUENCES).histograms
+def test_counts_are_the_same_with_and_without_the_compiled_library(llama, monkeypatch):
+    one = Made(llama, SEQUENCES)
     monkeypatch.setattr(compiled, "available", lambda: False)
-    assert one.equals(Made(llama, SEQUENCES).histograms)
+    other = Made(llama, SEQUENCES)
+    assert one.histograms.equals(other.histograms)
+    for mine, theirs in ((one.neurons, other.neurons), (one.channels, other.channels)):
+        sums = [name for name in mine.columns if name.startswith("sum_")]
+        assert mine.drop(sums).equals(theirs.drop(sums))
+        for name in sums:
+            assert mine[name].to_numpy() == pytest.approx(theirs[name].to_numpy(), rel=1e-5)
 
 
 def test_activations_are_the_same_where_no_module_computes_them(make_model, monkeypatch):

@@ -1,7 +1,8 @@
 """Streaming statistics of a tensor's channels, exact to merge.
 
 On a CPU runs of 128 tokens are summed in float32, and the runs in float64, so a sum's relative
-error is below 1e-5 whatever the batches; counts are exact.
+error is below 1e-5 whatever the batches; counts are exact. There the compiled loops do the work
+where they are built, and torch elsewhere.
 """
 
 from collections.abc import Callable
@@ -68,6 +69,9 @@ class Moments:
             # The sums lie on the values' device, which is known only during the pass.
             self._start(values.shape[1], values.device)
         self.tokens += values.shape[0]
+        if values.device.type == "cpu" and compiled.available():
+            compiled.add_moments(values, self.above, self._sums, self._max, self._nonfinite)
+            return
         magnitude = values.float().abs()
         most = magnitude.amax(0)
         if not bool(most.isfinite().all()):
@@ -87,11 +91,7 @@ class Moments:
         work = torch.empty_like(magnitude)
         self._sums[0] += self._sum(magnitude)
         self._sums[1] += self._sum(torch.mul(magnitude, magnitude, out=work))
-        if bool((magnitude.amin(0) > 0).all()):
-            # Without zeros, as most often where the activation has none, they need not be counted.
-            self._sums[2] += len(magnitude)
-        else:
-            self._sums[2] += self._sum(torch.gt(magnitude, 0, out=work))
+        self._sums[2] += self._sum(torch.gt(magnitude, 0, out=work))
         if self.above is not None:
             self._sums[3] += self._sum(torch.gt(magnitude, self.above, out=work))
 
@@ -121,8 +121,7 @@ class Moments:
 
 
 class Histogram:
-    """How many of a tensor's values each bin of `histograms` holds; the compiled library counts
-    them where it is built, with the same result."""
+    """How many of a tensor's values each bin of `histograms` holds."""
 
     def __init__(self) -> None:
         self._counts: torch.Tensor | None = None

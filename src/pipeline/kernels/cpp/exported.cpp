@@ -1,7 +1,6 @@
 // What the shared library exports: plain C functions, so that building it needs no headers of
-// Python's, and one build serves every Python. library.py says what each takes, and is their only
-// caller but for cold_count_bins; cpu.py keeps the tensors whose addresses it hands in, and has
-// checked their shapes.
+// Python's, and one build serves every Python. library.py, their only caller, says what each takes;
+// cpu.py keeps the tensors whose addresses it hands in, and has checked their shapes.
 #include <cstring>
 #include <exception>
 #include <new>
@@ -139,24 +138,4 @@ EXPORTED int cold_linear(const Layer* layer, const Call* call) {
         linear(layer->isa, input(*call), call->batch, layer->outputs, layer->rows,
                layer->biases.out, threshold_of(*call), output(*call, *layer), call->threads);
     });
-}
-
-// Adds to counts, two rows of 2^15, how many of n values fall into each of the bins of
-// numerics/histograms.py: the first 15 bits of a float32, of which the sign's is turned round. The
-// sum of both rows counts: neighbours are often in one bin, and would wait for one another's count.
-EXPORTED void cold_count_bins(const float* values, int64_t n, int64_t* counts) {
-    constexpr int64_t kBins = 1 << 15, kTogether = 8;
-    const auto bin = [values](int64_t i) {
-        uint32_t bits;
-        std::memcpy(&bits, values + i, sizeof bits);
-        return static_cast<uint16_t>((bits >> 17) ^ 0x4000u);
-    };
-    int64_t i = 0;
-    for (; i + kTogether <= n; i += kTogether) {
-        // First all bins, which the compiler finds by one instruction for many.
-        uint16_t bins[kTogether];
-        for (int64_t k = 0; k < kTogether; ++k) bins[k] = bin(i + k);
-        for (int64_t k = 0; k < kTogether; ++k) ++counts[k % 2 * kBins + bins[k]];
-    }
-    for (; i < n; ++i) ++counts[bin(i)];
 }
