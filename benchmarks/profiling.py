@@ -50,7 +50,7 @@ LENGTH = 128
 #: Tokens of a whole profile.
 _WHOLE = 100_000
 #: Length of its sequences, and in how many parts they are measured.
-_LONG, _PARTS = 512, 4
+_LONG, _PARTS = 512, 8
 #: Few tokens and ten times as many, four blocks of at least a whole batch.
 _TOKENS = 4 * 64 * LENGTH, 40 * 64 * LENGTH
 
@@ -203,9 +203,9 @@ def against_forward(model: torch.nn.Module, tokens: int, batch: int, rounds: int
 def whole_profile(folder: Path, dtype: str, tokens: int) -> dict:
     """The whole profile of 100,000 tokens against a plain forward pass over them.
 
-    Both go over `tokens` in parts, by turns, and ratios are medians of those of the parts. The
-    sample is of the same size at any number of tokens, so its seconds are divided by those of a
-    pass over 100,000, at the seconds a token of the part beside it.
+    Both go over `tokens` in equal parts, by turns; each is compared with the plain passes before
+    and after it, and ratios are medians of those of the parts. The sample is of the same size at
+    any number of tokens, so its seconds are divided by those of a pass over 100,000.
     """
     section = Model(source=str(folder.resolve()), dtype=dtype)
     model = load(section, resolve("model", section))[0]
@@ -213,13 +213,15 @@ def whole_profile(folder: Path, dtype: str, tokens: int) -> dict:
     config = Profile(batch_size=8, blocks=_PARTS)
     above = least(profile_sample(model, rows, [], config))
     passes, samples = [], []
+    plain = [seconds(lambda: forward(model, rows[of_block(len(rows), _PARTS, 0)], 8))]
     for part in range(_PARTS):
         mine = rows[of_block(len(rows), _PARTS, part)]
-        plain = seconds(lambda mine=mine: forward(model, mine, config.batch_size))
-        one = (model, rows, [], above, config, part, _PARTS)
-        passes.append(seconds(lambda one=one: profile_shard(*one)) / plain)
-        sample = seconds(lambda: profile_sample(model, rows, [], config))
-        samples.append(sample / plain * sum(map(len, mine)) / _WHOLE)
+        for measure, held in ((_passing, passes), (_sampling, samples)):
+            took = seconds(measure(model, rows, above, config, part))
+            plain.append(seconds(lambda mine=mine: forward(model, mine, 8)))
+            # What else the machine does changes from minute to minute.
+            held.append(took / statistics.mean(plain[-2:]))
+    samples = [each * sum(map(len, rows)) / _PARTS / _WHOLE for each in samples]
     one, other = statistics.median(passes), statistics.median(samples)
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
@@ -232,6 +234,18 @@ def whole_profile(folder: Path, dtype: str, tokens: int) -> dict:
         "compiled": compiled.available(),
         "machine": machine(),
     }
+
+
+def _passing(
+    model: torch.nn.Module, rows: list[list[int]], above: list, config: Profile, part: int
+) -> Callable[[], object]:
+    return lambda: profile_shard(model, rows, [], above, config, part, _PARTS)
+
+
+def _sampling(
+    model: torch.nn.Module, rows: list[list[int]], above: list, config: Profile, part: int
+) -> Callable[[], object]:
+    return lambda: profile_sample(model, rows, [], config)
 
 
 def seconds(run: Callable[[], object]) -> float:

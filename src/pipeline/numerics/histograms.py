@@ -6,6 +6,7 @@ within 1/128. Counts are whole numbers, so histograms add exactly, in any order.
 smallest normal number, 1.2e-38, count as zero.
 """
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,18 +42,24 @@ def counts(values: "torch.Tensor") -> "torch.Tensor":
 def rows(found: np.ndarray) -> dict[str, np.ndarray]:
     """Columns `sign`, `low`, `high` and `count` of the bins that hold something, by value; |x| is
     at least `low` and below `high`, and zero has a row with both bounds 0."""
-    magnitudes = np.arange(_FIRST_NORMAL, _INFINITE, dtype=np.int64)
     negative, positive = found[:_NEGATIVE], found[_NEGATIVE:]
     zeros = negative[:_FIRST_NORMAL].sum() + positive[:_FIRST_NORMAL].sum()
+    normal = slice(_FIRST_NORMAL, _INFINITE)
+    counts = np.concatenate([negative[normal][::-1], [zeros], positive[normal]])
+    held = np.flatnonzero(counts)
+    return {**{name: column[held] for name, column in _bins().items()}, "count": counts[held]}
+
+
+@cache
+def _bins() -> dict[str, np.ndarray]:
+    """Sign and bounds of every bin, by value."""
+    magnitudes = np.arange(_FIRST_NORMAL, _INFINITE, dtype=np.int64)
     low, high = _bound(magnitudes), _bound(magnitudes + 1)
-    columns = {
+    return {
         "sign": np.r_[np.full(low.size, -1), 0, np.full(low.size, 1)],
         "low": np.r_[low[::-1], 0.0, low],
         "high": np.r_[high[::-1], 0.0, high],
-        "count": np.r_[negative[magnitudes][::-1], zeros, positive[magnitudes]],
     }
-    held = columns["count"] > 0
-    return {name: column[held] for name, column in columns.items()}
 
 
 def quantile(histogram: "pl.DataFrame", share: float) -> float:

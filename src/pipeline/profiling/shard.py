@@ -195,8 +195,14 @@ def _of(projection: Projection, receive: "Receiver") -> "Receiver":
 
 def _rows(key: Mapping[str, int | str], **columns: np.ndarray) -> pl.DataFrame:
     """Columns of equal length, and a key that all rows share."""
-    made = {name: _small(values) for name, values in columns.items()}
-    return pl.DataFrame(made).select(*(pl.lit(v).alias(n) for n, v in key.items()), pl.all())
+    size = len(next(iter(columns.values())))
+    # Not by an expression: planning it takes longer than making the column.
+    same = {
+        name: pl.Series([value], dtype=pl.Int32 if isinstance(value, int) else pl.String)
+        for name, value in key.items()
+    }
+    shared = {name: value.new_from_index(0, size) for name, value in same.items()}
+    return pl.DataFrame({**shared, **{name: _small(v) for name, v in columns.items()}})
 
 
 def _small(values: np.ndarray) -> np.ndarray:
