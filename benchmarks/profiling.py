@@ -50,7 +50,7 @@ LENGTH = 128
 #: Tokens of a whole profile.
 _WHOLE = 100_000
 #: Length of its sequences, and in how many parts they are measured.
-_LONG, _PARTS = 512, 8
+_LONG, _PARTS = 512, 4
 #: Few tokens and ten times as many, four blocks of at least a whole batch.
 _TOKENS = 4 * 64 * LENGTH, 40 * 64 * LENGTH
 

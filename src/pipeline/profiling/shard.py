@@ -182,8 +182,10 @@ class _Layer:
 
     def _adding(self, place: int, histogram: Histogram) -> "Receiver":
         def add(values: "torch.Tensor") -> None:
-            self.moments[place].add(values)
+            # In this order: the histogram reads values one after the other, which brings them into
+            # the cache.
             histogram.add(values)
+            self.moments[place].add(values)
 
         return add
 
