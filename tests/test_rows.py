@@ -95,3 +95,14 @@ def test_a_figures_data_set_is_told_by_its_rows_and_not_by_its_name(tmp_path):
     assert compared("data-b2", 0.50001) == []
     (line,) = compared("data-c3", 0.6)
     assert line.startswith("figure.vl.json: .datasets.data set 0[0].y: 0.5 and 0.6")
+
+
+def test_a_few_counts_may_lie_on_the_other_side_of_a_threshold(tmp_path):
+    for folder, counts in (("one", [1000, 1000]), ("same", [999, 1000]), ("other", [990, 1000])):
+        place = tmp_path / folder / "results" / "shared"
+        place.mkdir(parents=True)
+        frame = pl.DataFrame({"active_cett": counts, "tokens": [2000, 2000]})
+        frame.write_parquet(place / "neurons.parquet")
+    assert differences(tmp_path / "one", tmp_path / "same") == []
+    (told,) = differences(tmp_path / "one", tmp_path / "other")
+    assert "active_cett: 1 of 2 rows differ" in told
